@@ -1,0 +1,53 @@
+# Each target needs only Python >= 3.11, make and the package registries.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.foreshore-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
+
+export DO_NOT_TRACK := 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export PYTHONWARNINGS := ignore::DeprecationWarning
+
+.PHONY: help setup demo test extract build docs bench lint hooks clean
+.DEFAULT_GOAL := help
+
+help: ## show what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## virtual environment from the hashed lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Foreshore needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@rm -f $(VENV)/.foreshore-*; touch $@
+
+demo: setup ## the whole line on an embedded chain: extract, build, test, docs, result
+	@$(BIN)/foreshore demo run
+
+test: setup ## every test on this machine
+	@$(BIN)/python -m pytest
+
+extract: setup ## land what is missing, from your providers or (none configured) the embedded world
+	@$(BIN)/foreshore demo with extract all $(ARGS)
+
+build: setup ## dbt build, then publish what passed
+	@$(BIN)/foreshore build
+
+docs: setup ## static docs site in target/static_index.html
+	@$(BIN)/foreshore build --docs
+
+bench: setup ## side-by-side benchmarks (minutes)
+	@$(BIN)/python -m benchmarks.all
+
+lint: setup ## ruff, mypy, sqlfluff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint models tests/data --processes 2 --disable-progress-bar
+
+hooks: setup ## local pre-commit hook that runs make lint
+	@printf '#!/bin/sh\nexec make lint\n' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit
+
+clean: ## everything that can be made again
+	@rm -rf target logs data $(VENV)

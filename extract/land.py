@@ -1,0 +1,290 @@
+"""One way to land: a load package holds the rows of partitions and their ledger rows, or nothing of them is seen.
+
+The rows are written as parquet once, hashed, and carried by dlt into the lake. `_dlt_loads` is the
+commit record: whoever reads the lake reads only files whose load id stands there. Every attempt works
+in a throw-away folder, because a dlt pipeline that was killed would first finish its old package and
+extract nothing new (measured on dlt 1.31); what can be fetched again need not be resumed by dlt.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import dlt
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
+from dlt.destinations import filesystem
+from fsspec.implementations.local import LocalFileSystem
+
+from extract.errors import Busy, StorageError
+
+LAYOUT = "{table_name}/{load_id}.{file_id}.{ext}"
+FILES_TABLE = "extract_files"
+FILES_SCHEMA = pa.schema(
+    [
+        pa.field("table_name", pa.string(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+    ]
+)
+NO_LOAD = "0"  # load id of the empty typed files that give every table its columns before its first row
+
+
+class AtomicLocalFileSystem(LocalFileSystem):  # type: ignore[misc]
+    """Local files appear whole or not at all, as objects in an object store do.
+
+    dlt copies a file to its final name; killed in between it leaves an unreadable parquet there
+    (measured), and one such file breaks every reader that globs the folder.
+    """
+
+    def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
+        source, target = self._strip_protocol(path1), self._strip_protocol(path2)
+        part = f"{target}.part"
+        super().cp_file(source, part, **kwargs)
+        if Path(part).is_file():
+            Path(part).replace(target)
+
+    def put_file(self, path1: str, path2: str, callback: Any = None, **kwargs: Any) -> None:
+        self.cp_file(path1, path2, **kwargs)
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
+        part = f"{self._strip_protocol(path)}.part"
+        super().pipe_file(part, value, mode=mode, **kwargs)
+        Path(part).replace(self._strip_protocol(path))
+
+    def write_text(self, path: str, value: str, encoding: str | None = None, **kwargs: Any) -> None:
+        self.pipe_file(path, value.encode(encoding or "utf-8"))
+
+    def makedirs(self, path: str, exist_ok: bool = True) -> None:
+        super().makedirs(path, exist_ok=True)  # the folder may hold the empty typed files already
+
+
+fsspec.register_implementation("file", AtomicLocalFileSystem, clobber=True)
+fsspec.register_implementation("local", AtomicLocalFileSystem, clobber=True)
+
+
+class Lake:
+    """The raw zone at a folder or an fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        self.fs, path = fsspec.core.url_to_fs(url)
+        self.path = str(path).rstrip("/")
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+        self.url = Path(self.path).as_uri() if self.is_local else url.rstrip("/")
+
+    def join(self, *parts: str) -> str:
+        return str(PurePosixPath(self.path, *parts))
+
+    def committed_loads(self) -> list[str]:
+        """Load ids with a commit record, oldest first."""
+        folder = self.join("_dlt_loads")
+        if not self.fs.exists(folder):
+            return []
+        records = []
+        for name in self.fs.ls(folder, detail=False):
+            if name.endswith(".jsonl"):
+                records += [json.loads(line) for line in self.fs.cat_file(name).splitlines() if line.strip()]
+        done = [r for r in records if r["status"] == 0 and r["load_id"] != NO_LOAD]
+        return [r["load_id"] for r in sorted(done, key=lambda r: (r["inserted_at"], r["load_id"]))]
+
+    def read_committed(self, table: str, schema: pa.Schema) -> pa.Table:
+        """All committed rows of a (small) table with a leading `load_id`, in order of commit."""
+        order = {load_id: n for n, load_id in enumerate(self.committed_loads())}
+        folder = self.join(table)
+        names = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
+        files = [(load_id_of(n), n) for n in names if n.endswith(".parquet") and load_id_of(n) in order]
+        files.sort(key=lambda pair: order[pair[0]])
+
+        def read(pair: tuple[str, str]) -> pa.Table:
+            rows = self._read_file(pair[1], schema)
+            return rows.add_column(0, "load_id", pa.array([pair[0]] * rows.num_rows, pa.string()))
+
+        with ThreadPoolExecutor(4) as pool:
+            parts = list(pool.map(read, files))
+        empty = schema.empty_table().add_column(0, "load_id", pa.array([], pa.string()))
+        return pa.concat_tables([empty, *parts])
+
+    def _read_file(self, name: str, schema: pa.Schema) -> pa.Table:
+        try:
+            return pq.read_table(self.fs.open(name)).select(schema.names).cast(schema)
+        except (pa.ArrowInvalid, KeyError) as error:
+            raise StorageError(
+                f"{name} cannot be read as Foreshore landed it ({type(error).__name__}): it was edited or damaged. "
+                "Delete that file and run the extraction again; its partitions will be fetched anew."
+            ) from None
+
+    def declare(self, schemas: Mapping[str, pa.Schema]) -> None:
+        """Give every table one empty typed file, so that readers find columns before the first rows land."""
+        for table, schema in {**schemas, FILES_TABLE: FILES_SCHEMA}.items():
+            target = self.join(table, f"{NO_LOAD}.empty.parquet")
+            if self.fs.exists(target) and self._read_schema(target).equals(schema):
+                continue
+            self.fs.makedirs(self.join(table), exist_ok=True)
+            with tempfile.TemporaryDirectory() as folder:
+                local = Path(folder) / "empty.parquet"
+                pq.write_table(schema.empty_table(), local)
+                self.fs.put_file(str(local), target)
+        marker = self.join("_dlt_loads", "none.jsonl")
+        if not self.fs.exists(marker):
+            self.fs.makedirs(self.join("_dlt_loads"), exist_ok=True)
+            row = {"load_id": NO_LOAD, "schema_name": "none", "status": 0, "inserted_at": "1970-01-01T00:00:00+00:00"}
+            self.fs.pipe_file(marker, (json.dumps(row) + "\n").encode())
+
+    def _read_schema(self, name: str) -> pa.Schema:
+        return pq.read_schema(self.fs.open(name)).remove_metadata()
+
+    def sweep(self) -> int:
+        """Delete files of loads that never committed (a killed attempt); returns how many.
+
+        Call it only while holding the lock: a running load is not committed yet either.
+        """
+        keep = {*self.committed_loads(), NO_LOAD}
+        dropped = 0
+        for folder in self.fs.ls(self.path, detail=False) if self.fs.exists(self.path) else []:
+            if PurePosixPath(folder).name.startswith("_") or not self.fs.isdir(folder):
+                continue
+            for name in self.fs.ls(folder, detail=False):
+                is_part = name.endswith(".part")
+                if is_part or (name.endswith(".parquet") and load_id_of(name) not in keep):
+                    self.fs.rm_file(name)
+                    dropped += 1
+        return dropped
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """One extraction at a time per local lake; Busy names who holds it. Object stores rely on idempotent partitions."""
+        if not self.is_local:
+            yield
+            return
+        Path(self.path).mkdir(parents=True, exist_ok=True)
+        with Path(self.join("_lock")).open("a+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                handle.seek(0)
+                holder = handle.read().strip() or "unknown"
+                raise Busy(
+                    f"another extraction (process {holder}) is writing to {self.path}: "
+                    "wait for it, or stop it; what it has committed stays."
+                ) from None
+            _note_holder(handle)
+            yield
+
+
+def _note_holder(handle: IO[str]) -> None:
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+
+
+def load_id_of(name: str) -> str:
+    """The load id in a landed file's name (`<seconds>.<fraction>.<file id>.parquet`)."""
+    return PurePosixPath(name).name.rsplit(".", 2)[0]
+
+
+def land(lake: Lake, source: str, tables: Mapping[str, pa.Table]) -> str:
+    """Commit `tables` (rows and their ledger rows) as one load package; returns its load id.
+
+    Raises StorageError when the lake cannot take it (no space, no permission); nothing is visible then.
+    """
+    with tempfile.TemporaryDirectory(prefix="foreshore-") as folder:
+        try:
+            return _run_package(lake, source, tables, Path(folder))
+        except Exception as error:
+            cause = _os_error(error)
+            if cause is None:
+                raise
+            advice = "free some space" if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "check the folder"
+            raise StorageError(
+                f"cannot write to {lake.path}: {cause.strerror} ({advice}, then run the same command again; "
+                "nothing of this load is visible)."
+            ) from None
+
+
+def _run_package(lake: Lake, source: str, tables: Mapping[str, pa.Table], folder: Path) -> str:
+    files = {name: _write(folder, name, table) for name, table in tables.items()}
+    listing = pa.Table.from_pylist(
+        [
+            {"table_name": name, "rows": tables[name].num_rows, "bytes": path.stat().st_size, "sha256": _sha256(path)}
+            for name, path in files.items()
+        ],
+        schema=FILES_SCHEMA,
+    )
+    contents = {**tables, FILES_TABLE: listing}
+    files[FILES_TABLE] = _write(folder, FILES_TABLE, listing)
+    with _dlt_environment():
+        pipeline = dlt.pipeline(
+            pipeline_name=source,
+            destination=filesystem(bucket_url=_parent(lake.url), layout=LAYOUT),
+            dataset_name=_name(lake.url),
+            pipelines_dir=str(folder / "dlt"),
+        )
+        info = pipeline.run([_resource(name, path, contents[name]) for name, path in files.items()])
+    info.raise_on_failed_jobs()
+    if pipeline.has_pending_data or len(info.loads_ids) != 1:
+        raise StorageError(f"the load of {source} did not complete: run the same command again")
+    return str(info.loads_ids[0])
+
+
+def _resource(name: str, path: Path, table: pa.Table) -> Any:
+    hints = dlt.mark.make_hints(columns=list(py_arrow_to_table_schema_columns(table.schema).values()))
+    item = dlt.mark.with_file_import(str(path), "parquet", table.num_rows, hints=hints)
+    return dlt.resource([item], name=name, write_disposition="append")
+
+
+def _write(folder: Path, name: str, table: pa.Table) -> Path:
+    path = folder / f"{name}.parquet"
+    pq.write_table(table, path, compression="zstd")
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def _dlt_environment() -> Iterator[None]:
+    """No telemetry, no chatter; dlt reads these at run time only from the environment."""
+    wanted = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "CRITICAL"}
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            with suppress(KeyError):
+                os.environ.pop(key)
+            if value is not None:
+                os.environ[key] = value
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """The operating system's refusal inside a chain of wrapped exceptions, or none."""
+    seen = 0
+    while error is not None and seen < 20:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error
+        error, seen = error.__cause__, seen + 1
+    return None
+
+
+def _parent(url: str) -> str:
+    return url.rsplit("/", 1)[0]
+
+
+def _name(url: str) -> str:
+    return url.rsplit("/", 1)[1]

@@ -1,0 +1,116 @@
+"""Vote and reward events of an epoch: one scan per chain for every protocol on it, decoded by column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from extract.evm.abi import Event
+from extract.evm.client import ChainClient
+from extract.voting.families import EventRule, Protocol
+from extract.voting.tables import EVENTS, UTC
+
+
+@dataclass(frozen=True)
+class Emitters:
+    """Who may log for a protocol: its voter, its minter, and its bribes (address -> (gauge, kind))."""
+
+    protocol: Protocol
+    bribes: Mapping[str, tuple[str, str]]
+
+    def addresses(self) -> list[str]:
+        return [self.protocol.voter, *self.bribes]
+
+    def of(self, rule: EventRule) -> list[str]:
+        if rule.emitter == "voter":
+            return [self.protocol.voter]
+        if rule.emitter == "minter":
+            return [self.protocol.minter]
+        wanted = rule.emitter.removeprefix("bribe:")
+        return [bribe for bribe, (_, kind) in self.bribes.items() if wanted in ("*", kind)]
+
+
+async def scan(
+    chain: ChainClient, emitters: Sequence[Emitters], epoch: int, from_block: int, to_block: int,
+    partition_id: str, fetched_at: datetime,
+) -> tuple[pa.Table, int, str]:
+    """(EVENTS rows in block order, chunks fetched, provider) of every emitter between two final blocks, inclusive."""
+    addresses = sorted({a for e in emitters for a in e.addresses()})
+    topics = sorted({Event(r.signature).topic0 for e in emitters for r in e.protocol.family.event_rules})
+    parts, chunks, provider = [EVENTS.empty_table()], 0, ""
+    async for chunk in chain.logs(addresses, [topics], from_block, to_block):
+        chunks, provider = chunks + 1, chunk.provider
+        for of_protocol in emitters:
+            parts += decode(chunk.table, of_protocol, chain.chain_id, epoch, partition_id, chunk.provider, fetched_at)
+    return pa.concat_tables(parts).sort_by([("block_number", "ascending"), ("log_index", "ascending")]), chunks, provider
+
+
+def decode(
+    logs: pa.Table, emitters: Emitters, chain_id: int, epoch: int, partition_id: str, provider: str, fetched_at: datetime
+) -> list[pa.Table]:
+    """Logs (LOG_SCHEMA) to EVENTS rows, one table per rule of the protocol's family. Nothing is dropped for being odd."""
+    tables = []
+    for rule in emitters.protocol.family.event_rules:
+        event = Event(rule.signature)
+        is_topic = pc.equal(logs["topic0"], event.topic0)
+        is_from = pc.is_in(logs["address"], pa.array(emitters.of(rule), pa.string()))
+        mine = logs.filter(pc.and_(is_topic, is_from))
+        if mine.num_rows:
+            common = _common(mine, emitters, chain_id, epoch, partition_id, provider, fetched_at)
+            tables.append(_event_rows(event.decode(mine), rule, emitters, common))
+    return tables
+
+
+def _common(
+    logs: pa.Table, emitters: Emitters, chain_id: int, epoch: int, partition_id: str, provider: str, fetched_at: datetime
+) -> dict[str, Any]:
+    n = logs.num_rows
+    topics = zip(*(logs[f"topic{i}"].to_pylist() for i in range(4)), strict=True)
+    return {
+        "partition_id": [partition_id] * n,
+        "protocol": [emitters.protocol.name] * n,
+        "chain_id": [chain_id] * n,
+        "epoch": [epoch] * n,
+        "block_number": logs["block_number"],
+        "block_at": pc.cast(pc.multiply(logs["block_timestamp"], 1_000_000), UTC),
+        "block_hash": logs["block_hash"],
+        "transaction_hash": logs["transaction_hash"],
+        "log_index": logs["log_index"],
+        "emitter_address": logs["address"],
+        "topics": [[t for t in row if t is not None] for row in topics],
+        "data": logs["data"],
+        "provider": [provider] * n,
+        "fetched_at": [fetched_at] * n,
+    }
+
+
+def _event_rows(decoded: pa.Table, rule: EventRule, emitters: Emitters, common: dict[str, Any]) -> pa.Table:
+    n = decoded.num_rows
+
+    def column(name: str | None) -> Any:
+        return [None] * n if name is None else pc.cast(decoded[name], pa.string())
+
+    from_bribe = rule.emitter.startswith("bribe:")
+    found = [emitters.bribes.get(a, (None, None)) for a in common["emitter_address"].to_pylist()]
+    counted_kind = emitters.protocol.family.vote_bribe_kind
+    counted = [rule.kind != "vote" or not from_bribe or kind == counted_kind for _, kind in found]
+    columns = common | {
+        "event_kind": [rule.kind] * n,
+        "bribe_kind": [kind for _, kind in found],
+        "is_counted": counted,
+        "gauge_address": column(rule.gauge) if rule.gauge else [gauge for gauge, _ in found],
+        "pool_address": column(rule.pool),
+        "token_address": column(rule.token),
+        "actor": column(rule.actor),
+        "amount_raw": column(rule.amount),
+        "sign": [rule.sign] * n,
+        "total_after_raw": column(rule.total),
+        "event_epoch": [None] * n if rule.epoch is None else pc.cast(decoded[rule.epoch], pa.int64()),
+        "decode_status": decoded["decode_status"],
+    }
+    return pa.table({name: columns[name] for name in EVENTS.names}).cast(EVENTS)

@@ -1,0 +1,211 @@
+"""Vote and reward state of an exchange at given blocks: fetch (rounds of view calls), then decode to tables.
+
+Each round asks all blocks at once, because one answer (which gauges, which bribes, which tokens) names
+the next questions. Nothing is carried from one block to another: a gauge that did not exist yet is not there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeVar
+
+from extract.evm.abi import Function
+from extract.evm.calls import Call, Reply
+from extract.evm.client import ChainClient
+from extract.voting.families import Protocol
+
+ZERO = "0x" + "0" * 40
+K = TypeVar("K", bound=Hashable)
+Questions = dict[K, Call]
+Answers = dict[K, Reply]
+
+
+@dataclass
+class BlockState:
+    """Raw replies of one block, keyed by what was asked."""
+
+    block: int
+    epoch: int
+    totals: Answers[str] = field(default_factory=dict)
+    pools: list[str] = field(default_factory=list)
+    gauges: dict[str, str] = field(default_factory=dict)  # gauge -> pool
+    votes: Answers[str] = field(default_factory=dict)  # by pool
+    alive: Answers[str] = field(default_factory=dict)  # by gauge
+    bribes: dict[str, tuple[str, str]] = field(default_factory=dict)  # bribe -> (gauge, kind)
+    listed: dict[str, Counter[str]] = field(default_factory=dict)  # bribe -> token -> times listed
+    rewards: Answers[tuple[str, str]] = field(default_factory=dict)  # (bribe, token)
+    balances: Answers[tuple[str, str]] = field(default_factory=dict)
+    decimals: Answers[str] = field(default_factory=dict)  # by token
+    symbols: Answers[str] = field(default_factory=dict)
+    rounds: Answers[str] = field(default_factory=dict)  # latestRoundData by token
+    feed_decimals: Answers[str] = field(default_factory=dict)
+    calls: int = 0
+    problem: str | None = None  # why this block has no state; the other blocks are not lost with it
+
+
+@cache
+def view(signature: str) -> Function:
+    return Function(signature)
+
+
+def call(target: str, signature: str, *arguments: object) -> Call:
+    return Call(target, view(signature).encode(*arguments))
+
+
+def word(reply: Reply, index: int = 0) -> int | None:
+    """The 32-byte word at `index` as an unsigned integer; None unless the reply is whole. Empty is never 0."""
+    if reply.status != "ok" or len(reply.data) < 32 * (index + 1):
+        return None
+    return int.from_bytes(reply.data[32 * index : 32 * (index + 1)], "big")
+
+
+def status(reply: Reply, index: int = 0) -> str:
+    """`ok`, or why there is no number: missing, reverted, no_archive_state, malformed."""
+    if reply.status == "ok" and len(reply.data) < 32 * (index + 1):
+        return "malformed"
+    return reply.status
+
+
+def address(reply: Reply) -> str | None:
+    """The address in a one-word reply, lower-case; None when missing or zero."""
+    value = word(reply)
+    return None if not value else f"0x{value:040x}"
+
+
+async def read_states(
+    chain: ChainClient, protocol: Protocol, feeds: Mapping[str, str], epoch: int, blocks: Sequence[int]
+) -> dict[int, BlockState]:
+    """State of `protocol` for vote epoch `epoch` at each of `blocks` (distinct, ascending or not).
+
+    A block whose state cannot be read or belongs to another epoch has `problem` set and nothing else.
+    """
+    states = [BlockState(block, epoch) for block in dict.fromkeys(blocks)]
+    await _read_totals(chain, protocol, states)
+    readable = [state for state in states if state.problem is None]
+    await _read_gauges(chain, protocol, readable)
+    await _read_bribes(chain, protocol, readable)
+    await _read_listed(chain, protocol, readable)
+    await _read_rewards(chain, protocol, readable)
+    await _read_tokens(chain, feeds, readable)
+    return {state.block: state for state in states}
+
+
+async def read_bribes(
+    chain: ChainClient, protocol: Protocol, epoch: int, blocks: Sequence[int]
+) -> dict[str, tuple[str, str]]:
+    """Every bribe contract known at any of `blocks`: address -> (gauge, kind)."""
+    states = [BlockState(block, epoch) for block in dict.fromkeys(blocks)]
+    await _read_totals(chain, protocol, states)
+    await _read_gauges(chain, protocol, states)
+    await _read_bribes(chain, protocol, states)
+    return {bribe: key for state in states for bribe, key in state.bribes.items()}
+
+
+async def _ask(chain: ChainClient, states: Sequence[BlockState], questions: Sequence[Questions[K]]) -> list[Answers[K]]:
+    requests = [(s.block, list(q.values())) for s, q in zip(states, questions, strict=True)]
+    replies = await chain.read_blocks(requests)
+    for state, of_block in zip(states, replies, strict=True):
+        state.calls += len(of_block)
+    return [dict(zip(q, r, strict=True)) for q, r in zip(questions, replies, strict=True)]
+
+
+async def _read_totals(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+    family, voter = protocol.family, protocol.voter
+    takes_epoch = "uint256" in family.total_votes_view
+    asked = [
+        {
+            "length": call(voter, "length()"),
+            "total": call(voter, family.total_votes_view, *([s.epoch] if takes_epoch else [])),
+            "epoch": call(protocol.minter, family.epoch_view),
+        }
+        for s in states
+    ]
+    for state, totals in zip(states, await _ask(chain, states, asked), strict=True):
+        state.totals = totals
+        state.problem = _problem(chain, protocol, state)
+
+
+def _problem(chain: ChainClient, protocol: Protocol, state: BlockState) -> str | None:
+    length, on_chain = state.totals["length"], word(state.totals["epoch"])
+    if length.status == "no_archive_state":
+        return f"no provider keeps the state of block {state.block}: add an archive provider to chain {protocol.chain}"
+    if word(length) is None:
+        return (
+            f"{protocol.name}: {protocol.voter} on chain {chain.chain_id} does not answer length() at block "
+            f"{state.block} ({status(length)}): check `voter` in the configuration, or ask for epochs after its deployment"
+        )
+    if on_chain != state.epoch:
+        return (
+            f"{protocol.name}: the minter {protocol.minter} is in epoch {on_chain} at block {state.block}, "
+            f"not in {state.epoch}: the epoch turned late, or `minter` in the configuration is wrong"
+        )
+    return None
+
+
+async def _read_gauges(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+    family, voter = protocol.family, protocol.voter
+    indexes = [{i: call(voter, "pools(uint256)", i) for i in range(word(s.totals["length"]) or 0)} for s in states]
+    for state, pools in zip(states, await _ask(chain, states, indexes), strict=True):
+        state.pools = [found for reply in pools.values() if (found := address(reply))]
+    gauges = await _ask(chain, states, [{p: call(voter, "gauges(address)", p) for p in s.pools} for s in states])
+    per_epoch = "uint256" in family.votes_view
+    votes = [
+        {p: call(voter, family.votes_view, p, *([s.epoch] if per_epoch else [])) for p in s.pools} for s in states
+    ]
+    for state, of_pool, voted in zip(states, gauges, await _ask(chain, states, votes), strict=True):
+        state.gauges = {g: pool for pool, reply in of_pool.items() if (g := address(reply))}
+        state.votes = voted
+
+
+async def _read_bribes(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+    voter, kinds = protocol.voter, protocol.family.bribe_views
+    alive = [{g: call(voter, "isAlive(address)", g) for g in s.gauges} for s in states]
+    for state, answers in zip(states, await _ask(chain, states, alive), strict=True):
+        state.alive = answers
+    asked = [{(g, kind): call(voter, v, g) for g in s.gauges for kind, v in kinds.items()} for s in states]
+    for state, found in zip(states, await _ask(chain, states, asked), strict=True):
+        state.bribes = {bribe: key for key, reply in found.items() if (bribe := address(reply))}
+
+
+async def _read_listed(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+    lengths = await _ask(chain, states, [{b: call(b, "rewardsListLength()") for b in s.bribes} for s in states])
+    tokens = [
+        {(b, i): call(b, protocol.family.reward_token_view, i) for b, r in answers.items() for i in range(word(r) or 0)}
+        for answers in lengths
+    ]
+    for state, listed in zip(states, await _ask(chain, states, tokens), strict=True):
+        state.listed = {bribe: Counter() for bribe in state.bribes}
+        for (bribe, _), reply in listed.items():
+            if token := address(reply):
+                state.listed[bribe][token] += 1
+
+
+async def _read_rewards(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+    family = protocol.family
+    pairs = [[(b, t) for b, tokens in s.listed.items() for t in tokens] for s in states]
+    rewards = [
+        {(b, t): call(b, family.reward_view, t, s.epoch + family.reward_epoch_offset) for b, t in of}
+        for s, of in zip(states, pairs, strict=True)
+    ]
+    balances = [{(b, t): call(t, "balanceOf(address)", b) for b, t in of} for of in pairs]
+    for state, found in zip(states, await _ask(chain, states, rewards), strict=True):
+        state.rewards = found
+    for state, held in zip(states, await _ask(chain, states, balances), strict=True):
+        state.balances = held
+
+
+async def _read_tokens(chain: ChainClient, feeds: Mapping[str, str], states: Sequence[BlockState]) -> None:
+    tokens = [sorted({t for _, t in s.rewards}) for s in states]
+    fed = [[t for t in of if t in feeds] for of in tokens]
+    asked: list[tuple[str, list[Questions[str]]]] = [
+        ("decimals", [{t: call(t, "decimals()") for t in of} for of in tokens]),
+        ("symbols", [{t: call(t, "symbol()") for t in of} for of in tokens]),
+        ("rounds", [{t: call(feeds[t], "latestRoundData()") for t in of} for of in fed]),
+        ("feed_decimals", [{t: call(feeds[t], "decimals()") for t in of} for of in fed]),
+    ]
+    for name, questions in asked:
+        for state, answers in zip(states, await _ask(chain, states, questions), strict=True):
+            setattr(state, name, answers)

@@ -1,0 +1,16 @@
+{#-
+    Stops a build whose raw files are not byte for byte what was landed. Runs before any model, because a
+    damaged parquet would otherwise surface as an unreadable glob, and an edited one not at all.
+-#}
+{% macro assert_raw_files_as_landed() %}
+    {% if execute and flags.WHICH in ('build', 'run', 'test') %}
+        {% set damaged = run_query(raw_files_not_as_landed()) %}
+        {% if damaged | length > 0 %}
+            {% set names = damaged.columns[0].values() | join(', ') %}
+            {{ exceptions.raise_compiler_error(
+                "raw files are not as they were landed (edited, damaged or deleted): " ~ names
+                ~ ". Delete them and run `foreshore extract` again: their partitions are fetched anew."
+            ) }}
+        {% endif %}
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,22 @@
+with epochs as (
+    select * from {{ ref('stg_voting__epochs') }}
+)
+
+select
+    protocol,
+    chain_id,
+    epoch,
+    epoch_source,
+    epoch_status,
+    flip_transaction_hash,
+    start_block,
+    boundary_block,
+    flip_block,
+    truth_block,
+    {{ seconds_between('boundary_at', 'flip_at') }} as flip_delay_seconds,
+    votes_reset_each_epoch,
+    epoch_start_at,
+    boundary_at,
+    flip_at,
+    truth_at
+from epochs

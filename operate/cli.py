@@ -1,0 +1,223 @@
+"""The `foreshore` command line: discoverable verbs, clear errors, exit codes (0 done, 1 failed, 2 partial, 3 nothing to do)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from extract.config import load_config
+from extract.errors import ForeshoreError
+from extract.evm.redact import redact
+from extract.voting.epochs import parse_moment
+from extract.voting.run import Request
+from operate import demo as demo_world
+from operate import extraction
+from operate.console import err, out, print_json, table
+from operate.warehouse import Warehouse, publish, query, run_dbt
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+config_option = click.option(
+    "--config", "config_file", metavar="FILE", help="Configuration; default $FORESHORE_CONFIG, else foreshore.toml."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(package_name="foreshore")
+def cli() -> None:
+    """Foreshore: a warehouse for decisions made before a boundary.
+
+    \b
+    Examples
+      foreshore demo run                            the whole line on an embedded chain
+      foreshore extract voting --epochs 12 --plan   what a run would do and cost
+      foreshore extract voting --epochs 12          fetch what is missing
+      foreshore build                               dbt build, then publish what passed
+      foreshore sql "select * from preboundary_leakage_checks"
+    """
+
+
+@cli.group()
+def extract() -> None:
+    """Land raw data; resumable at any point."""
+
+
+def _voting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        [
+            click.option("--epochs", type=click.IntRange(1), help="How many ended epochs, counted back from --until or the head  [default: 1]."),
+            click.option("--since", metavar="EPOCH", help="First epoch: unix seconds or an ISO date, e.g. 2026-02-19."),
+            click.option("--until", metavar="EPOCH", help="Last epoch, the same way; without it the open epoch comes too."),
+            click.option("--protocol", "protocols", multiple=True, help="Only this [voting.NAME]; repeatable."),
+            click.option("--resume/--no-resume", default=True, show_default=True, help="Skip what is complete, or fetch everything anew."),
+            click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Units in flight."),
+            click.option("--plan", is_flag=True, help="Print partitions, calls and estimated time; land nothing."),
+            json_option,
+            config_option,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _run_voting(config_file: str | None, plan: bool, as_json: bool, **asked: Any) -> int:
+    config = load_config(config_file)
+    moments = {key: None if asked[key] is None else parse_moment(asked[key]) for key in ("since", "until")}
+    request = Request(**{**asked, **moments})
+    return extraction.show_plan(config, request, as_json) if plan else extraction.run_voting(config, request, as_json)
+
+
+@extract.command("voting")
+@_voting_options
+def extract_voting(**options: Any) -> None:
+    """Votes, rewards, prices and events of ve(3,3) exchanges, per epoch and decision window.
+
+    \b
+    Examples
+      foreshore extract voting --epochs 12
+      foreshore extract voting --since 2026-01-01 --until 2026-02-19 --protocol hydrex
+      foreshore extract voting --epochs 3 --plan --json
+    """
+    sys.exit(_run_voting(**options))
+
+
+@extract.command("all")
+@_voting_options
+def extract_all(**options: Any) -> None:
+    """Every source that is configured."""
+    sys.exit(_run_voting(**options))
+
+
+@cli.command()
+@json_option
+@config_option
+def status(as_json: bool, config_file: str | None) -> None:
+    """What is complete, what fails and why, how long a running extraction still takes.
+
+    \b
+    Examples
+      foreshore status
+      foreshore status --json
+    """
+    sys.exit(extraction.show_status(load_config(config_file), as_json))
+
+
+@cli.command()
+@click.option("--docs/--no-docs", default=False, help="Also write the static docs site.")
+@config_option
+def build(docs: bool, config_file: str | None) -> None:
+    """Run dbt build (models and tests) and publish the warehouse if everything passed.
+
+    \b
+    Examples
+      foreshore build
+      foreshore build --docs
+    """
+    warehouse = Warehouse.of(load_config(config_file))
+    if not run_dbt(warehouse, ["build"]):
+        raise ForeshoreError("the build did not pass: what was published before stays as it was. See the failures above.")
+    tables = publish(warehouse)
+    out.print(f"Published {len(tables)} tables: {warehouse.published_file} and {warehouse.exports}/*.parquet")
+    if docs and not run_dbt(warehouse, ["docs", "generate", "--static"]):
+        raise ForeshoreError("the docs site could not be written")
+
+
+@cli.command()
+@click.argument("statement")
+@json_option
+@config_option
+def sql(statement: str, as_json: bool, config_file: str | None) -> None:
+    """Query what was published, read-only.
+
+    \b
+    Examples
+      foreshore sql "select * from preboundary_snapshot_coverage"
+      foreshore sql "select count(*) from preboundary_snapshots" --json
+    """
+    columns, rows = query(Warehouse.of(load_config(config_file)), statement)
+    if as_json:
+        print_json({"columns": columns, "rows": rows})
+    else:
+        out.print(table("", columns, rows))
+
+
+@cli.group()
+def demo() -> None:
+    """The embedded world: a local chain with contracts and agents."""
+
+
+def _world_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--seed", default=7, show_default=True, help="Seed of the agents."),
+        click.option("--voters", default=40, show_default=True, help="Voters per exchange."),
+        click.option("--gauges", default=60, show_default=True, help="Gauges per exchange."),
+        click.option("--epochs", default=12, show_default=True, help="Ended epochs."),
+    ):
+        command = option(command)
+    return command
+
+
+@demo.command("up")
+@_world_options
+def demo_up(**sizes: int) -> None:
+    """Start the world and point Foreshore at it until `foreshore demo down`.
+
+    \b
+    Examples
+      foreshore demo up
+      foreshore demo up --epochs 3 --gauges 10 --voters 8
+    """
+    world = demo_world.up(**sizes)
+    out.print(f"The embedded world is up at {world['rpc_url']}; `foreshore demo down` stops it.")
+
+
+@demo.command("down")
+def demo_down() -> None:
+    """Stop the world."""
+    out.print("The embedded world is stopped." if demo_world.down() else "No embedded world is up.")
+
+
+@demo.command("with", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo_with(arguments: tuple[str, ...]) -> None:
+    """Run a foreshore command on the world where no provider is configured ('nothing to do' counts as done).
+
+    \b
+    Examples
+      foreshore demo with extract all --epochs 3
+    """
+    sys.exit(demo_world.run_with_world(arguments))
+
+
+@demo.command("run")
+@_world_options
+def demo_run(**sizes: int) -> None:
+    """The whole line: start the world, extract, build, test, write docs, show the result, stop the world."""
+    sys.exit(demo_world.run(**sizes))
+
+
+def main() -> None:
+    """Entry point: every error that Foreshore knows is one line on standard error, with exit code 1."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.exceptions.Abort:
+        err.print("interrupted: what was committed stays; run the same command again to go on")
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted: what was committed stays; run the same command again to go on")
+        sys.exit(130)
+    except ForeshoreError as error:
+        err.print(f"[bold red]error[/bold red] {redact(str(error))}", soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
