@@ -12,7 +12,7 @@ from extract.config import load_config
 from extract.errors import ForeshoreError
 from extract.evm.redact import redact
 from extract.voting.epochs import parse_moment
-from extract.voting.run import Request
+from extract.voting.plan import Request
 from operate import demo as demo_world
 from operate import extraction
 from operate.console import err, out, print_json, table

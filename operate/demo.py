@@ -18,7 +18,7 @@ from typing import Any
 
 from extract.config import DEFAULT_CONFIG, WORLD_CONFIG, load_config
 from extract.errors import ForeshoreError
-from extract.voting.run import Request
+from extract.voting.plan import Request
 from operate import extraction
 from operate.console import err, out, table
 from operate.warehouse import Warehouse, publish, query, run_dbt

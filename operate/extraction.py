@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from extract.config import Config
 from extract.land import Lake
 from extract.ledger import Ledger, PartitionState
-from extract.voting.run import Outcome, PlannedPartition, Request, Step, extract_voting, plan_voting
+from extract.voting.plan import PlannedPartition, Request, plan_voting
+from extract.voting.run import Outcome, Step, extract_voting
 from operate.console import err, out, print_json, table
 from operate.log import DurableLog, last_lines
 

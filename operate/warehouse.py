@@ -90,20 +90,24 @@ def publish(warehouse: Warehouse) -> list[str]:
     staging = warehouse.root / "published.part"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    with _connect(warehouse.build_file, read_only=True) as build:
-        build.sql(f"attach '{part}' as published")
-        build.sql(f"copy from database {_catalog(warehouse.build_file)} to published")
-        build.sql("detach published")
-        tables = [row[0] for row in build.sql(_MARTS).fetchall()]
+    with _connect(part, read_only=False) as published:
+        _attach(published, warehouse.build_file)
+        built = published.sql(_TABLES).fetchall()
+        for schema, name in built:
+            published.sql(f'create schema if not exists "{schema}"')
+            published.sql(f'create table "{schema}"."{name}" as select * from built."{schema}"."{name}"')
+        tables = [name for schema, name in built if schema == MART_SCHEMA]
         for name in tables:
-            build.sql(f"copy {MART_SCHEMA}.{name} to '{staging / name}.parquet' (format parquet, compression zstd)")
+            published.sql(f"copy {MART_SCHEMA}.{name} to '{staging / name}.parquet' (format parquet, compression zstd)")
+        published.sql("detach built")
     part.replace(warehouse.published_file)
     shutil.rmtree(warehouse.exports, ignore_errors=True)
     staging.replace(warehouse.exports)
     return tables
 
 
-_MARTS = f"select table_name from information_schema.tables where table_schema = '{MART_SCHEMA}' order by 1"
+# tables only: staging views read raw files, which readers have no business with
+_TABLES = "select schema_name, table_name from duckdb_tables() where database_name = 'built' order by all"
 
 
 def ensure_published(warehouse: Warehouse) -> None:
@@ -132,12 +136,17 @@ def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ..
             raise RequestError(f"the query failed: {error}") from None
 
 
-def _catalog(path: Path) -> str:
-    return f'"{path.stem}"'
+def _attach(connection: duckdb.DuckDBPyConnection, build_file: Path) -> None:
+    try:
+        connection.sql(f"attach '{build_file}' as built (read_only)")
+    except duckdb.IOException as error:
+        raise WarehouseError(f"{build_file} is in use by another process (a build?): wait for it. {error}") from None
 
 
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(str(path), read_only=read_only, config={"TimeZone": "UTC"})
+        connection = duckdb.connect(str(path), read_only=read_only)
+        connection.execute("set TimeZone = 'UTC'")
+        return connection
     except duckdb.IOException as error:
         raise WarehouseError(f"{path} is in use by another process (a build?): wait for it and try again. {error}") from None

@@ -1,0 +1,74 @@
+"""The embedded world: a local chain with contracts and agents, reached over JSON-RPC like any provider."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class RunningWorld:
+    """A world that serves: its folder and what `world.json` says."""
+
+    folder: Path
+    info: dict[str, Any]
+
+    @property
+    def rpc_url(self) -> str:
+        return str(self.info["rpc_url"])
+
+    def profile_url(self, name: str) -> str:
+        """The endpoint that behaves like a provider of `profiles.py`."""
+        return f"{self.rpc_url}p/{name}"
+
+    def control(self, kind: str, value: Any = None, **where: Any) -> None:
+        """Switch a fault on: see `proxy.Fault`."""
+        self._send("POST", "_control", {"kind": kind, "value": value, **where})
+
+    def heal(self) -> None:
+        """All faults off."""
+        self._send("DELETE", "_control")
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """Requests so far by profile and method."""
+        return dict(self._send("GET", "_stats"))
+
+    def actions(self) -> list[dict[str, Any]]:
+        """The agents' own books, oldest first."""
+        return [json.loads(line) for line in (self.folder / "actions.jsonl").read_text().splitlines()]
+
+    def _send(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.rpc_url + path, data, {"content-type": "application/json"}, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+
+@contextmanager
+def running(folder: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, seed: int = 7) -> Iterator[RunningWorld]:
+    """A world in a process of its own, for the duration; RuntimeError shows its output when it does not start."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = [f"--epochs={epochs}", f"--gauges={gauges}", f"--voters={voters}", f"--seed={seed}"]
+    command = [sys.executable, "-m", "simulate", "serve", "--port=0", f"--out={folder}", *sizes]
+    with (folder / "world.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not (folder / "world.json").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the world did not start:\n{(folder / 'world.log').read_text()[-3000:]}")
+            time.sleep(0.02)
+        yield RunningWorld(folder, json.loads((folder / "world.json").read_text()))
+    finally:
+        process.terminate()
+        process.wait(15)

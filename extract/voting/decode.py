@@ -11,7 +11,6 @@ import pyarrow as pa
 from extract.evm.abi import Function
 from extract.evm.calls import Reply
 from extract.voting.epochs import utc
-from extract.voting.families import Protocol
 from extract.voting.state import BlockState, status, word
 from extract.voting.tables import EPOCHS, GAUGES, PRICES, REWARDS, WINDOWS
 from extract.voting.timeline import Timeline, WindowPoint
@@ -49,9 +48,8 @@ def epoch_table(timeline: Timeline, chain_id: int, partition_id: str, provider: 
 
 
 def window_tables(
-    protocol: Protocol,
+    timeline: Timeline,
     chain_id: int,
-    epoch: int,
     point: WindowPoint,
     state: BlockState,
     feeds: Mapping[str, str],
@@ -61,9 +59,9 @@ def window_tables(
     """The four state tables of one decision window."""
     key: Row = {
         "partition_id": partition_id,
-        "protocol": protocol.name,
+        "protocol": timeline.protocol.name,
         "chain_id": chain_id,
-        "epoch": epoch,
+        "epoch": timeline.epoch,
         "decision_window": point.window.decision_window,
         "observed_block": point.observed.number,
         "observed_at": utc(point.observed.timestamp),
@@ -72,7 +70,7 @@ def window_tables(
     return {
         "voting_windows": _table([_window_row(key, point, state)], WINDOWS),
         "voting_gauges": _table(_gauge_rows(key, state), GAUGES),
-        "voting_rewards": _table(_reward_rows(key, state, protocol.family.reward_word), REWARDS),
+        "voting_rewards": _table(_reward_rows(key, state, timeline.protocol.family.reward_word), REWARDS),
         "voting_prices": _table(_price_rows(key, state, feeds), PRICES),
     }
 

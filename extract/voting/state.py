@@ -12,15 +12,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
 
+from extract.errors import ForeshoreError
 from extract.evm.abi import Function
 from extract.evm.calls import Call, Reply
 from extract.evm.client import ChainClient
 from extract.voting.families import Protocol
 
-ZERO = "0x" + "0" * 40
 K = TypeVar("K", bound=Hashable)
 Questions = dict[K, Call]
 Answers = dict[K, Reply]
+
+
+class StateError(ForeshoreError):
+    """A block has no readable state of the exchange, or one of another epoch."""
 
 
 @dataclass
@@ -99,9 +103,16 @@ async def read_bribes(
     """Every bribe contract known at any of `blocks`: address -> (gauge, kind)."""
     states = [BlockState(block, epoch) for block in dict.fromkeys(blocks)]
     await _read_totals(chain, protocol, states)
-    await _read_gauges(chain, protocol, states)
-    await _read_bribes(chain, protocol, states)
+    there = [state for state in states if word(state.totals["length"]) is not None]
+    await _read_gauges(chain, protocol, there)
+    await _read_bribes(chain, protocol, there)
     return {bribe: key for state in states for bribe, key in state.bribes.items()}
+
+
+async def count_gauges(chain: ChainClient, protocol: Protocol, block: int) -> int:
+    """How many pools the voter lists at a block; 0 where it does not answer."""
+    (reply,) = await chain.read([call(protocol.voter, "length()")], block)
+    return word(reply) or 0
 
 
 async def _ask(chain: ChainClient, states: Sequence[BlockState], questions: Sequence[Questions[K]]) -> list[Answers[K]]:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from extract.evm.abi import Event
-from extract.evm.blocks import BeforeChain, Block
+from extract.evm.blocks import Block
 from extract.evm.client import ChainClient
+from extract.evm.errors import BeforeChain
 from extract.seeds import DecisionWindow
 from extract.voting.families import Protocol
 
@@ -53,11 +54,11 @@ async def resolve(
 ) -> Timeline:
     """Find and prove every block of an epoch that is final by `final`; windows not reached yet are left out."""
     boundary = epoch + protocol.family.epoch_anchor_mod
-    reached = [w for w in windows if w.anchor == "boundary" and boundary - w.seconds_before <= final.timestamp]
+    reached = [w for w in windows if w.anchor == "boundary" and boundary - w.seconds_before < final.timestamp]
     targets = [boundary - w.seconds_before for w in reached]
     blocks = await chain.blocks_at_or_before(targets)
     found = dict(zip((w.decision_window for w in reached), blocks, strict=True))
-    boundary_block = await chain.block_at_or_before(boundary) if boundary <= final.timestamp else None
+    boundary_block = await chain.block_at_or_before(boundary) if boundary < final.timestamp else None
     flip, transaction, truth = await _flip(chain, protocol, boundary, boundary_block, final)
     points = []
     for window in windows:

@@ -1,0 +1,221 @@
+"""The door to a chain: open it, ask for blocks, state and logs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+
+from extract.errors import RequestError
+from extract.evm.blocks import Block, as_blocks, find, header_call
+from extract.evm.cache import Cache
+from extract.evm.calls import Call, Reply, StateReader
+from extract.evm.config import ChainSpec
+from extract.evm.errors import AboveFinality, ChainError, Kind, ProviderError, Refusal
+from extract.evm.logs import Filter, LogChunk, LogScanner, Topics
+from extract.evm.pace import Clock
+from extract.evm.pool import Pool
+from extract.evm.redact import remember
+from extract.evm.transport import Answer, Endpoint, Outcome, ProviderStats, RpcCall
+
+log = logging.getLogger(__name__)
+_CHAIN_ID = RpcCall("eth_chainId", [], str, lambda text: int(text, 16))
+_OPENING_TRIES = 3
+
+
+class ChainClient:
+    """One chain through its providers. Use `async with ChainClient.open(spec) as chain`.
+
+    Block ranges are inclusive; times are unix seconds; addresses lower-case hex.
+    """
+
+    def __init__(self, spec: ChainSpec, pool: Pool, cache: Cache) -> None:
+        self.spec, self._pool, self._cache = spec, pool, cache
+        self._state = StateReader(pool, spec)
+        self._scanner = LogScanner(pool, cache, self.blocks, spec.verify_logs_with_second_provider)
+        self._headers: dict[int, Block] = {}
+        self._final: Block | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        spec: ChainSpec,
+        cache_path: Path | None = None,
+        clock: Clock | None = None,
+        session: aiohttp.ClientSession | None = None,
+    ) -> AsyncIterator[ChainClient]:
+        """Connect and check every endpoint: chain id, answers at all, not behind. ChainError when none is
+        left.
+
+        `cache_path`: a small file of learned caps and found blocks. `clock` and `session` are for tests.
+        """
+        clock = clock or Clock()
+        cache = Cache(cache_path)
+        for provider in spec.providers:
+            remember(provider.url)
+        async with _session(session) as connected:
+            pool = Pool(spec.name, [Endpoint(p, connected, clock) for p in spec.providers], clock)
+            await _admit(spec, pool)
+            try:
+                yield cls(spec, pool, cache)
+            finally:
+                cache.save()
+
+    @property
+    def chain_id(self) -> int:
+        return self.spec.chain_id
+
+    @property
+    def stats(self) -> Mapping[str, ProviderStats]:
+        """Calls, requests, bytes and retries so far, by provider name."""
+        return {e.name: replace(e.stats) for e in self._pool.endpoints}
+
+    async def head(self) -> Block:
+        """The newest block."""
+        [block] = await self._headers_of(["latest"])
+        return block  # of the endpoint that was furthest ahead so far, so that time does not run backwards
+
+    async def finalized(self) -> Block:
+        """The newest block that does not change any more: head minus finality_depth, or the node's
+        `finalized` tag where that is older and the chain is configured to use it.
+        """
+        head = await self.head()
+        number = max(0, head.number - self.spec.finality_depth)
+        if self.spec.use_finalized_tag:
+            [tagged] = await self._pool.request([header_call("finalized")])
+            if isinstance(tagged, Answer) and tagged.value.number > 0:
+                number = min(number, tagged.value.number)
+        self._final = head if number == head.number else (await self._headers_of([number]))[0]
+        return self._final
+
+    async def block(self, number: int) -> Block:
+        """The header of one block."""
+        return (await self.blocks([number]))[0]
+
+    async def blocks(self, numbers: Sequence[int], fresh: bool = False) -> list[Block]:
+        """Headers in the order asked. Final ones are remembered; `fresh` asks again all the same."""
+        missing = sorted({n for n in numbers if fresh or n not in self._headers})
+        found = dict(zip(missing, await self._headers_of(missing), strict=True))
+        final = self._final.number if self._final else -1
+        self._headers.update({n: b for n, b in found.items() if n <= final})
+        return [found[n] if n in found else self._headers[n] for n in numbers]
+
+    async def _headers_of(self, numbers: Sequence[int | str]) -> list[Block]:
+        highest = max((n for n in numbers if isinstance(n, int)), default=max(self._pool.heads.values()))
+        outcomes = await self._pool.request([header_call(n) for n in numbers], highest)
+        for outcome in outcomes:
+            if isinstance(outcome, Refusal):
+                raise ProviderError(f"chain {self.spec.name}: header", outcome)
+        for outcome in outcomes:
+            if isinstance(outcome, Answer):
+                heads = self._pool.heads
+                heads[outcome.provider] = max(heads[outcome.provider], outcome.value.number)
+        return as_blocks(outcomes)
+
+    async def block_at_or_before(self, timestamp: int) -> Block:
+        """The newest block with `block.timestamp <= timestamp`, proven by its successor. BeforeChain,
+        AfterHead.
+        """
+        return (await self.blocks_at_or_before([timestamp]))[0]
+
+    async def blocks_at_or_before(self, timestamps: Sequence[int]) -> list[Block]:
+        """block_at_or_before for many times at once: searches share headers and batches."""
+        if not timestamps:
+            return []
+        first, head = await self.block(0), await self.head()
+        found = await find(timestamps, first, head, self.blocks, self._cache.guess)
+        for timestamp, block in zip(timestamps, found, strict=True):
+            self._cache.learn_block(timestamp, block.number)
+        return found
+
+    async def read(self, calls: Sequence[Call], block: int) -> list[Reply]:
+        """View calls at one block, in order; what fails is a status, not an exception."""
+        return (await self.read_blocks([(block, calls)]))[0]
+
+    async def read_blocks(self, requests: Sequence[tuple[int, Sequence[Call]]]) -> list[list[Reply]]:
+        """View calls at many blocks: one Multicall3 call per block, several blocks per HTTP request."""
+        return await self._state.read_blocks(requests)
+
+    async def logs(
+        self, addresses: Sequence[str], topics: Topics, from_block: int, to_block: int
+    ) -> AsyncIterator[LogChunk]:
+        """Logs of final blocks, chunk by chunk in order, tiling from_block..to_block.
+
+        `addresses` empty means all; `topics` per position a list of alternatives or None. Errors:
+        RequestError for a range upside down, AboveFinality, RangeTooDense, ProviderError.
+        """
+        if not 0 <= from_block <= to_block:
+            raise RequestError(f"no such block range: {from_block}..{to_block}; write the older block first")
+        await self._check_final(to_block)
+        scan = self._scanner.scan(Filter.of(addresses, topics), from_block, to_block)
+        try:
+            async for chunk in scan:
+                yield chunk
+        finally:
+            await scan.aclose()  # type: ignore[attr-defined]
+
+    async def plan_logs(self, from_block: int, to_block: int) -> int:
+        """Estimated eth_getLogs calls for a range, by the caps known so far."""
+        return self._scanner.estimate(from_block, to_block)
+
+    async def _check_final(self, block: int) -> None:
+        final = self._final
+        if final is None or block > final.number:
+            final = await self.finalized()
+        if block > final.number:
+            raise AboveFinality(
+                f"block {block} of {self.spec.name} is not final yet: end the range at {final.number}"
+            )
+
+
+def _session(given: aiohttp.ClientSession | None) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
+    """The session given, left open afterwards, or one of our own; limits live in the endpoints, not in it."""
+    return nullcontext(given) if given else aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+
+async def _admit(spec: ChainSpec, pool: Pool) -> None:
+    """Ask every endpoint who it is and where it stands; stop those that cannot be used."""
+    heads: dict[str, Block] = {}
+    for endpoint in pool.endpoints:
+        outcome = await _introduce(pool, endpoint)
+        problem = _problem(spec, outcome)
+        if problem:
+            pool.stop(endpoint, problem)
+        elif isinstance(outcome[1], Answer):
+            heads[endpoint.name] = outcome[1].value
+            pool.heads[endpoint.name] = outcome[1].value.number
+    newest = max((b.timestamp for b in heads.values()), default=0)
+    for endpoint in pool.usable():
+        behind = newest - heads[endpoint.name].timestamp
+        if behind > spec.allowed_lag_seconds:
+            pool.stop(endpoint, f"its newest block is {behind} s behind the best provider's")
+    if not pool.usable():
+        reasons = "; ".join(f"{e.name}: {pool.health[e.name].stopped}" for e in pool.endpoints)
+        raise ChainError(f"no provider of chain {spec.name} can be used: {reasons}")
+
+
+async def _introduce(pool: Pool, endpoint: Endpoint) -> list[Outcome]:
+    """chain id and head, tried a few times: a slow start is no reason to do without a provider."""
+    calls = [_CHAIN_ID, header_call("latest")]
+    outcomes: list[Outcome] = []
+    for attempt in range(1, _OPENING_TRIES + 1):
+        outcomes = [(await pool.ask(endpoint, [call]))[0] for call in calls]
+        if not any(isinstance(o, Refusal) and o.kind not in (Kind.QUOTA, Kind.OTHER) for o in outcomes):
+            break
+        await pool.clock.sleep(pool.clock.jitter(attempt))
+    return outcomes
+
+
+def _problem(spec: ChainSpec, outcomes: Sequence[Outcome]) -> str | None:
+    for outcome in outcomes:
+        if isinstance(outcome, Refusal):
+            return f"{outcome.kind.value}: {outcome.message}"
+    identity = outcomes[0]
+    if isinstance(identity, Answer) and identity.value != spec.chain_id:
+        return f"it serves chain id {identity.value}, not {spec.chain_id}: check the URL behind it"
+    return None

@@ -1,0 +1,74 @@
+"""Time as the client sees it, and the pace at which one provider may be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+_DECREASE = 0.7  # multiplicative, once per cool-off: several refusals of one burst are one event
+_RECOVERY_SHARE = 0.05  # of the configured rate, per second without a refusal
+_COOL_OFF_SECONDS = 1.0
+_FLOOR = 0.2  # calls per second: a provider that is slower than that is one that failed
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where time and chance come from; tests put their own in."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: random.Random = field(default_factory=random.Random)
+
+    def jitter(self, attempt: int, base: float = 0.25, ceiling: float = 15.0) -> float:
+        """Seconds before try `attempt` (1, 2, ...): full jitter under an exponential ceiling, so that clients
+        part.
+        """
+        return self.chance.uniform(0, min(ceiling, base * 2.0**attempt))
+
+
+class Pace:
+    """A token bucket that may go into debt: callers are given a start time each, in order of asking.
+
+    `rate` is calls per second (None: unlimited until the provider complains); one second's worth may burst.
+    """
+
+    def __init__(self, rate: float | None, clock: Clock) -> None:
+        self.rate, self._ceiling, self._clock = rate, rate, clock
+        self._free_at = self._changed_at = clock.now()
+        self._taken = 0
+        self._since = clock.now()
+
+    async def take(self, calls: int) -> None:
+        """Return when `calls` more calls may be sent."""
+        now = self._clock.now()
+        self._taken += calls
+        self._recover(now)
+        delay = self.delay()
+        if self.rate is not None:
+            self._free_at = max(self._free_at, now - 1.0) + calls / self.rate
+        if delay > 0:
+            await self._clock.sleep(delay)
+
+    def delay(self) -> float:
+        """Seconds until the next call may go."""
+        return max(0.0, self._free_at - self._clock.now())
+
+    def refused(self, retry_after: float | None) -> None:
+        """The provider said slow down: lower the rate and rest for as long as it asks."""
+        now = self._clock.now()
+        if retry_after is not None:
+            self._free_at = max(self._free_at, now + retry_after)
+        if now - self._changed_at >= _COOL_OFF_SECONDS or self.rate is self._ceiling:
+            observed = self._taken / max(1.0, now - self._since)
+            self.rate = max(_FLOOR, _DECREASE * (observed if self.rate is None else self.rate))
+            self._changed_at = now
+
+    def _recover(self, now: float) -> None:
+        if self.rate is None or self.rate is self._ceiling or now - self._changed_at < _COOL_OFF_SECONDS:
+            return
+        step = _RECOVERY_SHARE * (self._ceiling or max(20.0, self.rate)) * (now - self._changed_at)
+        self.rate = self.rate + step if self._ceiling is None else min(self._ceiling, self.rate + step)
+        self._changed_at = now

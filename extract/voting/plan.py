@@ -1,0 +1,215 @@
+"""What a run of the voting line has to do: the partitions of the epochs asked for, and which of them are due.
+
+A partition is due when it was never complete, when what it depends on changed (configuration, code, a newer
+final head), or when the block it was read at no longer has the hash it had then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from extract.config import Config
+from extract.errors import ConfigError
+from extract.evm.blocks import Block
+from extract.evm.client import ChainClient
+from extract.evm.config import ChainSpec, load_chains
+from extract.land import Lake
+from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
+from extract.seeds import WEEK, DecisionWindow, decision_windows
+from extract.voting.epochs import requested_epochs
+from extract.voting.families import Protocol, load_protocols
+from extract.voting.state import count_gauges
+from extract.voting.timeline import Timeline, resolve
+
+SOURCE = "voting"
+CODE_VERSION = 1  # raise it when the same chain would land other rows: every partition is then fetched anew
+CALLS_PER_GAUGE = 23  # view calls for one gauge at one block, measured in the embedded world; a plan's guess only
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; `since` and `until` are vote epoch starts in unix seconds."""
+
+    epochs: int | None = None
+    since: int | None = None
+    until: int | None = None
+    protocols: tuple[str, ...] = ()
+    resume: bool = True
+    workers: int = 4
+
+
+@dataclass(frozen=True)
+class PlannedPartition:
+    """A partition of the plan: whether it is due and why, and what it would cost in calls."""
+
+    partition: Partition
+    is_due: bool
+    calls: int
+    why: str
+
+
+@dataclass(frozen=True)
+class ChainRun:
+    """A chain's open client with what one run knows about it."""
+
+    client: ChainClient
+    spec: ChainSpec
+    protocols: tuple[Protocol, ...]
+    windows: tuple[DecisionWindow, ...]
+    feeds: Mapping[str, str]
+    final: Block
+    epochs: tuple[int, ...]
+    ledger: Ledger
+    changed: frozenset[str]
+    run_id: str
+    resume: bool
+
+    def due(self, partition: Partition, wanted: str, **facts: Any) -> LedgerRow | None:
+        """The ledger row to fill if the partition must be fetched; None when it is complete and unchanged."""
+        done = self.ledger.complete_row(partition, wanted)
+        if self.resume and done is not None and partition.partition_id not in self.changed:
+            return None
+        moment = now()
+        return LedgerRow(
+            partition=partition,
+            status=COMPLETE,
+            fingerprint=wanted,
+            run_id=self.run_id,
+            started_at=moment,
+            finished_at=moment,
+            attempts=self.ledger.next_attempt(partition),
+            chain_id=self.spec.chain_id,
+            **facts,
+        )
+
+    def why(self, partition: Partition) -> str:
+        """Why a due partition is due, in words."""
+        state = self.ledger.state(partition)
+        if state is None:
+            return "new"
+        if partition.partition_id in self.changed:
+            return "block hash changed"
+        if state.is_failing:
+            return f"failed {state.attempts} times"
+        return "newer blocks or configuration" if self.resume else "asked again"
+
+    async def timelines(self, epoch: int) -> list[Timeline]:
+        return [await resolve(self.client, p, epoch, self.windows, self.final) for p in self.protocols]
+
+
+async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: str) -> AsyncIterator[ChainRun]:
+    """Each chain of the wanted protocols, opened, with the epochs asked for on it."""
+    wanted = _wanted_protocols(config, request)
+    specs = load_chains(config.section("chains"), config.environ)
+    cache = config.root / "cache"
+    for name in dict.fromkeys(p.chain for p in wanted):
+        spec = specs[name]
+        cache.mkdir(parents=True, exist_ok=True)
+        async with ChainClient.open(spec, cache / f"chain-{spec.chain_id}.json") as client:
+            final = await client.finalized()
+            epochs = requested_epochs(final.timestamp, WEEK, request.epochs, request.since, request.until)
+            yield ChainRun(
+                client=client,
+                spec=spec,
+                protocols=tuple(p for p in wanted if p.chain == name),
+                windows=tuple(decision_windows(config.seeds)),
+                feeds=_feeds(config, name),
+                final=final,
+                epochs=tuple(epochs),
+                ledger=ledger,
+                changed=await _changed_partitions(client, ledger, spec.chain_id, final),
+                run_id=run_id,
+                resume=request.resume,
+            )
+
+
+def _feeds(config: Config, chain: str) -> dict[str, str]:
+    return {t.lower(): f.lower() for t, f in config.section("chains")[chain].get("feeds", {}).items()}
+
+
+def _wanted_protocols(config: Config, request: Request) -> list[Protocol]:
+    known = load_protocols(config.section("voting"))
+    unknown = [name for name in request.protocols if name not in known]
+    if unknown or not known:
+        missing = unknown[0] if unknown else "NAME"
+        raise ConfigError(f"{config.path} has no [voting.{missing}]; it has: {', '.join(known) or 'none'}")
+    return [known[name] for name in (request.protocols or known)]
+
+
+async def _changed_partitions(client: ChainClient, ledger: Ledger, chain_id: int, final: Block) -> frozenset[str]:
+    """Partitions whose last block no longer has the hash it was read under."""
+    held = [
+        (name, state.complete)
+        for name, state in ledger.states.items()
+        if state.complete and state.complete["chain_id"] == chain_id and state.complete["to_block_hash"]
+    ]
+    numbers = sorted({row["to_block"] for _, row in held if row["to_block"] <= final.number})
+    hashes = {block.number: block.hash for block in await client.blocks(numbers, fresh=True)} if numbers else {}
+    return frozenset(name for name, row in held if hashes.get(row["to_block"]) != row["to_block_hash"])
+
+
+def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partition, LedgerRow | None]]:
+    """Every partition of an epoch of a protocol, with the row to fill where it is due."""
+    protocol = timeline.protocol
+    key = f"{protocol.name}/{timeline.epoch}"
+    base = {"version": CODE_VERSION, "protocol": protocol.facts(), "feeds": dict(chain.feeds)}
+    whole = Partition(SOURCE, "epoch", key, "all")
+    last = timeline.flip or timeline.boundary_block
+    wanted = fingerprint(base | {"status": timeline.status, "flip": last.number if last else None})
+    facts = {"to_block": last.number, "to_block_hash": last.hash} if last else {}
+    found = [(whole, chain.due(whole, wanted, **facts))]
+    for point in timeline.points:
+        partition = Partition(SOURCE, "state", key, point.window.decision_window)
+        wanted = fingerprint(base | {"decision": point.decision.number, "observed": point.observed.number})
+        row = chain.due(partition, wanted, to_block=point.observed.number, to_block_hash=point.observed.hash)
+        found.append((partition, row))
+    return found
+
+
+def event_partition(
+    chain: ChainRun, epoch: int, timelines: Sequence[Timeline]
+) -> tuple[Partition, LedgerRow | None, tuple[int, int]]:
+    """The chain's event scan of an epoch, from its first flip to its last, or to the final head while open."""
+    partition = Partition(SOURCE, "events", f"{chain.spec.name}/{epoch}", "all")
+    first = min(t.start_block for t in timelines)
+    last = max((t.flip or chain.final for t in timelines), key=lambda block: block.number)
+    base = {"version": CODE_VERSION, "protocols": [t.protocol.facts() for t in timelines]}
+    wanted = fingerprint(base | {"from": first, "to": last.number})
+    row = chain.due(partition, wanted, from_block=first, to_block=last.number, to_block_hash=last.hash)
+    return partition, row, (first, last.number)
+
+
+async def anchor_timelines(chain: ChainRun) -> list[Timeline]:
+    """Where votes carry over, replay needs the final state of the epoch before the first one asked for."""
+    control = [w for w in chain.windows if w.reads == "final"]
+    found = []
+    for protocol in chain.protocols:
+        if not protocol.family.votes_reset_each_epoch:
+            timeline = await resolve(chain.client, protocol, chain.epochs[0] - WEEK, control, chain.final)
+            block = timeline.points[0].observed.number if timeline.points else 0
+            if block and await count_gauges(chain.client, protocol, block):
+                found.append(timeline)
+    return found
+
+
+async def plan_voting(config: Config, request: Request) -> list[PlannedPartition]:
+    """What a run would do, without landing anything."""
+    ledger, planned = Ledger.read(Lake(config.raw_url)), []
+    async for chain in chain_runs(config, request, ledger, "plan"):
+        gauges = {p.name: await count_gauges(chain.client, p, chain.final.number) for p in chain.protocols}
+
+        def add(partition: Partition, row: LedgerRow | None, calls: int, chain: ChainRun = chain) -> None:
+            why = chain.why(partition) if row else "complete"
+            planned.append(PlannedPartition(partition, row is not None, calls if row else 0, why))
+
+        for epoch in chain.epochs:
+            timelines = await chain.timelines(epoch)
+            for timeline in timelines:
+                for partition, row in state_partitions(chain, timeline):
+                    is_state = partition.table_group == "state"
+                    add(partition, row, CALLS_PER_GAUGE * gauges[timeline.protocol.name] if is_state else 0)
+            partition, row, blocks = event_partition(chain, epoch, timelines)
+            add(partition, row, await chain.client.plan_logs(*blocks) if row else 0)
+    return planned

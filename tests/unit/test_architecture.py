@@ -1,0 +1,90 @@
+"""The house rules as code: one-way imports, pure decisions, no Jinja blocks in models, everything described."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+MAY_IMPORT = {
+    "extract": {"extract"},
+    "decide": {"decide"},
+    "simulate": {"simulate"},
+    "operate": {"operate", "extract", "decide"},
+    "python_models": {"decide"},
+}
+ROOMS = set(MAY_IMPORT)
+IMPURE = {"os", "sys", "time", "random", "socket", "subprocess", "pathlib", "duckdb", "requests", "aiohttp", "dlt"}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def python_files(room: str) -> list[Path]:
+    return sorted(p for p in (ROOT / room).rglob("*.py") if "node_modules" not in p.parts)
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_imports_run_one_way(room: str) -> None:
+    for path in python_files(room):
+        wrong = (imports(path) & ROOMS) - MAY_IMPORT[room]
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_decisions_are_pure() -> None:
+    for path in python_files("decide"):
+        assert not imports(path) & IMPURE, path
+
+
+def test_only_one_module_reads_the_wall_clock_in_extract() -> None:
+    """What a row is about never comes from the clock; when it was fetched comes from one place."""
+    wanted = {"extract/ledger.py", "extract/evm/transport.py"}  # the second reads Retry-After dates
+    readers = {
+        str(p.relative_to(ROOT))
+        for p in python_files("extract")
+        if re.search(r"datetime\.now|datetime\.utcnow|date\.today", p.read_text())
+    }
+    assert readers == wanted
+
+
+def test_models_have_no_jinja_blocks() -> None:
+    models = sorted((ROOT / "models").rglob("*.sql"))
+    assert len(models) > 20
+    assert [p.name for p in models if "{%" in p.read_text()] == []
+
+
+def test_every_model_is_described_and_its_grain_tested() -> None:
+    named = {}
+    for path in (ROOT / "models").rglob("*.yml"):
+        for model in yaml.safe_load(path.read_text()).get("models", []):
+            named[model["name"]] = model
+    for path in (ROOT / "models").rglob("*.sql"):
+        model = named[path.stem]
+        assert model["description"].strip().startswith("One row per"), path.stem
+        tests = [next(iter(t)) if isinstance(t, dict) else t for t in model["data_tests"]]
+        assert "unique_grain" in tests, path.stem
+
+
+def test_every_mart_column_is_described_and_typed() -> None:
+    for path in (ROOT / "models" / "marts").rglob("_marts_*.yml"):
+        for model in yaml.safe_load(path.read_text())["models"]:
+            for column in model["columns"]:
+                assert len(column["description"]) > 10 and column["data_type"], (model["name"], column["name"])
+
+
+def test_no_lock_names_a_host() -> None:
+    locks = [ROOT / "requirements.lock", ROOT / "simulate" / "node" / "package-lock.json"]
+    for lock in locks:
+        assert lock.exists(), lock
+        assert not re.search(r"https?://", lock.read_text()), lock
