@@ -11,16 +11,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+PIPED_WIDTH = 240  # a file or a pipe has no width of its own: never wrap what a program or a reader scrolls through
+
+
+def _console(stderr: bool) -> Console:
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> Table:
     """A plain table; columns named in `right` are right-aligned."""
-    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    shown = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     numeric = set(right)
     for column in columns:
-        shown.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+        shown.add_column(column, justify="right" if column in numeric else "left", overflow="ellipsis", no_wrap=True)
     for row in rows:
         shown.add_row(*("" if value is None else str(value) for value in row))
     return shown

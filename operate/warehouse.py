@@ -64,7 +64,13 @@ def run_dbt(warehouse: Warehouse, *commands: Sequence[str]) -> bool:
     os.environ.update(warehouse.environment())
     runner = dbtRunner()
     try:
-        return all(runner.invoke(list(command)).success for command in commands)
+        for command in commands:
+            result = runner.invoke(list(command))
+            if result.exception is not None:
+                raise WarehouseError(f"dbt {command[-1]} could not run: {result.exception}")
+            if not result.success:
+                return False
+        return True
     finally:
         DuckDBConnectionManager.close_all_connections()
 

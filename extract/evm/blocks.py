@@ -72,7 +72,9 @@ class Search:
         return self.high.number == self.low.number + 1
 
     def probes(self) -> list[int]:
-        """Blocks to look at next: a guess, at first with its successor, which on a regular chain is the proof."""
+        """Blocks to look at next: a guess, at first with its successor, which on a regular chain is the
+        proof.
+        """
         if self.is_proven:
             return []
         self.rounds += 1

@@ -1,8 +1,9 @@
 """The fast way to read eth_getLogs: the whole answer as a grid of quoted strings, without a JSON parser.
 
 A node writes every log of an answer with the same keys in the same order, and no string in it has an escape.
-So all quotation marks are found at once, the k-th string of every log is a column, and a column is one gather.
-Every key of every log is compared; an answer that is not such a grid gives None and takes the general way.
+So all quotation marks are found at once, the k-th string of every log is a column, and a column is one
+gather. Every key of every log is compared; an answer that is not such a grid gives None and takes the general
+way.
 """
 
 from __future__ import annotations
@@ -14,59 +15,69 @@ import pyarrow as pa
 
 Array = np.ndarray
 Columns = dict[str, pa.Array]
-_TEXTS = {"address": "address", "blockHash": "block_hash", "transactionHash": "transaction_hash", "data": "data"}
+_TEXTS = {
+    "address": "address",
+    "blockHash": "block_hash",
+    "transactionHash": "transaction_hash",
+    "data": "data",
+}
 _QUANTITIES = {
     "blockNumber": "block_number",
     "blockTimestamp": "block_timestamp",
     "transactionIndex": "transaction_index",
     "logIndex": "log_index",
 }
+_FOLLOWED_BY = {"removed": "false", "topics": "["}  # a log that was reorganized away is for the general way
 _MOST_DIGITS = 15  # an int64 holds them whatever they are
 _QUOTE, _OPEN = ord('"'), ord("{")
 
 
 def read_grid(body: bytes) -> list[Columns] | None:
-    """Columns (names of LOG_SCHEMA; topics and times may be absent) of the logs in a JSON array, by kind of log.
+    """Columns (names of LOG_SCHEMA; topics and times may be absent) of the logs in a JSON array, by kind of
+    log.
 
     None when `body` is not a regular grid; nothing is concluded from that.
     """
-    if not body.startswith(b"[{") or any(mark in body for mark in (b"\\", *_CAPITALS)):
+    if not body.startswith(b"[{") or not body.isascii() or any(mark in body for mark in (b"\\", *_CAPITALS)):
         return None
     text = np.frombuffer(body, np.uint8)
     quotes, opens = np.flatnonzero(text == _QUOTE), np.flatnonzero(text == _OPEN)
     first = np.searchsorted(quotes, opens)
     counts = np.diff(np.append(first, len(quotes)))
-    if len(opens) * 2 - 1 != len(opens) + body.count(b"},{") or np.any(counts % 2):
+    if not _are_separate(text, opens) or np.any(counts % 2):
         return None
     kinds: list[Columns] = []
     for count in np.unique(counts):
         at = first[counts == count]
-        kind = _read_kind(text, quotes[at[:, None] + np.arange(count)])
+        kind = _read_kind(text, quotes[at[:, None] + np.arange(count)].T)
         if kind is None:
             return None
         kinds.append(kind)
     return kinds
 
 
+def _are_separate(text: Array, opens: Array) -> bool:
+    """Whether every object but the first follows `},`: nothing is nested, nothing is pretty-printed."""
+    return bool(np.all(text[opens[1:] - 1] == ord(",")) and np.all(text[opens[1:] - 2] == ord("}")))
+
+
 _CAPITALS = tuple(bytes([c]) for c in b"ABCDEF")  # hex digits that lower case would have to replace
 
 
 def _read_kind(text: Array, quotes: Array) -> Columns | None:
-    """Columns of logs with the same strings in the same places; `quotes` has shape (logs, 2 * strings)."""
-    starts, ends = quotes[:, ::2] + 1, quotes[:, 1::2]
+    """Columns of logs with the same strings in the same places; `quotes` has shape (2 * strings, logs)."""
+    starts, ends = quotes[::2] + 1, quotes[1::2]
     columns: Columns = {}
-    for name, place, values in _template(text, starts[0], ends[0]):
-        if not _same(text, starts[:, place] - 1, f'"{name}":'.encode()):
-            return None
-        if name == "removed" and not _same(text, starts[:, place] - 1, b'"removed":false'):
+    for name, place, values in _template(text, starts[:, 0], ends[:, 0]):
+        if not _same(text, starts[place] - 1, f'"{name}":{_FOLLOWED_BY.get(name, "")}'.encode()):
             return None
         if name == "topics":
-            found = [_texts(text, starts[:, v], ends[:, v]) for v in values]
+            found = [_texts(text, starts[v], ends[v]) for v in values]
             columns |= {f"topic{i}": topic for i, topic in enumerate(found)}
         elif name in _TEXTS and len(values) == 1:
-            columns[_TEXTS[name]] = _texts(text, starts[:, values[0]], ends[:, values[0]])
+            columns[_TEXTS[name]] = _texts(text, starts[values[0]], ends[values[0]])
         elif name in _QUANTITIES and len(values) == 1:
-            number = _integers(text, starts[:, values[0]], ends[:, values[0]])
+            number = _integers(text, starts[values[0]], ends[values[0]])
             if number is None:
                 return None
             columns[_QUANTITIES[name]] = number
@@ -84,21 +95,25 @@ def _template(text: Array, starts: Array, ends: Array) -> Iterator[tuple[str, in
 
 
 def _windows(text: Array, starts: Array, length: int) -> Array:
-    """`length` characters from each start, shape (starts, length)."""
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(text, length)[starts])
+    """`length` characters from each start, one after the other. An element per window makes each a single
+    copy.
+    """
+    windows: Array = np.ndarray((len(text) - length + 1,), f"V{length}", text.data, strides=(1,))
+    return np.asarray(windows[starts].view(np.uint8))
 
 
 def _same(text: Array, starts: Array, expected: bytes) -> bool:
     if int(starts[-1]) + len(expected) > len(text):
         return False
-    return bool(np.all(_windows(text, starts, len(expected)) == np.frombuffer(expected, np.uint8)))
+    found = _windows(text, starts, len(expected)).reshape(-1, len(expected))
+    return bool(np.all(found == np.frombuffer(expected, np.uint8)))
 
 
 def _texts(text: Array, starts: Array, ends: Array) -> pa.Array:
     """Strings between the quotes as an Arrow array."""
     lengths = ends - starts
     if len(lengths) and bool(np.all(lengths == lengths[0])) and lengths[0]:
-        characters = _windows(text, starts, int(lengths[0])).reshape(-1)
+        characters = _windows(text, starts, int(lengths[0]))
     else:
         before = np.cumsum(lengths) - lengths
         characters = text[np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.evm.errors import DecodeError
+from extract.evm.grid import read_grid
 
 LOG_SCHEMA = pa.schema(
     [
@@ -50,11 +51,18 @@ _LOGS = msgspec.json.Decoder(list[_Log])
 
 
 def parse_logs(raw: msgspec.Raw | bytes) -> pa.Table:
-    """The JSON array of eth_getLogs as LOG_SCHEMA, in wire order. Errors: DecodeError for anything that is
-    not one.
-    """
+    """The JSON array of eth_getLogs as LOG_SCHEMA. Errors: DecodeError for anything that is not one."""
+    body = bytes(raw)
+    kinds = read_grid(body)
+    if kinds is None:
+        return parse_any(body)
+    return pa.concat_tables([_table(columns, len(columns["data"])) for columns in kinds])
+
+
+def parse_any(body: bytes) -> pa.Table:
+    """parse_logs by a JSON parser: for answers of any layout, and for saying what is wrong with one."""
     try:
-        logs = _LOGS.decode(memoryview(raw))
+        logs = _LOGS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError(f"eth_getLogs: {error}") from None
     if any(log.removed for log in logs):
@@ -71,9 +79,16 @@ def parse_logs(raw: msgspec.Raw | bytes) -> pa.Table:
         **{f"topic{i}": _lower([t[i] if len(t) > i else None for t in topics]) for i in range(4)},
         "data": _lower([log.data for log in logs]),
     }
-    return pa.table(
-        {name: columns[name].cast(LOG_SCHEMA.field(name).type) for name in LOG_SCHEMA.names}, LOG_SCHEMA
-    )
+    return _table(columns, len(logs))
+
+
+def _table(columns: dict[str, pa.Array], rows: int) -> pa.Table:
+    """Columns in the types and order of LOG_SCHEMA; what is absent is null."""
+    arrays = [
+        columns[field.name].cast(field.type) if field.name in columns else pa.nulls(rows, field.type)
+        for field in LOG_SCHEMA
+    ]
+    return pa.Table.from_arrays(arrays, schema=LOG_SCHEMA)
 
 
 def _lower(texts: Sequence[str | None]) -> pa.Array:

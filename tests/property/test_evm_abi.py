@@ -49,7 +49,14 @@ def logs(event: Event, rows: list[tuple[Any, ...]]) -> pa.Table:
 
 
 def log_table(records: list[dict[str, Any]]) -> pa.Table:
-    blank = {"block_number": 1, "transaction_index": 0, "log_index": 0, "block_hash": "", "transaction_hash": "", "address": ""}
+    blank = {
+        "block_number": 1,
+        "transaction_index": 0,
+        "log_index": 0,
+        "block_hash": "",
+        "transaction_hash": "",
+        "address": "",
+    }
     return pa.Table.from_pylist([blank | record for record in records], LOG_SCHEMA)
 
 
@@ -86,7 +93,9 @@ VOTED = Event(
 def test_topics_and_selectors_on_record() -> None:
     assert VOTED.topic0 == "0x452d440efc30dfa14a0ef803ccb55936af860ec6a6960ed27f129bef913f296a"
     assert Event("Mint(address, uint256, uint256, uint256)").topic0.startswith("0xb4c03061fb5b7fed")
-    assert Event("CreateBribe(address, string type, address, address)").topic0.startswith("0xef5da4d20445c0eb")
+    assert Event("CreateBribe(address, string type, address, address)").topic0.startswith(
+        "0xef5da4d20445c0eb"
+    )
     assert Function("weightsAt(address,uint256)").selector == "0x636056f2"
     assert Function("aggregate3((address,bool,bytes)[])").selector == "0x82ad56cb"
     assert Function("_epochTimestamp()").selector == "0xf8803bb6"
@@ -120,20 +129,29 @@ def test_slices_chunks_and_no_rows() -> None:
     table = logs(VOTED, [("0x" + f"{i:040x}", "0x" + "bb" * 20, i, 6, 7, 8) for i in range(10)])
     whole = VOTED.decode(table)
     assert VOTED.decode(table.slice(3, 4)).to_pylist() == whole.slice(3, 4).to_pylist()
-    assert VOTED.decode(pa.concat_tables([table.slice(0, 3), table.slice(3)])).to_pylist() == whole.to_pylist()
+    assert (
+        VOTED.decode(pa.concat_tables([table.slice(0, 3), table.slice(3)])).to_pylist() == whole.to_pylist()
+    )
     assert VOTED.decode(table.slice(0, 0)).schema == whole.schema
 
 
 def test_dynamic_types_and_indexed_text() -> None:
-    event = Event("Made(string indexed kind, string label, address who, uint256[] parts, bytes raw, (bool,int8) pair)")
+    event = Event(
+        "Made(string indexed kind, string label, address who, uint256[] parts, bytes raw, (bool,int8) pair)"
+    )
     row = ("ignored", "café", "0x" + "cd" * 20, [1, 2**200], b"\x01", (True, -3))
     types = ["string", "address", "uint256[]", "bytes", "(bool,int8)"]
     data = "0x" + encode(types, list(row[1:])).hex()
     good = {"topic0": event.topic0, "topic1": "0x" + "12" * 32, "data": data}
     first, second = event.decode(log_table([good, good | {"data": data[:80]}])).to_pylist()
     assert first == {
-        "kind": "0x" + "12" * 32, "label": "café", "who": "0x" + "cd" * 20, "parts": f'["1", "{2**200}"]',
-        "raw": "0x01", "pair": '[true, "-3"]', "decode_status": "ok",
+        "kind": "0x" + "12" * 32,
+        "label": "café",
+        "who": "0x" + "cd" * 20,
+        "parts": f'["1", "{2**200}"]',
+        "raw": "0x01",
+        "pair": '[true, "-3"]',
+        "decode_status": "ok",
     }
     assert second["decode_status"] == "malformed" and second["label"] is None
 
@@ -151,7 +169,14 @@ def test_calldata_equals_eth_abi(data: Any) -> None:
 
 @pytest.mark.parametrize(
     ("type_", "value"),
-    [("uint8", 256), ("uint256", -1), ("int8", 128), ("address", "0x" + "1" * 41), ("bytes4", b"12345"), ("bool", 2)],
+    [
+        ("uint8", 256),
+        ("uint256", -1),
+        ("int8", 128),
+        ("address", "0x" + "1" * 41),
+        ("bytes4", b"12345"),
+        ("bool", 2),
+    ],
 )
 def test_values_that_do_not_fit(type_: str, value: Any) -> None:
     with pytest.raises(ValueError):
@@ -167,8 +192,11 @@ def test_empty_return_data_is_an_error_and_text_is_decoded() -> None:
     with pytest.raises(DecodeError):
         symbol.decode(b"\x01" * 31)
     assert symbol.decode(encode(["string"], ["AERO"])) == "AERO"
-    assert Function("f()", "uint256,address").decode(encode(["uint256", "address"], [3, "0x" + "AB" * 20])) == (
-        3, "0x" + "ab" * 20,
+    assert Function("f()", "uint256,address").decode(
+        encode(["uint256", "address"], [3, "0x" + "AB" * 20])
+    ) == (
+        3,
+        "0x" + "ab" * 20,
     )
 
 

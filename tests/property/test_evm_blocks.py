@@ -70,7 +70,8 @@ def test_equals_brute_force(gaps: list[int], picks: list[float]) -> None:
 
 # most headers and rounds for one search on 500,000 blocks, over 20 targets; binary search reads 19
 @pytest.mark.parametrize(
-    ("name", "headers", "rounds"), [("base", 2, 1), ("ethereum", 8, 5), ("polygon", 32, 28), ("arbitrum", 26, 24)]
+    ("name", "headers", "rounds"),
+    [("base", 2, 1), ("ethereum", 8, 5), ("polygon", 32, 28), ("arbitrum", 26, 24)],
 )
 def test_few_probes(name: str, headers: int, rounds: int) -> None:
     times = rhythm(name, 500_000, 1)
@@ -93,7 +94,16 @@ def test_many_targets_share_rounds() -> None:
 
 
 def test_the_traps() -> None:
-    times = [100, 102, 104, 104, 104, 110, 130, 132]  # a block on the second, three in one second, missed slots
+    times = [
+        100,
+        102,
+        104,
+        104,
+        104,
+        110,
+        130,
+        132,
+    ]  # a block on the second, three in one second, missed slots
     targets = [100, 101, 102, 103, 104, 109, 110, 129, 131]
     assert search(times, targets)[0] == [0, 0, 1, 1, 4, 4, 5, 5, 6]
     with pytest.raises(BeforeChain, match="before the chain's first block"):
@@ -135,7 +145,9 @@ def test_a_damaged_cache_is_no_error(tmp_path: Path) -> None:
 
     async def inner() -> int:
         provider = FakeProvider(a_chain(100))
-        async with ChainClient.open(a_spec(), tmp_path / "c.json", FakeTime().clock, a_session(provider)) as client:
+        async with ChainClient.open(
+            a_spec(), tmp_path / "c.json", FakeTime().clock, a_session(provider)
+        ) as client:
             return (await client.block_at_or_before(1_700_000_050)).number
 
     assert asyncio.run(inner()) > 0

@@ -1,4 +1,6 @@
-"""Whatever a provider refuses and however it fails: every log once, in order, ranges that tile, or a typed error."""
+"""Whatever a provider refuses and however it fails: every log once, in order, ranges that tile, or a typed
+error.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def faults(share: float, seed: int) -> Any:
     return before
 
 
-def scan(providers: list[FakeProvider], first: int, last: int, addresses: tuple[str, ...] = (EMITTER,)) -> list[Any]:
+def scan(
+    providers: list[FakeProvider], first: int, last: int, addresses: tuple[str, ...] = (EMITTER,)
+) -> list[Any]:
     async def inner() -> list[Any]:
         session, clock = a_session(*providers), FakeTime().clock
         async with ChainClient.open(a_spec(len(providers)), clock=clock, session=session) as chain:
@@ -96,7 +100,9 @@ def a_provider(draw: Any, chain: Any) -> FakeProvider:
             st.one_of(
                 st.builds(range_cap, st.just(cap), st.sampled_from(RANGE_WORDS), exclusive=st.booleans()),
                 st.builds(
-                    result_cap, st.just(results), st.sampled_from(RESULT_WORDS),
+                    result_cap,
+                    st.just(results),
+                    st.sampled_from(RESULT_WORDS),
                     suggest=st.sampled_from(list(SUGGESTIONS.values())),
                 ),
             ),
@@ -106,17 +112,25 @@ def a_provider(draw: Any, chain: Any) -> FakeProvider:
     if cap == 1:  # an exclusive cap of one block would refuse every request
         rules = [] if rules else rules
     return FakeProvider(
-        chain, rules, faults(draw(st.sampled_from([0, 0, 0.1, 0.3])), draw(st.integers(0, 99))),
-        timed=draw(st.booleans()), shuffled=draw(st.booleans()),
+        chain,
+        rules,
+        faults(draw(st.sampled_from([0, 0, 0.1, 0.3])), draw(st.integers(0, 99))),
+        timed=draw(st.booleans()),
+        shuffled=draw(st.booleans()),
     )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(data=st.data())
 def test_every_log_once_in_order(data: Any) -> None:
     blocks = data.draw(st.integers(1, 3_000))
     chain = a_chain(
-        blocks, data.draw(st.integers(0, 99)), data.draw(st.integers(1, 12)), data.draw(st.sampled_from([0, 0.01, 0.3, 1]))
+        blocks,
+        data.draw(st.integers(0, 99)),
+        data.draw(st.integers(1, 12)),
+        data.draw(st.sampled_from([0, 0.01, 0.3, 1])),
     )
     first = data.draw(st.integers(0, chain.head))
     last = data.draw(st.integers(first, chain.head))
@@ -125,13 +139,17 @@ def test_every_log_once_in_order(data: Any) -> None:
     found = [
         pair
         for chunk in chunks
-        for pair in zip(chunk.table["block_number"].to_pylist(), chunk.table["log_index"].to_pylist(), strict=True)
+        for pair in zip(
+            chunk.table["block_number"].to_pylist(), chunk.table["log_index"].to_pylist(), strict=True
+        )
     ]
     assert found == list(expected_logs(chain, first, last))
     edges = [first - 1] + [chunk.to_block for chunk in chunks]
     assert [chunk.from_block for chunk in chunks] == [edge + 1 for edge in edges[:-1]] and edges[-1] == last
     for chunk in chunks:
-        times = zip(chunk.table["block_number"].to_pylist(), chunk.table["block_timestamp"].to_pylist(), strict=True)
+        times = zip(
+            chunk.table["block_number"].to_pylist(), chunk.table["block_timestamp"].to_pylist(), strict=True
+        )
         assert all(chain.times[number] == time for number, time in times)
 
 
@@ -226,7 +244,9 @@ def test_leaving_a_scan_early_and_memory_bound_by_the_reader() -> None:
     asyncio.run(inner())
 
 
-@given(st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=200), st.integers(1, 500), st.randoms())
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=200), st.integers(1, 500), st.randoms()
+)
 def test_a_plan_tiles_its_range(steps: list[tuple[int, bool]], blocks: int, chance: random.Random) -> None:
     plan: Plan[int] = Plan(1, blocks)
     tiles: list[tuple[int, int]] = []
@@ -247,8 +267,11 @@ def test_a_plan_tiles_its_range(steps: list[tuple[int, bool]], blocks: int, chan
 
 
 @given(
-    st.sampled_from([Kind.RANGE, Kind.RESULTS, Kind.SIZE, Kind.TIME]), st.none() | st.integers(0, 10**6),
-    st.none() | st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), st.integers(0, 10**6), st.integers(1, 10**6),
+    st.sampled_from([Kind.RANGE, Kind.RESULTS, Kind.SIZE, Kind.TIME]),
+    st.none() | st.integers(0, 10**6),
+    st.none() | st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)),
+    st.integers(0, 10**6),
+    st.integers(1, 10**6),
 )
 def test_a_refusal_always_narrows(kind: Kind, cap: int | None, hint: Any, first: int, more: int) -> None:
     width = Width(soft=more + 1)

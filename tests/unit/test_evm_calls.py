@@ -23,7 +23,9 @@ ECHO, EMPTY, REVERTS, HEAVY = ("0x" + digit * 40 for digit in "1234")
 class FakeState:
     """ECHO returns its calldata, EMPTY nothing, REVERTS fails; HEAVY needs `cost` of `gas` and ECHO one."""
 
-    def __init__(self, multicall_from: int = 0, gas: int = 10**9, archive_from: int = 0, size: int = 10**9) -> None:
+    def __init__(
+        self, multicall_from: int = 0, gas: int = 10**9, archive_from: int = 0, size: int = 10**9
+    ) -> None:
         self.multicall_from, self.gas, self.archive_from, self.size = multicall_from, gas, archive_from, size
         self.calls = 0
 
@@ -62,7 +64,9 @@ def read(requests: list[tuple[int, list[Call]]], *states: FakeState, **spec: Any
     providers = [FakeProvider(chain, state=state) for state in states]
 
     async def inner() -> list[list[Reply]]:
-        async with ChainClient.open(a_spec(len(providers), **spec), None, FakeTime().clock, a_session(*providers)) as client:
+        async with ChainClient.open(
+            a_spec(len(providers), **spec), None, FakeTime().clock, a_session(*providers)
+        ) as client:
             return await client.read_blocks(requests)
 
     return asyncio.run(inner())
@@ -131,7 +135,14 @@ def test_nothing_asked_nothing_sent() -> None:
     assert read([], FakeState()) == [] and read([(5, [])], FakeState()) == [[]]
 
 
-calls_strategy = st.lists(st.builds(Call, st.integers(0, 2**160 - 1).map(lambda n: f"0x{n:040x}"), st.binary(max_size=90).map(lambda b: "0x" + b.hex())), max_size=20)
+calls_strategy = st.lists(
+    st.builds(
+        Call,
+        st.integers(0, 2**160 - 1).map(lambda n: f"0x{n:040x}"),
+        st.binary(max_size=90).map(lambda b: "0x" + b.hex()),
+    ),
+    max_size=20,
+)
 
 
 @given(calls_strategy)

@@ -59,7 +59,11 @@ def test_an_unused_chain_needs_no_keys() -> None:
         ('url_env = "BASE_RPC_URL"', "", "url_env"),
         ('url_env = "BASE_RPC_URL"', 'url = "https://real.example"', "loopback only"),
         ("requests_per_second = 25", "requests_per_second = 0", "positive"),
-        ('name = "second"\nurl_env = "BASE_RPC_URL_2"', 'name = "alchemy"\nurl_env = "BASE_RPC_URL"', "one name"),
+        (
+            'name = "second"\nurl_env = "BASE_RPC_URL_2"',
+            'name = "alchemy"\nurl_env = "BASE_RPC_URL"',
+            "one name",
+        ),
     ],
 )
 def test_mistakes_name_the_chain_and_the_cure(old: str, new: str, message: str) -> None:

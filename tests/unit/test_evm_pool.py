@@ -14,7 +14,17 @@ from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, ProviderSpec
 from extract.evm.errors import AboveFinality, ChainError, ProviderError
 from extract.evm.pace import Pace
-from tests.evm_fake import EMITTER, TOPIC, FakeChain, FakeProvider, FakeTime, Refuse, a_chain, a_session, a_spec
+from tests.evm_fake import (
+    EMITTER,
+    TOPIC,
+    FakeChain,
+    FakeProvider,
+    FakeTime,
+    Refuse,
+    a_chain,
+    a_session,
+    a_spec,
+)
 from tests.evm_fake import expected_logs as expected
 
 CHAIN = a_chain(400)
@@ -22,19 +32,26 @@ Items = list[dict[str, Any]]
 
 
 def run(
-    use: Callable[[ChainClient], Awaitable[Any]], *providers: FakeProvider, time: FakeTime | None = None, **spec: Any
+    use: Callable[[ChainClient], Awaitable[Any]],
+    *providers: FakeProvider,
+    time: FakeTime | None = None,
+    **spec: Any,
 ) -> Any:
     """`use` with a client on the given fake providers."""
 
     async def inner() -> Any:
         chain_spec = a_spec(len(providers), **spec)
-        async with ChainClient.open(chain_spec, clock=(time or FakeTime()).clock, session=a_session(*providers)) as chain:
+        async with ChainClient.open(
+            chain_spec, clock=(time or FakeTime()).clock, session=a_session(*providers)
+        ) as chain:
             return await use(chain)
 
     return asyncio.run(inner())
 
 
-def failing(times: int, answer: tuple[int, dict[str, str], bytes], skip: int = 2) -> Callable[[FakeProvider, Items], Any]:
+def failing(
+    times: int, answer: tuple[int, dict[str, str], bytes], skip: int = 2
+) -> Callable[[FakeProvider, Items], Any]:
     """Answer requests number skip+1 .. skip+times with `answer`; the first two are the introduction."""
 
     def before(provider: FakeProvider, _: Items) -> Any:
@@ -50,7 +67,9 @@ async def head(chain: ChainClient) -> Any:
 async def all_logs(chain: ChainClient) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     async for chunk in chain.logs([EMITTER], [[TOPIC]], 0, CHAIN.head):
-        found += zip(chunk.table["block_number"].to_pylist(), chunk.table["log_index"].to_pylist(), strict=True)
+        found += zip(
+            chunk.table["block_number"].to_pylist(), chunk.table["log_index"].to_pylist(), strict=True
+        )
     return found
 
 
@@ -101,7 +120,10 @@ def test_dropped_batch_items_are_asked_again_alone() -> None:
     def before(provider: FakeProvider, items: Items) -> Any:
         if provider.requests != 3:
             return None
-        answers = [{"jsonrpc": "2.0", "id": i["id"], "result": provider.answer(i["method"], i["params"])} for i in items]
+        answers = [
+            {"jsonrpc": "2.0", "id": i["id"], "result": provider.answer(i["method"], i["params"])}
+            for i in items
+        ]
         return 200, {}, json.dumps(answers[::-1][1:]).encode()  # reversed, and without the last
 
     async def use(chain: ChainClient) -> list[int]:

@@ -27,7 +27,12 @@ URLS = [
 @pytest.mark.parametrize("url", URLS)
 def test_url_and_its_parts_are_hidden(url: str) -> None:
     remember(url)
-    for text in (url, f"Cannot connect to host {url.split('/')[2]}:443", f"key {KEY} unknown", f"at {KEY.upper()}"):
+    for text in (
+        url,
+        f"Cannot connect to host {url.split('/')[2]}:443",
+        f"key {KEY} unknown",
+        f"at {KEY.upper()}",
+    ):
         assert KEY.lower() not in redact(text).lower()
         assert "invalid" not in redact(text).replace("invalid key", "")
 
@@ -41,7 +46,9 @@ def test_unknown_urls_are_hidden_and_plain_words_stay() -> None:
 
 def test_percent_encoded_keys_are_hidden() -> None:
     remember("https://p.provider.invalid/rpc?key=abc%2Bdef%3D%3D")
-    assert "abc+def" not in redact("bad key abc+def==") and "abc%2Bdef" not in redact("bad key abc%2Bdef%3D%3D")
+    assert "abc+def" not in redact("bad key abc+def==") and "abc%2Bdef" not in redact(
+        "bad key abc%2Bdef%3D%3D"
+    )
 
 
 def test_refusals_hide_what_the_provider_echoes() -> None:
