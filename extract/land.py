@@ -165,7 +165,7 @@ class Lake:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One extraction at a time per local lake; Busy names who holds it. Object stores rely on idempotent partitions."""
+        """One extraction at a time per local lake; Busy names who holds it. Object stores rely on idempotence."""
         if not self.is_local:
             yield
             return
@@ -207,7 +207,9 @@ def land(lake: Lake, source: str, tables: Mapping[str, pa.Table]) -> str:
             cause = _os_error(error)
             if cause is None:
                 raise
-            advice = "free some space" if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "check the folder"
+            advice = (
+                "free some space" if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "check the folder"
+            )
             raise StorageError(
                 f"cannot write to {lake.path}: {cause.strerror} ({advice}, then run the same command again; "
                 "nothing of this load is visible)."

@@ -117,7 +117,7 @@ class PartitionState:
 
     @property
     def is_failing(self) -> bool:
-        return self.newest["status"] != COMPLETE
+        return bool(self.newest["status"] != COMPLETE)
 
 
 class Ledger:

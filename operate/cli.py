@@ -1,4 +1,4 @@
-"""The `foreshore` command line: discoverable verbs, clear errors, exit codes (0 done, 1 failed, 2 partial, 3 nothing to do)."""
+"""The `foreshore` command line. Exit codes: 0 done, 1 failed, 2 partial, 3 nothing to do."""
 
 from __future__ import annotations
 
@@ -48,12 +48,25 @@ def extract() -> None:
 def _voting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         [
-            click.option("--epochs", type=click.IntRange(1), help="How many ended epochs, counted back from --until or the head  [default: 1]."),
+            click.option(
+                "--epochs",
+                type=click.IntRange(1),
+                help="How many ended epochs, counted back from --until or the head  [default: 1].",
+            ),
             click.option("--since", metavar="EPOCH", help="First epoch: unix seconds or an ISO date, e.g. 2026-02-19."),
-            click.option("--until", metavar="EPOCH", help="Last epoch, the same way; without it the open epoch comes too."),
+            click.option(
+                "--until", metavar="EPOCH", help="Last epoch, the same way; without it the open epoch comes too."
+            ),
             click.option("--protocol", "protocols", multiple=True, help="Only this [voting.NAME]; repeatable."),
-            click.option("--resume/--no-resume", default=True, show_default=True, help="Skip what is complete, or fetch everything anew."),
-            click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Units in flight."),
+            click.option(
+                "--resume/--no-resume",
+                default=True,
+                show_default=True,
+                help="Skip what is complete, or fetch everything anew.",
+            ),
+            click.option(
+                "--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Units in flight."
+            ),
             click.option("--plan", is_flag=True, help="Print partitions, calls and estimated time; land nothing."),
             json_option,
             config_option,
@@ -118,7 +131,9 @@ def build(docs: bool, config_file: str | None) -> None:
     """
     warehouse = Warehouse.of(load_config(config_file))
     if not run_dbt(warehouse, ["build"]):
-        raise ForeshoreError("the build did not pass: what was published before stays as it was. See the failures above.")
+        raise ForeshoreError(
+            "the build did not pass: what was published before stays as it was. See the failures above."
+        )
     tables = publish(warehouse)
     out.print(f"Published {len(tables)} tables: {warehouse.published_file} and {warehouse.exports}/*.parquet")
     if docs and not run_dbt(warehouse, ["docs", "generate", "--static"]):

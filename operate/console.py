@@ -25,7 +25,9 @@ err = _console(stderr=True)
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> Table:
     """A plain table; columns named in `right` are right-aligned."""
-    shown = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    shown = Table(
+        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
     numeric = set(right)
     for column in columns:
         shown.add_column(column, justify="right" if column in numeric else "left", overflow="ellipsis", no_wrap=True)

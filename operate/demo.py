@@ -231,7 +231,17 @@ def show_result(warehouse: Warehouse) -> None:
     """Epochs x windows x rows, coverage and leakage verdicts of what was published, and where to look next."""
     columns, rows = query(warehouse, _RESULT)
     shown = [_result_row(dict(zip(columns, row, strict=True))) for row in rows]
-    heads = ["protocol", "window", "epochs", "rows", "coverage", "with rewards", "call = events", "equal to truth", "leakage"]
+    heads = [
+        "protocol",
+        "window",
+        "epochs",
+        "rows",
+        "coverage",
+        "with rewards",
+        "call = events",
+        "equal to truth",
+        "leakage",
+    ]
     out.print()
     out.print(table("What was visible at each decision window", heads, shown, right=heads[2:8]))
     caught = all(r[heads.index("leakage")].startswith(("[green]", "clean")) for r in shown)
@@ -239,7 +249,8 @@ def show_result(warehouse: Warehouse) -> None:
         "\nThe control holds final state on purpose and must be caught; every other window must be clean: "
         + ("[green]so it is[/green]." if caught else "[red]not so[/red].")
     )
-    out.print(f"\nQuery it   [bold].venv/bin/foreshore sql \"select * from preboundary_leakage_checks\"[/bold]  ({warehouse.published_file})")
+    out.print(f"\nWarehouse  {warehouse.published_file}")
+    out.print('Query it   [bold].venv/bin/foreshore sql "select * from preboundary_leakage_checks"[/bold]')
     out.print(f"Parquet    {warehouse.exports}/*.parquet")
     out.print("Docs       target/static_index.html (opens offline: models, columns, lineage)")
 

@@ -35,7 +35,9 @@ def run_voting(config: Config, request: Request, as_json: bool) -> int:
         with _progress(as_json) as show:
 
             def report(step: Step) -> None:
-                log.write(step.kind, unit=step.unit, done=step.done, total=step.total, rows=step.rows, message=step.message)
+                log.write(
+                    step.kind, unit=step.unit, done=step.done, total=step.total, rows=step.rows, message=step.message
+                )
                 show(step)
 
             outcome = asyncio.run(extract_voting(config, request, run_id, report))
@@ -43,7 +45,9 @@ def run_voting(config: Config, request: Request, as_json: bool) -> int:
         log.write("stopped", error=type(error).__name__)
         raise
     seconds = time.monotonic() - started
-    log.write("finished", complete=outcome.complete, failed=outcome.failed, skipped=outcome.skipped, seconds=round(seconds, 1))
+    log.write(
+        "finished", complete=outcome.complete, failed=outcome.failed, skipped=outcome.skipped, seconds=round(seconds, 1)
+    )
     _say_outcome(outcome, seconds, run_id, as_json)
     return outcome.exit_code
 
@@ -92,8 +96,18 @@ def show_plan(config: Config, request: Request, as_json: bool) -> int:
     rate = _measured_rate(config)
     seconds = sum(p.calls for p in due) / rate
     if as_json:
-        rows = [{"partition_id": p.partition.partition_id, "is_due": p.is_due, "calls": p.calls, "why": p.why} for p in planned]
-        print_json({"partitions": rows, "due": len(due), "calls": sum(p.calls for p in due), "estimated_seconds": round(seconds, 1)})
+        rows = [
+            {"partition_id": p.partition.partition_id, "is_due": p.is_due, "calls": p.calls, "why": p.why}
+            for p in planned
+        ]
+        print_json(
+            {
+                "partitions": rows,
+                "due": len(due),
+                "calls": sum(p.calls for p in due),
+                "estimated_seconds": round(seconds, 1),
+            }
+        )
         return 0 if due else 3
     out.print(table("Plan", ["partitions", "due", "calls", "why"], _plan_rows(planned), right=["due", "calls"]))
     out.print(
@@ -155,9 +169,14 @@ def show_status(config: Config, as_json: bool) -> int:
         shown = [[*(r[c] for c in columns[:-1]), f"{r['newest_fetch_at']:%Y-%m-%d %H:%M:%S}"] for r in rows]
         out.print(table("Extraction", columns, shown, right=["complete", "failing", "rows"]))
         for row in failing[:20]:
-            out.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {row['error_message']}")
+            out.print(
+                f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {row['error_message']}"
+            )
         if running:
-            out.print(f"running: {running['unit']}, {running['done']} of {running['total']} units, about {running['seconds_left']} s left")
+            out.print(
+                f"running: {running['unit']}, {running['done']} of {running['total']} units, "
+                f"about {running['seconds_left']} s left"
+            )
     return 2 if failing else 0
 
 
@@ -171,4 +190,10 @@ def _running(config: Config) -> dict[str, Any] | None:
     done, total = newest.get("done", 0), newest.get("total", 0)
     spent = (datetime.fromisoformat(newest["at"]) - datetime.fromisoformat(mine[0]["at"])).total_seconds()
     left = round(spent / done * (total - done)) if done else None
-    return {"run_id": newest["run_id"], "unit": newest.get("unit", ""), "done": done, "total": total, "seconds_left": left}
+    return {
+        "run_id": newest["run_id"],
+        "unit": newest.get("unit", ""),
+        "done": done,
+        "total": total,
+        "seconds_left": left,
+    }

@@ -90,7 +90,7 @@ def has_passed(results: dict[str, Any]) -> bool:
 
 
 def publish(warehouse: Warehouse) -> list[str]:
-    """Swap the built file in for readers and export the marts as parquet; returns the tables. Only whole files appear."""
+    """Swap the built file in for readers and export the marts as parquet; returns the marts' names."""
     part = warehouse.published_file.with_suffix(".part")
     part.unlink(missing_ok=True)
     staging = warehouse.root / "published.part"
@@ -117,7 +117,7 @@ _TABLES = "select schema_name, table_name from duckdb_tables() where database_na
 
 
 def ensure_published(warehouse: Warehouse) -> None:
-    """Publish the newest build if it passed and is newer than what readers have (a bare `dbt build` does not publish)."""
+    """Publish the newest build if it passed and readers do not have it (a bare `dbt build` does not publish)."""
     results, published = last_build(), warehouse.published_file
     if results is None or not warehouse.build_file.exists() or not has_passed(results):
         return
@@ -155,4 +155,6 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
         connection.execute("set TimeZone = 'UTC'")
         return connection
     except duckdb.IOException as error:
-        raise WarehouseError(f"{path} is in use by another process (a build?): wait for it and try again. {error}") from None
+        raise WarehouseError(
+            f"{path} is in use by another process (a build?): wait for it and try again. {error}"
+        ) from None

@@ -29,7 +29,14 @@ def main() -> None:
 @click.option("--gauges", default=60, show_default=True, help="Gauges per exchange.")
 @click.option("--voters", default=40, show_default=True, help="Voters per exchange.")
 @click.option("--seed", default=7, show_default=True, help="Same seed and sizes, same blocks.")
-@click.option("--out", "folder", type=click.Path(path_type=Path), default=Path("data/world"), show_default=True, help="Where world.json goes.")
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("data/world"),
+    show_default=True,
+    help="Where world.json goes.",
+)
 def serve(port: int, epochs: int, gauges: int, voters: int, seed: int, folder: Path) -> None:
     """Build a world and serve it until stopped.
 

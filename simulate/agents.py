@@ -71,7 +71,9 @@ class Agents:
                 self._reward(plan, exchange, fee_moment, start, gauge, inner, fees)
                 if self.chance.random() < 0.75:
                     moment = start + int(self.chance.uniform(0.3, 6.2) * DAY)
-                    self._reward(plan, exchange, moment, start, gauge, outer, gauge.usd * self.chance.lognormvariate(0, 0.4))
+                    self._reward(
+                        plan, exchange, moment, start, gauge, outer, gauge.usd * self.chance.lognormvariate(0, 0.4)
+                    )
         for before in LATE_BRIBES:
             gauge = self._bribable(exchange)
             usd = gauge.usd * self.chance.uniform(0.3, 2.0)

@@ -82,7 +82,11 @@ def anvil(chain_id: int, timestamp: int) -> Iterator[Rpc]:
         "--cache-path", states,
     ]  # fmt: skip
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=_die_with_parent,
     )
     rpc = Rpc("127.0.0.1", port)
     try:

@@ -60,7 +60,7 @@ def refuse_blocks(style: str, first: int, last: int, cap: int) -> Refused:
             200,
             -32600,
             "Under the Free tier plan, you can make eth_getLogs requests with up to a 10 block range. "
-            f"Based on your parameters, this block range should work: {fits}. Upgrade to PAYG for expanded block range.",
+            f"Based on your parameters, this block range should work: {fits}. Upgrade to PAYG for more.",
         ),
         "infura": (200, -32602, f"range {asked} exceeds limit of {cap}"),
         "quicknode": (413, -32614, f"eth_getLogs is limited to a {cap:,} range"),
@@ -83,9 +83,18 @@ def refuse_results(style: str, first: int, last: int, cap: int, found: int) -> R
             -32602,
             "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and no limit on "
             f"the response size, or you can request any block range with a cap of 10K logs in the response. "
-            f"Based on your parameters and the response size limit, this block range should work: [{first:#x}, {fitting:#x}]",
+            "Based on your parameters and the response size limit, this block range should work: "
+            f"[{first:#x}, {fitting:#x}]",
         ),
-        "infura": (200, -32005, f"query returned more than {cap} results. Try with this block range [{first:#x}, {fitting:#x}]."),
-        "zksync": (200, -32602, f"Query returned more than {cap} results. Try with this block range [{first:#x}, {fitting:#x}]."),
+        "infura": (
+            200,
+            -32005,
+            f"query returned more than {cap} results. Try with this block range [{first:#x}, {fitting:#x}].",
+        ),
+        "zksync": (
+            200,
+            -32602,
+            f"Query returned more than {cap} results. Try with this block range [{first:#x}, {fitting:#x}].",
+        ),
         "reth": (200, -32602, f"query exceeds max results {cap}, retry with the range {first}-{fitting}"),
     }.get(style, (200, -32005, f"query returned more than {cap} results"))

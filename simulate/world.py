@@ -106,7 +106,10 @@ class World:
 
     def _list_twice(self, exchange: Exchange) -> None:
         """A token in both bribes of a gauge, and twice in the list of one of them."""
-        gauge, adder = exchange.gauges[1], "addRewardToken(address)" if isinstance(exchange, Thena) else "addReward(address)"
+        gauge, adder = (
+            exchange.gauges[1],
+            "addRewardToken(address)" if isinstance(exchange, Thena) else "addReward(address)",
+        )
         for bribe in (*gauge.bribes.values(), list(gauge.bribes.values())[-1]):
             self.chain.send(exchange.admin, bribe, adder, self.market.tokens[0].address)
 
@@ -182,7 +185,13 @@ class World:
                 for e in self.exchanges
             },
             "tokens": [
-                {"symbol": t.symbol, "address": t.address, "decimals": t.decimals, "feed": t.feed, "behaviour": t.behaviour}
+                {
+                    "symbol": t.symbol,
+                    "address": t.address,
+                    "decimals": t.decimals,
+                    "feed": t.feed,
+                    "behaviour": t.behaviour,
+                }
                 for t in self.market.tokens
             ],
         }

@@ -124,12 +124,16 @@ class LogScanner:
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*workers, return_exceptions=True)
 
-    async def fetch(self, endpoint: Endpoint, wanted: Filter, first: int, last: int) -> _Found | Refusal:
-        """All logs of one range from one endpoint: one call, or one per part of the address list."""
+    async def fetch(
+        self, endpoint: Endpoint, wanted: Filter, first: int, last: int, part_size: int | None = None
+    ) -> _Found | Refusal:
+        """All logs of one range from one endpoint: one call, or one per part of the address list, which is
+        cut to what the provider takes or to `part_size`.
+        """
         if not await self.pool.reaches(endpoint, last):
             return Refusal(Kind.LAGGING, f"its head is below block {last}", endpoint.name)
         tables: list[pa.Table] = []
-        for part in wanted.parts(self.address_limits.get(endpoint.name)):
+        for part in wanted.parts(part_size or self.address_limits.get(endpoint.name)):
             [outcome] = await self.pool.ask(endpoint, [part.call(first, last)])
             if isinstance(outcome, Refusal):
                 return self._address_limit(endpoint, part, outcome)
@@ -205,6 +209,7 @@ class _Scan:
     plan: Plan[_Found]
     failures: dict[int, int] = field(default_factory=dict)  # by first block: tries in a row
     avoid: dict[int, set[str]] = field(default_factory=dict)  # by first block: who failed on it
+    dense: dict[int, int] = field(default_factory=dict)  # blocks too full for one answer: addresses per call
     moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def notify(self) -> None:
@@ -235,7 +240,8 @@ class _Scan:
             self.notify()
 
     async def _one(self, endpoint: Endpoint, width: Width) -> None:
-        start, last = self.plan.take(width.blocks)
+        is_dense = self.plan.open[0][0] in self.dense
+        start, last = self.plan.take(1 if is_dense else width.blocks)
         try:
             outcome = await self._fetch(endpoint, start, last)
         except BaseException:
@@ -252,7 +258,7 @@ class _Scan:
         self.notify()
 
     async def _fetch(self, endpoint: Endpoint, start: int, last: int) -> _Found | Refusal:
-        found = await self.scanner.fetch(endpoint, self.wanted, start, last)
+        found = await self.scanner.fetch(endpoint, self.wanted, start, last, self.dense.get(start))
         if isinstance(found, _Found) and not await self.scanner.agrees(self.wanted, last, found):
             return Refusal(
                 Kind.LAGGING, f"block {last}: two providers differ in the number of logs", endpoint.name
@@ -270,9 +276,17 @@ class _Scan:
                 self.scanner.cache.learn_cap(endpoint.name, width.hard)
             if refusal.kind is not Kind.TIME:
                 return
-        elif refusal.kind is Kind.ADDRESSES:
+        elif refusal.kind is Kind.ADDRESSES or self._thinned(refusal, start):
             return
         await self._failed(endpoint, refusal, start, last)
+
+    def _thinned(self, refusal: Refusal, block: int) -> bool:
+        """A single block has too many logs for one answer: ask for fewer addresses at a time, down to one."""
+        size = self.dense.get(block, len(self.wanted.addresses)) // 2
+        if refusal.kind not in (Kind.RESULTS, Kind.SIZE) or size < 1:
+            return False
+        self.dense[block] = size
+        return True
 
     async def _failed(self, endpoint: Endpoint, refusal: Refusal, start: int, last: int) -> None:
         tries = self.failures[start] = self.failures.get(start, 0) + 1

@@ -141,7 +141,13 @@ def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str]) -> Iterab
 
 def _price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: int) -> Row:
     """Price columns from a Chainlink-style feed: answer / 10^decimals, with the round's own time."""
-    empty: Row = {"price_usd": None, "price_raw": None, "price_decimals": None, "price_source": None, "price_updated_at": None}
+    empty: Row = {
+        "price_usd": None,
+        "price_raw": None,
+        "price_decimals": None,
+        "price_source": None,
+        "price_updated_at": None,
+    }
     if token not in feeds:
         return empty | {"price_status": "no_source"}
     reply, scale = state.rounds[token], word(state.feed_decimals[token])

@@ -36,8 +36,13 @@ class Emitters:
 
 
 async def scan(
-    chain: ChainClient, emitters: Sequence[Emitters], epoch: int, from_block: int, to_block: int,
-    partition_id: str, fetched_at: datetime,
+    chain: ChainClient,
+    emitters: Sequence[Emitters],
+    epoch: int,
+    from_block: int,
+    to_block: int,
+    partition_id: str,
+    fetched_at: datetime,
 ) -> tuple[pa.Table, int, str]:
     """(EVENTS rows in block order, chunks fetched, provider) of every emitter between two final blocks, inclusive."""
     addresses = sorted({a for e in emitters for a in e.addresses()})
@@ -47,13 +52,23 @@ async def scan(
         chunks, provider = chunks + 1, chunk.provider
         for of_protocol in emitters:
             parts += decode(chunk.table, of_protocol, chain.chain_id, epoch, partition_id, chunk.provider, fetched_at)
-    return pa.concat_tables(parts).sort_by([("block_number", "ascending"), ("log_index", "ascending")]), chunks, provider
+    return (
+        pa.concat_tables(parts).sort_by([("block_number", "ascending"), ("log_index", "ascending")]),
+        chunks,
+        provider,
+    )
 
 
 def decode(
-    logs: pa.Table, emitters: Emitters, chain_id: int, epoch: int, partition_id: str, provider: str, fetched_at: datetime
+    logs: pa.Table,
+    emitters: Emitters,
+    chain_id: int,
+    epoch: int,
+    partition_id: str,
+    provider: str,
+    fetched_at: datetime,
 ) -> list[pa.Table]:
-    """Logs (LOG_SCHEMA) to EVENTS rows, one table per rule of the protocol's family. Nothing is dropped for being odd."""
+    """Logs (LOG_SCHEMA) to EVENTS rows, one table per rule of the family. Nothing is dropped for being odd."""
     tables = []
     for rule in emitters.protocol.family.event_rules:
         event = Event(rule.signature)
@@ -67,7 +82,13 @@ def decode(
 
 
 def _common(
-    logs: pa.Table, emitters: Emitters, chain_id: int, epoch: int, partition_id: str, provider: str, fetched_at: datetime
+    logs: pa.Table,
+    emitters: Emitters,
+    chain_id: int,
+    epoch: int,
+    partition_id: str,
+    provider: str,
+    fetched_at: datetime,
 ) -> dict[str, Any]:
     n = logs.num_rows
     topics = zip(*(logs[f"topic{i}"].to_pylist() for i in range(4)), strict=True)

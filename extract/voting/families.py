@@ -70,7 +70,7 @@ FAMILIES: Mapping[str, Family] = {
         votes_reset_each_epoch=True,
         epoch_source="minter",
         epoch_view="active_period()",
-        flip_event="Mint(address indexed sender, uint256 weekly, uint256 circulating_supply, uint256 circulating_emission)",
+        flip_event="Mint(address indexed sender, uint256 weekly, uint256 circulating, uint256 emission)",
         bribe_views={"internal": "internal_bribes(address)", "external": "external_bribes(address)"},
         reward_token_view="rewardTokens(uint256)",
         reward_view="rewardData(address,uint256)",
@@ -82,7 +82,12 @@ FAMILIES: Mapping[str, Family] = {
         event_rules=(
             EventRule("vote", "bribe:*", "Staked(address indexed user, uint256 amount)", actor="user", amount="amount"),
             EventRule(
-                "vote", "bribe:*", "Withdrawn(address indexed user, uint256 amount)", actor="user", amount="amount", sign=-1
+                "vote",
+                "bribe:*",
+                "Withdrawn(address indexed user, uint256 amount)",
+                actor="user",
+                amount="amount",
+                sign=-1,
             ),
             EventRule(
                 "reward",
@@ -110,7 +115,7 @@ FAMILIES: Mapping[str, Family] = {
         votes_reset_each_epoch=False,
         epoch_source="calendar",
         epoch_view="activePeriod()",
-        flip_event="Mint(address indexed sender, uint256 weekly, uint256 circulating_supply, bool tail)",
+        flip_event="Mint(address indexed sender, uint256 weekly, uint256 circulating, bool tail)",
         bribe_views={"fees": "gaugeToFees(address)", "bribe": "gaugeToBribe(address)"},
         reward_token_view="rewards(uint256)",
         reward_view="tokenRewardsPerEpoch(address,uint256)",
@@ -217,7 +222,9 @@ def _override(where: str, family: Family, keys: Mapping[str, Any]) -> Family:
     known = {f.name for f in fields(Family)} - {"event_rules"}
     unknown = sorted(set(keys) - known)
     if unknown:
-        raise ConfigError(f"{where} has unknown keys {', '.join(unknown)}; a family's keys are {', '.join(sorted(known))}")
+        raise ConfigError(
+            f"{where} has unknown keys {', '.join(unknown)}; a family's keys are {', '.join(sorted(known))}"
+        )
     for key, allowed in _CHOICES.items():
         if key in keys and keys[key] not in allowed:
             raise ConfigError(f"{where} {key} = {keys[key]!r}: use one of {', '.join(allowed)}")

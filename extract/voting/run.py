@@ -1,4 +1,4 @@
-"""Run the voting line: fetch what is due and land it, one load package per unit, so a kill loses at most those in flight."""
+"""Run the voting line: fetch what is due, land each unit on its own; a kill loses at most those in flight."""
 
 from __future__ import annotations
 
@@ -26,7 +26,15 @@ from extract.ledger import (
 from extract.voting.decode import epoch_table, merge, window_tables
 from extract.voting.epochs import spoken
 from extract.voting.events import Emitters, scan
-from extract.voting.plan import SOURCE, ChainRun, Request, anchor_timelines, chain_runs, event_partition, state_partitions
+from extract.voting.plan import (
+    SOURCE,
+    ChainRun,
+    Request,
+    anchor_timelines,
+    chain_runs,
+    event_partition,
+    state_partitions,
+)
 from extract.voting.state import BlockState, StateError, read_bribes, read_states
 from extract.voting.tables import VOTING_TABLES
 from extract.voting.timeline import Timeline
@@ -153,7 +161,10 @@ def _state_job(chain: ChainRun, timeline: Timeline, outcome: Outcome, with_epoch
 
 async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[LedgerRow]) -> Fetched:
     """The due windows of an epoch: one reading per distinct block, one set of rows per window."""
-    protocol, by_window = timeline.protocol, {r.partition.window: r for r in wanted if r.partition.table_group == "state"}
+    protocol, by_window = (
+        timeline.protocol,
+        {r.partition.window: r for r in wanted if r.partition.table_group == "state"},
+    )
     points = [p for p in timeline.points if p.window.decision_window in by_window]
     states = await read_states(chain.client, protocol, chain.feeds, timeline.epoch, [p.observed.number for p in points])
     parts: list[dict[str, pa.Table]] = []
@@ -164,7 +175,9 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
         if state.problem is not None:
             rows.append(failed(row, StateError(), state.problem))
             continue
-        parts.append(window_tables(timeline, chain.spec.chain_id, point, state, chain.feeds, row.partition.partition_id, now()))
+        parts.append(
+            window_tables(timeline, chain.spec.chain_id, point, state, chain.feeds, row.partition.partition_id, now())
+        )
         calls = state.calls if state.block in unpaid else 0
         unpaid.discard(state.block)
         rows.append(_filled(row, parts[-1], calls, _provider(state)))
@@ -207,7 +220,8 @@ async def _fetch_events(
 ) -> Fetched:
     first, last = blocks
     emitters = [
-        Emitters(t.protocol, await read_bribes(chain.client, t.protocol, epoch, [max(first - 1, 0), last])) for t in timelines
+        Emitters(t.protocol, await read_bribes(chain.client, t.protocol, epoch, [max(first - 1, 0), last]))
+        for t in timelines
     ]
     table, chunks, provider = await scan(chain.client, emitters, epoch, first, last, row.partition.partition_id, now())
     tables = {"voting_events": table}

@@ -146,7 +146,7 @@ def _problem(chain: ChainClient, protocol: Protocol, state: BlockState) -> str |
     if word(length) is None:
         return (
             f"{protocol.name}: {protocol.voter} on chain {chain.chain_id} does not answer length() at block "
-            f"{state.block} ({status(length)}): check `voter` in the configuration, or ask for epochs after its deployment"
+            f"{state.block} ({status(length)}): check `voter`, or ask for epochs after its deployment"
         )
     if on_chain != state.epoch:
         return (
@@ -163,9 +163,7 @@ async def _read_gauges(chain: ChainClient, protocol: Protocol, states: Sequence[
         state.pools = [found for reply in pools.values() if (found := address(reply))]
     gauges = await _ask(chain, states, [{p: call(voter, "gauges(address)", p) for p in s.pools} for s in states])
     per_epoch = "uint256" in family.votes_view
-    votes = [
-        {p: call(voter, family.votes_view, p, *([s.epoch] if per_epoch else [])) for p in s.pools} for s in states
-    ]
+    votes = [{p: call(voter, family.votes_view, p, *([s.epoch] if per_epoch else [])) for p in s.pools} for s in states]
     for state, of_pool, voted in zip(states, gauges, await _ask(chain, states, votes), strict=True):
         state.gauges = {g: pool for pool, reply in of_pool.items() if (g := address(reply))}
         state.votes = voted

@@ -216,6 +216,19 @@ def test_long_address_lists_are_cut() -> None:
     assert sum(chunk.table.num_rows for chunk in chunks) == len(chain.logs)
 
 
+def test_a_full_block_is_asked_by_address() -> None:
+    chain = a_chain(30, most_per_block=40, share=1.0, emitters=10)
+
+    def refuse(_: FakeProvider, first: int, last: int, found: int) -> None:
+        if found > 10:
+            raise Refuse(-32005, "query returned more than 10 results")
+
+    everybody = tuple(sorted({address for _, _, address in chain.logs}))
+    chunks = scan([FakeProvider(chain, [refuse])], 0, 29, everybody)
+    found = [n for chunk in chunks for n in chunk.table["block_number"].to_pylist()]
+    assert found == [block for block, _, _ in chain.logs]
+
+
 def test_a_silent_cut_at_a_round_number_is_noticed() -> None:
     chain = a_chain(2_000, most_per_block=2, share=1.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -45,11 +46,14 @@ def test_counting_back_gives_that_many_ended_epochs_and_the_open_one(count: int,
     epochs = requested_epochs(head, WEEK, count=count)
     assert len(epochs) == count + 1
     assert epochs[-1] <= head < epochs[-1] + WEEK
-    assert all(b - a == WEEK for a, b in zip(epochs, epochs[1:], strict=False))
+    assert all(b - a == WEEK for a, b in pairwise(epochs))
 
 
 def test_since_and_until_are_inclusive_and_ordered() -> None:
-    assert requested_epochs(HEAD, WEEK, since=NEWEST - 2 * WEEK, until=NEWEST - WEEK) == [NEWEST - 2 * WEEK, NEWEST - WEEK]
+    assert requested_epochs(HEAD, WEEK, since=NEWEST - 2 * WEEK, until=NEWEST - WEEK) == [
+        NEWEST - 2 * WEEK,
+        NEWEST - WEEK,
+    ]
     assert requested_epochs(HEAD, WEEK, count=2, until=NEWEST - WEEK) == [NEWEST - 2 * WEEK, NEWEST - WEEK]
     with pytest.raises(RequestError, match="swap them"):
         requested_epochs(HEAD, WEEK, since=NEWEST, until=NEWEST - WEEK)

@@ -19,7 +19,9 @@ import pytest
 from extract.errors import Busy, StorageError
 from extract.land import Lake, land, load_id_of
 
-SCHEMA = pa.schema([pa.field("partition_id", pa.string()), pa.field("n", pa.int64()), pa.field("amount", pa.decimal128(38, 0))])
+SCHEMA = pa.schema(
+    [pa.field("partition_id", pa.string()), pa.field("n", pa.int64()), pa.field("amount", pa.decimal128(38, 0))]
+)
 HUGE = 10**37 + 1
 
 
@@ -91,7 +93,8 @@ def test_a_full_disk_leaves_nothing_visible(lake: Lake) -> None:
         lake = Lake({lake.path!r})
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         import os, pyarrow as pa
-        noise = pa.table({{"partition_id": [os.urandom(40).hex() for _ in range(20_000)], "n": [0] * 20_000, "amount": [1] * 20_000}}, schema=SCHEMA)
+        names = [os.urandom(40).hex() for _ in range(20_000)]
+        noise = pa.table({{"partition_id": names, "n": [0] * 20_000, "amount": [1] * 20_000}}, schema=SCHEMA)
         try:
             land(lake, "test", {{"left": noise, "right": rows("b")}})
         except StorageError as error:

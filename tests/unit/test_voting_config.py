@@ -19,7 +19,9 @@ def test_addresses_are_lower_case_and_presets_apply() -> None:
 
 def test_a_key_overrides_its_preset() -> None:
     """Thena keys rewards one week later than votes (Bribes.sol)."""
-    assert load_protocols({"thena": BASE | {"reward_epoch_offset": 604800}})["thena"].family.reward_epoch_offset == 604800
+    assert (
+        load_protocols({"thena": BASE | {"reward_epoch_offset": 604800}})["thena"].family.reward_epoch_offset == 604800
+    )
 
 
 @pytest.mark.parametrize(

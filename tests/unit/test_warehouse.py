@@ -31,7 +31,10 @@ def build(warehouse: Warehouse, number: int, status: str = "pass", select: str |
         file.sql(f"create or replace table votes as select {number}::decimal(38, 0) as votes_raw, now() as seen_at")
     target = Path("target")
     target.mkdir(exist_ok=True)
-    results = {"args": {"which": "build", "select": select or []}, "results": [{"status": "success"}, {"status": status}]}
+    results = {
+        "args": {"which": "build", "select": select or []},
+        "results": [{"status": "success"}, {"status": status}],
+    }
     (target / "run_results.json").write_text(json.dumps(results))
     os.utime(warehouse.build_file)
 
@@ -62,8 +65,14 @@ def test_a_failed_or_partial_build_stays_unseen(warehouse: Warehouse, status: st
 
 @pytest.mark.parametrize(
     "statement",
-    ["create table x as select 1", "delete from votes", "copy votes to 'stolen.csv'", "select * from read_csv('/etc/hostname')",
-     "attach 'other.duckdb'", "set enable_external_access = true"],
+    [
+        "create table x as select 1",
+        "delete from votes",
+        "copy votes to 'stolen.csv'",
+        "select * from read_csv('/etc/hostname')",
+        "attach 'other.duckdb'",
+        "set enable_external_access = true",
+    ],
 )
 def test_queries_cannot_write_or_reach_out(warehouse: Warehouse, statement: str) -> None:
     build(warehouse, 1)

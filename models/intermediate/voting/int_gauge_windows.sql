@@ -34,7 +34,7 @@ gauge_rewards as (
         max(price_age_seconds) filter (where value_status = 'ok') as price_age_seconds,
         md5(
             string_agg(bribe_address || token_address || reward_raw, ',' order by bribe_address, token_address)
-                filter (where reward_raw > 0)
+            filter (where reward_raw > 0)
         ) as reward_signature
     from rewards
     group by all

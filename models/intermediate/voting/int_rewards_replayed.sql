@@ -11,9 +11,19 @@ event_scans as (
 ),
 
 points as (
-    select protocol, chain_id, epoch, decision_block as replay_block from windows
+    select
+        protocol,
+        chain_id,
+        epoch,
+        decision_block as replay_block
+    from windows
     union
-    select protocol, chain_id, epoch, observed_block as replay_block from windows
+    select
+        protocol,
+        chain_id,
+        epoch,
+        observed_block as replay_block
+    from windows
 ),
 
 scanned_points as (

@@ -24,9 +24,11 @@ priced as (
         {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }} as price_age_seconds,
         case
             when prices.price_status <> 'ok' then prices.price_status
-            when {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }}
+            when
+                {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }}
                 > {{ threshold('price_max_age_seconds') }} then 'too_old'
-            when {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }}
+            when
+                {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }}
                 > {{ threshold('price_stale_seconds') }} then 'stale'
             else 'ok'
         end as price_status,

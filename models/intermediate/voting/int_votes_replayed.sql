@@ -19,18 +19,37 @@ event_scans as (
 ),
 
 points as (
-    select protocol, chain_id, epoch, decision_block as replay_block, decision_at as replay_at from windows
+    select
+        protocol,
+        chain_id,
+        epoch,
+        decision_block as replay_block,
+        decision_at as replay_at
+    from windows
     union
-    select protocol, chain_id, epoch, observed_block as replay_block, observed_at as replay_at from windows
+    select
+        protocol,
+        chain_id,
+        epoch,
+        observed_block as replay_block,
+        observed_at as replay_at
+    from windows
 ),
 
 epoch_gauges as (
-    select distinct protocol, epoch, gauge_address, pool_address from gauge_states
+    select distinct
+        protocol,
+        epoch,
+        gauge_address,
+        pool_address
+    from gauge_states
 ),
 
 -- where votes carry over, an epoch starts from the final state of the one before it
 anchored_epochs as (
-    select protocol, extract(epoch from target_at)::bigint as epoch
+    select
+        protocol,
+        extract(epoch from target_at)::bigint as epoch
     from windows
     where decision_window = 'boundary'
 ),
@@ -78,7 +97,10 @@ votes as (
 ),
 
 kills as (
-    select protocol, gauge_address, block_number as kill_block
+    select
+        protocol,
+        gauge_address,
+        block_number as kill_block
     from events
     where event_kind = 'gauge_killed'
 ),
@@ -93,7 +115,8 @@ gauge_points as (
         epoch_gauges.gauge_address,
         epochs.votes_reset_each_epoch,
         coalesce(
-            max(kills.kill_block) filter (where epochs.kill_clears_votes and kills.kill_block <= points.replay_block), -1
+            max(kills.kill_block) filter (where epochs.kill_clears_votes and kills.kill_block <= points.replay_block),
+            -1
         ) as cleared_block
     from points
     inner join epochs on points.protocol = epochs.protocol and points.epoch = epochs.epoch

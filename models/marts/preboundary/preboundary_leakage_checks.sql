@@ -24,13 +24,13 @@ compared as (
         snapshots.source_tag,
         snapshots.decision_block,
         labels.truth_block,
-        snapshots.observed_block > snapshots.decision_block as is_observed_late,
-        snapshots.votes_now_raw = labels.final_votes_raw as is_votes_equal,
-        snapshots.reward_signature is not distinct from labels.reward_signature as is_rewards_equal,
-        votes_then.votes_replayed_raw <> votes_final.votes_replayed_raw as is_votes_moved,
+        (snapshots.observed_block > snapshots.decision_block) as is_observed_late,
+        (snapshots.votes_now_raw = labels.final_votes_raw) as is_votes_equal,
+        (snapshots.reward_signature is not distinct from labels.reward_signature) as is_rewards_equal,
+        (votes_then.votes_replayed_raw <> votes_final.votes_replayed_raw) as is_votes_moved,
         case
             when votes_then.replay_status = 'not_scanned' then null
-            else rewards_then.reward_signature is distinct from rewards_final.reward_signature
+            else (rewards_then.reward_signature is distinct from rewards_final.reward_signature)
         end as is_rewards_moved
     from snapshots
     inner join labels
@@ -109,7 +109,7 @@ select
     end as verdict,
     concat_ws(
         '; ',
-        case when certain_leak_count > 0 then certain_leak_count || ' rows equal the truth although it moved afterwards' end,
+        case when certain_leak_count > 0 then certain_leak_count || ' rows equal a truth that moved afterwards' end,
         case when observed_late_count > 0 then observed_late_count || ' rows were read after the decision block' end,
         case when is_mostly_equal then round(100 * equal_share, 1) || ' % of rows equal the truth' end,
         case when unproven_count > 0 then unproven_count || ' rows without event evidence' end

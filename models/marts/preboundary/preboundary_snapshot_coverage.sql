@@ -11,7 +11,10 @@ decision_points as (
 ),
 
 truth_counts as (
-    select protocol, epoch, count(*) as truth_gauge_count
+    select
+        protocol,
+        epoch,
+        count(*) as truth_gauge_count
     from labels
     group by all
 ),
