@@ -25,9 +25,7 @@ PROFILES = [
 
 def spec(world: Any, *profiles: str, chain_id: int | None = None, **provider: Any) -> ChainSpec:
     providers = tuple(ProviderSpec(name, world.profile_url(name), **provider) for name in profiles)
-    return ChainSpec(
-        "world", chain_id or world.info["chain_id"], providers, finality_depth=0, max_lag_seconds=10**6
-    )
+    return ChainSpec("world", chain_id or world.info["chain_id"], providers, finality_depth=0, max_lag_seconds=10**6)
 
 
 async def all_logs(world: Any, *profiles: str, **provider: Any) -> pa.Table:
@@ -80,9 +78,7 @@ def test_logs_are_whole(truth: pa.Table) -> None:
 )
 def test_faults_change_nothing(healthy_world: Any, truth: pa.Table, fault: dict[str, Any]) -> None:
     kind = fault["kind"]
-    healthy_world.control(
-        kind, fault.get("value"), **{k: v for k, v in fault.items() if k not in ("kind", "value")}
-    )
+    healthy_world.control(kind, fault.get("value"), **{k: v for k, v in fault.items() if k not in ("kind", "value")})
     assert asyncio.run(all_logs(healthy_world, "alchemy", "infura", timeout_seconds=2)).equals(truth)
 
 
@@ -93,10 +89,7 @@ def test_blocks_by_time_equal_brute_force(small_world: Any) -> None:
             blocks = await chain.blocks(range(head.number + 1))
             times = [block.timestamp for block in blocks]
             targets = [
-                t + shift
-                for t in times[1:-1:7]
-                for shift in (-1, 0, 1)
-                if times[0] <= t + shift < head.timestamp
+                t + shift for t in times[1:-1:7] for shift in (-1, 0, 1) if times[0] <= t + shift < head.timestamp
             ]
             found = await chain.blocks_at_or_before(targets)
             assert [block.number for block in found] == [bisect.bisect_right(times, t) - 1 for t in targets]

@@ -93,9 +93,7 @@ VOTED = Event(
 def test_topics_and_selectors_on_record() -> None:
     assert VOTED.topic0 == "0x452d440efc30dfa14a0ef803ccb55936af860ec6a6960ed27f129bef913f296a"
     assert Event("Mint(address, uint256, uint256, uint256)").topic0.startswith("0xb4c03061fb5b7fed")
-    assert Event("CreateBribe(address, string type, address, address)").topic0.startswith(
-        "0xef5da4d20445c0eb"
-    )
+    assert Event("CreateBribe(address, string type, address, address)").topic0.startswith("0xef5da4d20445c0eb")
     assert Function("weightsAt(address,uint256)").selector == "0x636056f2"
     assert Function("aggregate3((address,bool,bytes)[])").selector == "0x82ad56cb"
     assert Function("_epochTimestamp()").selector == "0xf8803bb6"
@@ -129,16 +127,12 @@ def test_slices_chunks_and_no_rows() -> None:
     table = logs(VOTED, [("0x" + f"{i:040x}", "0x" + "bb" * 20, i, 6, 7, 8) for i in range(10)])
     whole = VOTED.decode(table)
     assert VOTED.decode(table.slice(3, 4)).to_pylist() == whole.slice(3, 4).to_pylist()
-    assert (
-        VOTED.decode(pa.concat_tables([table.slice(0, 3), table.slice(3)])).to_pylist() == whole.to_pylist()
-    )
+    assert VOTED.decode(pa.concat_tables([table.slice(0, 3), table.slice(3)])).to_pylist() == whole.to_pylist()
     assert VOTED.decode(table.slice(0, 0)).schema == whole.schema
 
 
 def test_dynamic_types_and_indexed_text() -> None:
-    event = Event(
-        "Made(string indexed kind, string label, address who, uint256[] parts, bytes raw, (bool,int8) pair)"
-    )
+    event = Event("Made(string indexed kind, string label, address who, uint256[] parts, bytes raw, (bool,int8) pair)")
     row = ("ignored", "café", "0x" + "cd" * 20, [1, 2**200], b"\x01", (True, -3))
     types = ["string", "address", "uint256[]", "bytes", "(bool,int8)"]
     data = "0x" + encode(types, list(row[1:])).hex()
@@ -192,9 +186,7 @@ def test_empty_return_data_is_an_error_and_text_is_decoded() -> None:
     with pytest.raises(DecodeError):
         symbol.decode(b"\x01" * 31)
     assert symbol.decode(encode(["string"], ["AERO"])) == "AERO"
-    assert Function("f()", "uint256,address").decode(
-        encode(["uint256", "address"], [3, "0x" + "AB" * 20])
-    ) == (
+    assert Function("f()", "uint256,address").decode(encode(["uint256", "address"], [3, "0x" + "AB" * 20])) == (
         3,
         "0x" + "ab" * 20,
     )

@@ -145,9 +145,7 @@ def test_a_damaged_cache_is_no_error(tmp_path: Path) -> None:
 
     async def inner() -> int:
         provider = FakeProvider(a_chain(100))
-        async with ChainClient.open(
-            a_spec(), tmp_path / "c.json", FakeTime().clock, a_session(provider)
-        ) as client:
+        async with ChainClient.open(a_spec(), tmp_path / "c.json", FakeTime().clock, a_session(provider)) as client:
             return (await client.block_at_or_before(1_700_000_050)).number
 
     assert asyncio.run(inner()) > 0

@@ -81,9 +81,7 @@ def faults(share: float, seed: int) -> Any:
     return before
 
 
-def scan(
-    providers: list[FakeProvider], first: int, last: int, addresses: tuple[str, ...] = (EMITTER,)
-) -> list[Any]:
+def scan(providers: list[FakeProvider], first: int, last: int, addresses: tuple[str, ...] = (EMITTER,)) -> list[Any]:
     async def inner() -> list[Any]:
         session, clock = a_session(*providers), FakeTime().clock
         async with ChainClient.open(a_spec(len(providers)), clock=clock, session=session) as chain:
@@ -120,9 +118,7 @@ def a_provider(draw: Any, chain: Any) -> FakeProvider:
     )
 
 
-@settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_every_log_once_in_order(data: Any) -> None:
     blocks = data.draw(st.integers(1, 3_000))
@@ -139,17 +135,13 @@ def test_every_log_once_in_order(data: Any) -> None:
     found = [
         pair
         for chunk in chunks
-        for pair in zip(
-            chunk.table["block_number"].to_pylist(), chunk.table["log_index"].to_pylist(), strict=True
-        )
+        for pair in zip(chunk.table["block_number"].to_pylist(), chunk.table["log_index"].to_pylist(), strict=True)
     ]
     assert found == list(expected_logs(chain, first, last))
     edges = [first - 1] + [chunk.to_block for chunk in chunks]
     assert [chunk.from_block for chunk in chunks] == [edge + 1 for edge in edges[:-1]] and edges[-1] == last
     for chunk in chunks:
-        times = zip(
-            chunk.table["block_number"].to_pylist(), chunk.table["block_timestamp"].to_pylist(), strict=True
-        )
+        times = zip(chunk.table["block_number"].to_pylist(), chunk.table["block_timestamp"].to_pylist(), strict=True)
         assert all(chain.times[number] == time for number, time in times)
 
 
@@ -198,7 +190,7 @@ def test_rate_limits_and_broken_connections_never_split() -> None:
     chain = a_chain(3_000, share=0.01)
     provider = FakeProvider(chain, before=faults(0.4, 3))
     scan([provider], 0, chain.head)
-    assert all(last - first + 1 >= 1_000 for first, last in provider.log_ranges())
+    assert {last - first + 1 for first, last in provider.log_ranges()} <= {250, 2_750}  # as without any fault
 
 
 def test_a_single_block_that_is_refused_is_a_typed_error() -> None:
@@ -257,9 +249,7 @@ def test_leaving_a_scan_early_and_memory_bound_by_the_reader() -> None:
     asyncio.run(inner())
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=200), st.integers(1, 500), st.randoms()
-)
+@given(st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=200), st.integers(1, 500), st.randoms())
 def test_a_plan_tiles_its_range(steps: list[tuple[int, bool]], blocks: int, chance: random.Random) -> None:
     plan: Plan[int] = Plan(1, blocks)
     tiles: list[tuple[int, int]] = []

@@ -48,14 +48,9 @@ def rows(table: Any) -> list[Any]:
     st.sampled_from([(True,), (False,), (True, False)]),
     st.booleans(),
 )
-def test_equals_the_json_parser(
-    seed: int, count: int, topics: Any, lengths: Any, timed: Any, shuffled: bool
-) -> None:
+def test_equals_the_json_parser(seed: int, count: int, topics: Any, lengths: Any, timed: Any, shuffled: bool) -> None:
     chance = random.Random(seed)
-    logs = [
-        a_log(chance, chance.choice(topics), chance.choice(lengths), chance.choice(timed))
-        for _ in range(count)
-    ]
+    logs = [a_log(chance, chance.choice(topics), chance.choice(lengths), chance.choice(timed)) for _ in range(count)]
     if shuffled:
         order = chance.sample(list(logs[0]), len(logs[0])) if logs else []
         logs = [{key: log[key] for key in order if key in log} for log in logs]
@@ -70,9 +65,7 @@ def test_equals_the_json_parser(
 def test_damage_is_an_error_or_read_alike(seed: int, at: int, damage: bytes) -> None:
     """A few bytes overwritten anywhere: whatever the fast way reads, the parser reads too."""
     chance = random.Random(seed)
-    body = bytearray(
-        json.dumps([a_log(chance, 2, 64, True) for _ in range(3)], separators=(",", ":")).encode()
-    )
+    body = bytearray(json.dumps([a_log(chance, 2, 64, True) for _ in range(3)], separators=(",", ":")).encode())
     place = chance.randrange(len(body)) if at > 100 else min(at, len(body) - 1)
     body[place : place + len(damage)] = damage
     if read_grid(bytes(body)) is None:
@@ -105,21 +98,14 @@ def test_wrong_logs_are_errors(change: dict[str, Any]) -> None:
 def test_capitals_become_lower_case_and_spaces_do_not_matter() -> None:
     log = a_log(random.Random(1), 2, 64, True)
     loud = log | {"address": "0x" + log["address"][2:].upper()}
-    assert (
-        parse_logs(json.dumps([loud]).encode()).to_pylist()
-        == parse_any(json.dumps([log]).encode()).to_pylist()
-    )
+    assert parse_logs(json.dumps([loud]).encode()).to_pylist() == parse_any(json.dumps([log]).encode()).to_pylist()
     assert parse_logs(json.dumps([log, log], indent=1).encode()).num_rows == 2
     assert parse_logs(b"[]").num_rows == 0
 
 
 def test_checks_after_reading() -> None:
     chance = random.Random(3)
-    logs = [
-        a_log(chance, 1, 64, True) | {"blockNumber": hex(n), "logIndex": hex(i)}
-        for n in (7, 5)
-        for i in (1, 0)
-    ]
+    logs = [a_log(chance, 1, 64, True) | {"blockNumber": hex(n), "logIndex": hex(i)} for n in (7, 5) for i in (1, 0)]
     table = in_order(parse_logs(json.dumps(logs).encode()))
     assert table["block_number"].to_pylist() == [5, 5, 7, 7] and table["log_index"].to_pylist() == [
         0,

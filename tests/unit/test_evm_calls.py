@@ -23,9 +23,7 @@ ECHO, EMPTY, REVERTS, HEAVY = ("0x" + digit * 40 for digit in "1234")
 class FakeState:
     """ECHO returns its calldata, EMPTY nothing, REVERTS fails; HEAVY needs `cost` of `gas` and ECHO one."""
 
-    def __init__(
-        self, multicall_from: int = 0, gas: int = 10**9, archive_from: int = 0, size: int = 10**9
-    ) -> None:
+    def __init__(self, multicall_from: int = 0, gas: int = 10**9, archive_from: int = 0, size: int = 10**9) -> None:
         self.multicall_from, self.gas, self.archive_from, self.size = multicall_from, gas, archive_from, size
         self.calls = 0
 

@@ -67,9 +67,7 @@ async def head(chain: ChainClient) -> Any:
 async def all_logs(chain: ChainClient) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     async for chunk in chain.logs([EMITTER], [[TOPIC]], 0, CHAIN.head):
-        found += zip(
-            chunk.table["block_number"].to_pylist(), chunk.table["log_index"].to_pylist(), strict=True
-        )
+        found += zip(chunk.table["block_number"].to_pylist(), chunk.table["log_index"].to_pylist(), strict=True)
     return found
 
 
@@ -121,8 +119,7 @@ def test_dropped_batch_items_are_asked_again_alone() -> None:
         if provider.requests != 3:
             return None
         answers = [
-            {"jsonrpc": "2.0", "id": i["id"], "result": provider.answer(i["method"], i["params"])}
-            for i in items
+            {"jsonrpc": "2.0", "id": i["id"], "result": provider.answer(i["method"], i["params"])} for i in items
         ]
         return 200, {}, json.dumps(answers[::-1][1:]).encode()  # reversed, and without the last
 

@@ -46,9 +46,7 @@ def test_unknown_urls_are_hidden_and_plain_words_stay() -> None:
 
 def test_percent_encoded_keys_are_hidden() -> None:
     remember("https://p.provider.invalid/rpc?key=abc%2Bdef%3D%3D")
-    assert "abc+def" not in redact("bad key abc+def==") and "abc%2Bdef" not in redact(
-        "bad key abc%2Bdef%3D%3D"
-    )
+    assert "abc+def" not in redact("bad key abc+def==") and "abc%2Bdef" not in redact("bad key abc%2Bdef%3D%3D")
 
 
 def test_refusals_hide_what_the_provider_echoes() -> None:

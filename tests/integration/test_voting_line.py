@@ -1,0 +1,242 @@
+"""From the chain to the marts: every number against the agents' own books, and nothing from the future."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from extract.land import Lake, land
+from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE, Ledger
+from extract.voting.tables import VOTING_TABLES
+from tests.line_fixtures import ROOT, Line
+
+pytestmark = pytest.mark.node
+WEEK = 604_800
+NOT_OF_THE_CHAIN = {"load_id", "fetched_at"}
+
+
+def books(line: Line, protocol: str) -> list[dict[str, Any]]:
+    return [row for row in line.world.actions() if row["protocol"] == protocol]
+
+
+def votes_by_the_books(rows: list[dict[str, Any]], protocol: str, first: int, block: int) -> dict[str, int]:
+    """Votes per gauge after `block`, from what the agents did; Hydrex counts from `first`, a kill clears."""
+    votes: dict[str, int] = defaultdict(int)
+    for row in rows:
+        if row["block"] > block or (protocol == "hydrex" and row["block"] < first):
+            continue
+        if row["kind"] == "vote":
+            votes[row["gauge"]] = (
+                max(votes[row["gauge"]] + int(row["delta"]), 0)
+                if protocol == "hydrex"
+                else votes[row["gauge"]] + int(row["delta"])
+            )
+        elif row["kind"] == "kill" and protocol == "hydrex":
+            votes[row["gauge"]] = 0
+    return votes
+
+
+@pytest.mark.parametrize("protocol", ["hydrex", "velodrome"])
+def test_every_snapshot_equals_the_agents_books(built_line: Line, protocol: str) -> None:
+    rows = books(built_line, protocol)
+    starts = dict(
+        built_line.query(f"select epoch, start_block from epoch_boundaries where protocol = '{protocol}_world'")
+    )
+    found = built_line.query(
+        "select epoch, decision_window, observed_block, gauge_address, votes_now_raw "
+        f"from preboundary_snapshots where protocol = '{protocol}_world'"
+    )
+    assert len(found) > 150
+    for epoch, window, block, gauge, votes in found:
+        expected = votes_by_the_books(rows, protocol, starts[epoch], block)[gauge]
+        assert int(votes) == expected, (epoch, window, gauge)
+
+
+@pytest.mark.parametrize("protocol", ["hydrex", "velodrome"])
+def test_every_reward_equals_the_agents_books(built_line: Line, protocol: str) -> None:
+    spent: dict[tuple[int, str, str], list[tuple[int, int]]] = defaultdict(list)
+    for row in books(built_line, protocol):
+        if row["kind"] == "reward":
+            spent[row["epoch"], row["bribe"], row["token"]].append((row["block"], int(row["amount"])))
+    found = built_line.query(
+        "select epoch, observed_block, bribe_address, token_address, reward_raw "
+        f"from main_intermediate.int_rewards_valued where protocol = '{protocol}_world' "
+        "and epoch in (select epoch from epoch_boundaries)"
+    )
+    assert sum(int(row[4]) > 0 for row in found) > 100
+    for epoch, block, bribe, token, reward in found:
+        expected = sum(amount for at, amount in spent.get((epoch, bribe, token), []) if at <= block)
+        assert int(reward) == expected, (epoch, bribe, token)
+
+
+def test_windows_stand_on_proven_blocks(built_line: Line) -> None:
+    """Newest block at or before the target: known from the world's own list of blocks."""
+    points = built_line.query(
+        "select decision_block, epoch(decision_at), epoch(target_at) from decision_points where not is_control"
+    )
+    assert len(points) > 20
+    for number, block_time, target in points:
+        assert block_time <= target
+        following = time_of(built_line, number + 1)
+        assert following is None or following > target or following > block_time
+
+
+def time_of(line: Line, number: int) -> int | None:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": [hex(number), False]})
+    request = urllib.request.Request(line.world.rpc_url, body.encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        result = json.loads(answer.read())["result"]
+    return None if result is None else int(result["timestamp"], 16)
+
+
+def test_flips_are_where_the_world_put_them(built_line: Line) -> None:
+    flips = {f["boundary"]: (f["flip_block"], f["flip_timestamp"]) for f in built_line.world.info["flips"]}
+    found = built_line.query(
+        "select epoch, flip_block, epoch(flip_at), truth_block, flip_delay_seconds from epoch_boundaries "
+        "where protocol = 'hydrex_world' and epoch_status = 'ended'"
+    )
+    assert len(found) == 3
+    for epoch, flip_block, flip_at, truth_block, delay in found:
+        assert (flip_block, flip_at) == flips[epoch + WEEK]
+        assert truth_block == flip_block - 1
+        assert 9 <= delay <= 13
+
+
+def test_the_control_is_caught_and_nothing_else_leaks(built_line: Line) -> None:
+    verdicts = built_line.query("select is_control, verdict, count(*) from preboundary_leakage_checks group by all")
+    assert sorted((control, verdict) for control, verdict, _ in verdicts) == [(False, "clean"), (True, "leak")]
+    moved = built_line.query("select sum(moved_count) from preboundary_leakage_checks where decision_window = 'T-1'")
+    assert moved[0][0] > 10, "a world where nothing moves late proves nothing"
+
+
+def test_awkward_gauges_have_their_reasons(built_line: Line) -> None:
+    reasons = {
+        r
+        for row in built_line.query("select distinct exclusion_reasons from preboundary_snapshots")
+        for r in row[0].split(",")
+    }
+    assert {"inactive", "no_rewards", "unpriced", "below_min_reward"} <= reasons
+    twice = built_line.query(
+        "select count(*) from main_intermediate.int_rewards_valued where times_listed = 2 and reward_raw is not null"
+    )
+    assert twice[0][0] > 0
+    unpriced = built_line.query(
+        "select distinct price_status, reward_usd from main_intermediate.int_rewards_valued where token_symbol = 'NOPE' and reward_raw > 0"
+    )
+    assert unpriced == [("no_source", None)]
+    born = built_line.query(
+        "select gauge_address, min(epoch) from preboundary_snapshots group by 1 having min(epoch) > (select min(epoch) from epoch_boundaries)"
+    )
+    assert len(born) == 2, "one gauge of each exchange was created in the second epoch"
+
+
+def test_a_second_run_has_nothing_to_do(built_line: Line) -> None:
+    before = sorted(p.name for p in built_line.folder.rglob("*.parquet"))
+    done = built_line.cli("extract", "voting", "--epochs", "3")
+    assert done.returncode == 3, done.stderr
+    assert "Nothing to do" in done.stdout
+    assert sorted(p.name for p in built_line.folder.rglob("*.parquet")) == before
+
+
+def content(lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
+    """What readers see of each table, fetch times and load ids aside, newest load of a partition only."""
+    newest = {name: state.complete["load_id"] for name, state in Ledger.read(lake).states.items() if state.complete}
+    found = {}
+    for table, schema in VOTING_TABLES.items():
+        rows = lake.read_committed(table, schema).to_pylist()
+        kept = [r for r in rows if newest.get(r["partition_id"]) == r["load_id"]]
+        found[table] = sorted(tuple(repr(v) for k, v in r.items() if k not in NOT_OF_THE_CHAIN) for r in kept)
+    return found
+
+
+@pytest.mark.slow
+def test_killed_at_any_point_it_ends_with_the_rows_of_an_undisturbed_run(line: Line, built_line: Line) -> None:
+    line.configure()
+    chance, kills = random.Random(11), 0
+    command = [sys.executable, "-m", "operate.cli", "extract", "voting", "--epochs", "3", "--workers", "2"]
+    environment = {**os.environ, **line.environment()}
+    for attempt in range(8):  # every other one begins anew, so that there is always something left to kill
+        process = subprocess.Popen(
+            [*command, "--no-resume"] if attempt % 2 else command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(chance.uniform(1.0, 2.4))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills >= 4
+    assert line.extract() in (0, 3)
+    assert content(Lake(str(line.folder / "raw"))) == content(Lake(str(built_line.folder / "raw")))
+
+
+def test_changing_the_future_moves_no_snapshot(built_line: Line, tmp_path: Path) -> None:
+    """Everything after each T-1 decision is altered and lands anew; what was visible before must not move."""
+    other = Line(built_line.world, tmp_path)
+    shutil.copytree(built_line.folder / "raw", tmp_path / "raw")
+    lake = Lake(str(tmp_path / "raw"))
+    last = max(e for (e,) in built_line.query("select epoch from epoch_boundaries where epoch_status = 'ended'"))
+    after = dict(
+        built_line.query(
+            f"select protocol, decision_block from decision_points where epoch = {last} and decision_window = 'T-1'"
+        )
+    )
+    _land_again(lake, "voting_events", lambda t: _scaled(t, pc.field("amount_raw"), after, "block_number", last))
+    _land_again(lake, "voting_gauges", lambda t: _scaled(t, pc.field("votes_raw"), after, "observed_block", last))
+    other.configure()
+    done = other.dbt("build", "--resource-type", "model", "--resource-type", "seed")
+    assert done.returncode == 0, done.stdout[-3000:]
+    visible = (
+        "select * exclude (reward_signature) from preboundary_snapshots "
+        f"where epoch < {last} or (epoch = {last} and decision_window in ('day', 'T-5', 'T-1')) order by all"
+    )
+    labels = f"select * from preboundary_truth_labels where epoch = {last} order by all"
+    assert other.query(visible) == built_line.query(visible)
+    assert other.query(labels) != built_line.query(labels), "the future was not changed: the test is blind"
+
+
+def _scaled(table: pa.Table, column: Any, after: dict[str, int], block: str, epoch: int) -> pa.Table:
+    """Rows of `epoch` later than the protocol's decision block get a hundredfold amount."""
+    rows = table.to_pylist()
+    name = str(column).removeprefix("FieldRef.Name(").removesuffix(")")
+    for row in rows:
+        if row["epoch"] == epoch and row[block] > after[row["protocol"]] and row[name] is not None:
+            row[name] = str(int(row[name]) * 100)
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+def _land_again(lake: Lake, table: str, change: Any) -> None:
+    """Land altered rows of whole partitions as a newer load, the other tables of those partitions as they were."""
+    newest = {n: s.complete for n, s in Ledger.read(lake).states.items() if s.complete}
+    current = {}
+    for name, schema in VOTING_TABLES.items():
+        rows = lake.read_committed(name, schema)
+        kept = [
+            newest[p]["load_id"] == load
+            for p, load in zip(rows["partition_id"].to_pylist(), rows["load_id"].to_pylist(), strict=True)
+        ]
+        current[name] = rows.filter(pa.array(kept)).drop_columns(["load_id"])
+    altered = change(current[table])
+    touched = pc.unique(altered["partition_id"]).to_pylist()
+    tables = {
+        n: t.filter(pc.is_in(t["partition_id"], pa.array(touched))) for n, t in {**current, table: altered}.items()
+    }
+    rows = [{k: v for k, v in newest[name].items() if k != "load_id"} for name in touched]
+    land(lake, "voting", {**tables, LEDGER_TABLE: pa.Table.from_pylist(rows, schema=LEDGER_SCHEMA)})
