@@ -140,6 +140,19 @@ def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str]) -> Iterab
 
 
 def _price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: int) -> Row:
+    """Price columns: the feed on the chain first, then what a configured source quoted for that moment."""
+    from_feed, quote = feed_price(token, state, feeds, block_time), state.quotes.get(token)
+    if from_feed["price_usd"] is not None or quote is None:
+        return from_feed
+    return from_feed | {
+        "price_usd": quote.price_usd,
+        "price_source": quote.source,
+        "price_updated_at": utc(quote.updated_at),
+        "price_status": "ok",
+    }
+
+
+def feed_price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: int) -> Row:
     """Price columns from a Chainlink-style feed: answer / 10^decimals, with the round's own time."""
     empty: Row = {
         "price_usd": None,

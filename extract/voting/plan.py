@@ -17,6 +17,7 @@ from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, load_chains
 from extract.land import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
+from extract.prices import HttpPrices, load_price_sources
 from extract.seeds import WEEK, DecisionWindow, decision_windows
 from extract.voting.epochs import requested_epochs
 from extract.voting.families import Protocol, load_protocols
@@ -59,6 +60,7 @@ class ChainRun:
     protocols: tuple[Protocol, ...]
     windows: tuple[DecisionWindow, ...]
     feeds: Mapping[str, str]
+    price_sources: tuple[HttpPrices, ...]
     final: Block
     epochs: tuple[int, ...]
     ledger: Ledger
@@ -116,6 +118,9 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
                 protocols=tuple(p for p in wanted if p.chain == name),
                 windows=tuple(decision_windows(config.seeds)),
                 feeds=_feeds(config, name),
+                price_sources=load_price_sources(
+                    name, config.section("chains")[name].get("price_sources"), config.environ
+                ),
                 final=final,
                 epochs=tuple(epochs),
                 ledger=ledger,
@@ -154,7 +159,12 @@ def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partitio
     """Every partition of an epoch of a protocol, with the row to fill where it is due."""
     protocol = timeline.protocol
     key = f"{protocol.name}/{timeline.epoch}"
-    base = {"version": CODE_VERSION, "protocol": protocol.facts(), "feeds": dict(chain.feeds)}
+    base = {
+        "version": CODE_VERSION,
+        "protocol": protocol.facts(),
+        "feeds": dict(chain.feeds),
+        "prices": [s.name for s in chain.price_sources],
+    }
     whole = Partition(SOURCE, "epoch", key, "all")
     last = timeline.flip or timeline.boundary_block
     wanted = fingerprint(base | {"status": timeline.status, "flip": last.number if last else None})

@@ -23,7 +23,8 @@ from extract.ledger import (
     ledger_table,
     now,
 )
-from extract.voting.decode import epoch_table, merge, window_tables
+from extract.prices import ask_sources
+from extract.voting.decode import epoch_table, feed_price, merge, window_tables
 from extract.voting.epochs import spoken
 from extract.voting.events import Emitters, scan
 from extract.voting.plan import (
@@ -167,6 +168,7 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
     )
     points = [p for p in timeline.points if p.window.decision_window in by_window]
     states = await read_states(chain.client, protocol, chain.feeds, timeline.epoch, [p.observed.number for p in points])
+    await _quote(chain, states, {p.observed.number: p.observed.timestamp for p in points})
     parts: list[dict[str, pa.Table]] = []
     rows: list[LedgerRow] = []
     unpaid = set(states)
@@ -188,6 +190,15 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
         )
         rows.append(_filled(row, parts[-1], 0, provider))
     return merge(parts), rows
+
+
+async def _quote(chain: ChainRun, states: Mapping[int, BlockState], times: Mapping[int, int]) -> None:
+    """Ask the configured sources for what no feed on the chain prices, as of each block's own time."""
+    for state in states.values() if chain.price_sources else ():
+        unpriced = [
+            t for t in state.decimals if feed_price(t, state, chain.feeds, times[state.block])["price_usd"] is None
+        ]
+        state.quotes = await ask_sources(chain.price_sources, unpriced, times[state.block])
 
 
 def _provider(state: BlockState) -> str:

@@ -16,6 +16,7 @@ from extract.errors import ForeshoreError
 from extract.evm.abi import Function
 from extract.evm.calls import Call, Reply
 from extract.evm.client import ChainClient
+from extract.prices import Quote
 from extract.voting.families import Protocol
 
 K = TypeVar("K", bound=Hashable)
@@ -46,6 +47,7 @@ class BlockState:
     symbols: Answers[str] = field(default_factory=dict)
     rounds: Answers[str] = field(default_factory=dict)  # latestRoundData by token
     feed_decimals: Answers[str] = field(default_factory=dict)
+    quotes: dict[str, Quote] = field(default_factory=dict)  # by token, from configured sources
     calls: int = 0
     problem: str | None = None  # why this block has no state; the other blocks are not lost with it
 

@@ -1,0 +1,119 @@
+"""Configured price sources, asked where no feed on the chain answers: historical prices over HTTP.
+
+The protocol is DefiLlama's coins API: `GET /prices/historical/{unix seconds}/{chain}:{address},...` answers
+`{"coins": {"chain:address": {"price", "timestamp", "confidence"}}}` with the price nearest in time, on either
+side. A price from after the moment asked about was not observable then, so it is refused here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from extract.errors import ConfigError, ForeshoreError
+from extract.evm.redact import LOOPBACK, redact, remember
+
+TOKENS_PER_REQUEST = 50
+TRIES = 4
+FIRST_WAIT_SECONDS = 0.5
+
+
+class PriceSourceError(ForeshoreError):
+    """A price source did not answer; what depends on it is fetched again on the next run."""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A price in USD per whole token, the second it was made (UTC), and who made it."""
+
+    price_usd: float
+    updated_at: int
+    source: str
+
+
+@dataclass(frozen=True)
+class HttpPrices:
+    """One historical price API. `chain_key` is the API's own name of the chain."""
+
+    name: str
+    url: str
+    chain_key: str
+    search_width: str = "4h"
+    timeout_seconds: float = 20.0
+
+    async def quotes(self, session: aiohttp.ClientSession, tokens: Sequence[str], moment: int) -> dict[str, Quote]:
+        """Quotes known at `moment` (unix seconds) by token; tokens without one are left out."""
+        found: dict[str, Quote] = {}
+        for start in range(0, len(tokens), TOKENS_PER_REQUEST):
+            part = tokens[start : start + TOKENS_PER_REQUEST]
+            names = ",".join(f"{self.chain_key}:{token}" for token in part)
+            answer = await self._get(session, f"{self.url}/prices/historical/{moment}/{names}")
+            found |= decode_quotes(answer, self.name, moment)
+        return found
+
+    async def _get(self, session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
+        reason = ""
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+            try:
+                timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
+                async with session.get(url, params={"searchWidth": self.search_width}, timeout=timeout) as reply:
+                    if reply.status == 200:
+                        body = await reply.json()
+                        if isinstance(body, dict) and isinstance(body.get("coins"), dict):
+                            return body
+                        reason = "an answer without `coins`"
+                    else:
+                        reason = f"HTTP {reply.status}"
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                reason = redact(f"{type(error).__name__}: {error}")
+        raise PriceSourceError(f"price source {self.name} did not answer ({reason}): run the same command again later")
+
+
+def decode_quotes(answer: Mapping[str, Any], source: str, moment: int) -> dict[str, Quote]:
+    """Quotes by token address out of an answer; odd entries and prices from after `moment` are left out."""
+    found = {}
+    for name, coin in answer["coins"].items():
+        price, made = (coin.get("price"), coin.get("timestamp")) if isinstance(coin, dict) else (None, None)
+        if isinstance(price, bool) or not isinstance(price, int | float) or not isinstance(made, int):
+            continue
+        if price > 0 and made <= moment:
+            found[name.split(":", 1)[1].lower()] = Quote(float(price), made, source)
+    return found
+
+
+async def ask_sources(sources: Sequence[HttpPrices], tokens: Iterable[str], moment: int) -> dict[str, Quote]:
+    """The first quote per token in the order of the sources."""
+    missing, found = sorted(set(tokens)), dict[str, Quote]()
+    async with aiohttp.ClientSession() as session:
+        for source in sources:
+            if missing:
+                found |= await source.quotes(session, missing, moment)
+                missing = [token for token in missing if token not in found]
+    return found
+
+
+def load_price_sources(chain: str, tables: Any, environ: Mapping[str, str]) -> tuple[HttpPrices, ...]:
+    """`[[chains.NAME.price_sources]]`: name, chain_key, and `url_env` (or `url` where the API needs no key)."""
+    found = []
+    for table in tables or []:
+        where = f"[[chains.{chain}.price_sources]]"
+        for key in ("name", "chain_key"):
+            if not isinstance(table.get(key), str):
+                raise ConfigError(f"{where} lacks {key}: add `{key} = ...`")
+        variable = table.get("url_env")
+        url = environ.get(variable, "") if variable else table.get("url", "")
+        if not url:
+            continue  # a source whose variable is unset is simply not used; prices then stay missing, with a status
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise ConfigError(f"{where} {table['name']}: not an http(s) URL")
+        if variable or urlsplit(url).hostname not in LOOPBACK:
+            remember(url)
+        found.append(HttpPrices(table["name"], url.rstrip("/"), table["chain_key"]))
+    return tuple(found)

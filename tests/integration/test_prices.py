@@ -1,0 +1,118 @@
+"""Configured price sources, against a server that speaks the same protocol, with its own bad days."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from extract import prices
+from extract.errors import ConfigError
+from extract.prices import HttpPrices, PriceSourceError, ask_sources, decode_quotes, load_price_sources
+from tests.line_fixtures import Line
+
+
+class Api(BaseHTTPRequestHandler):
+    """Answers every token with 2.5 USD, made `age` seconds before the moment asked for."""
+
+    age = 60
+    failures = 0
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        type(self).asked.append(self.path)
+        if type(self).failures > 0:
+            type(self).failures -= 1
+            self.send_response(503)
+            self.end_headers()
+            return
+        moment, names = self.path.split("?")[0].split("/")[-2:]
+        coins = {n: {"price": 2.5, "timestamp": int(moment) - type(self).age} for n in names.split(",")}
+        body = json.dumps({"coins": coins}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(prices, "FIRST_WAIT_SECONDS", 0.01)
+    Api.age, Api.failures, Api.asked = 60, 0, []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+async def ask(url: str, tokens: list[str], moment: int = 1_000_000) -> dict[str, prices.Quote]:
+    return await ask_sources([HttpPrices("llama", url, "base")], tokens, moment)
+
+
+def run(coroutine: Any) -> Any:
+    return asyncio.run(coroutine)
+
+
+def test_quotes_come_with_their_own_time(api: str) -> None:
+    assert run(ask(api, ["0xa", "0xb"])) == {t: prices.Quote(2.5, 999_940, "llama") for t in ("0xa", "0xb")}
+    assert "/prices/historical/1000000/base:0xa,base:0xb" in Api.asked[0]
+
+
+def test_a_price_from_the_future_is_refused(api: str) -> None:
+    Api.age = -1
+    assert run(ask(api, ["0xa"])) == {}
+
+
+def test_a_passing_fault_is_retried_and_a_lasting_one_raised(api: str) -> None:
+    Api.failures = 2
+    assert len(run(ask(api, ["0xa"]))) == 1
+    Api.failures = 99
+    with pytest.raises(PriceSourceError, match=r"llama did not answer \(HTTP 503\)"):
+        run(ask(api, ["0xa"]))
+
+
+def test_many_tokens_are_asked_in_parts(api: str) -> None:
+    assert len(run(ask(api, [f"0x{n:040x}" for n in range(120)]))) == 120
+    assert len(Api.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "coin", [None, {}, {"price": -1, "timestamp": 1}, {"price": "2", "timestamp": 1}, {"price": True, "timestamp": 1}]
+)
+def test_odd_entries_are_left_out(coin: Any) -> None:
+    assert decode_quotes({"coins": {"base:0xA": coin}}, "llama", 10) == {}
+
+
+def test_configuration_names_what_is_missing() -> None:
+    with pytest.raises(ConfigError, match="lacks chain_key"):
+        load_price_sources("base", [{"name": "x"}], {})
+    assert load_price_sources("base", [{"name": "x", "chain_key": "base", "url_env": "UNSET"}], {}) == ()
+
+
+@pytest.mark.node
+def test_only_tokens_without_a_feed_take_the_configured_price(line: Line, api: str) -> None:
+    source = f'[[chains.world.price_sources]]\nname = "llama"\nchain_key = "world"\nurl = "{api}"\n'
+    text = (
+        line.configure()
+        .path.read_text()
+        .split("\n", 4)[4]
+        .replace("[chains.world.feeds]", source + "[chains.world.feeds]")
+    )
+    assert line.extract(line.configure(text), epochs=1) == 0
+    done = line.dbt("build", "--resource-type", "model", "--resource-type", "seed")
+    assert done.returncode == 0, done.stdout[-2000:]
+    found = line.query(
+        "select token_symbol, any_value(price_source), min(price_age_seconds), bool_and(reward_usd is not null) "
+        "from main_intermediate.int_rewards_valued where value_status = 'ok' group by all"
+    )
+    by_token = {row[0]: row[1:] for row in found}
+    assert by_token["NOPE"] == ("llama", 60, True)
+    assert all(source.startswith("chainlink:") for symbol, (source, _, _) in by_token.items() if symbol != "NOPE")
