@@ -15,7 +15,7 @@ from extract.voting.epochs import parse_moment
 from extract.voting.plan import Request
 from operate import demo as demo_world
 from operate import extraction
-from operate.console import err, out, print_json, table
+from operate.console import err, out, print_json, print_rows, say_error
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -156,7 +156,7 @@ def sql(statement: str, as_json: bool, config_file: str | None) -> None:
     if as_json:
         print_json({"columns": columns, "rows": rows})
     else:
-        out.print(table("", columns, rows))
+        print_rows(columns, rows)
 
 
 @cli.group()
@@ -230,7 +230,7 @@ def main() -> None:
         err.print("interrupted: what was committed stays; run the same command again to go on")
         sys.exit(130)
     except ForeshoreError as error:
-        err.print(f"[bold red]error[/bold red] {redact(str(error))}", soft_wrap=True)
+        say_error(redact(str(error)))
         sys.exit(1)
 
 

@@ -9,9 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
-PIPED_WIDTH = 240  # a file or a pipe has no width of its own: never wrap what a program or a reader scrolls through
+PIPED_WIDTH = 10_000  # a file or a pipe has no width of its own: nothing is cut or wrapped there
 
 
 def _console(stderr: bool) -> Console:
@@ -32,8 +34,36 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], rig
     for column in columns:
         shown.add_column(column, justify="right" if column in numeric else "left", overflow="ellipsis", no_wrap=True)
     for row in rows:
-        shown.add_row(*("" if value is None else str(value) for value in row))
+        shown.add_row(*(escape(as_text(value)) if not isinstance(value, str) else value for value in row))
     return shown
+
+
+def as_text(value: Any) -> str:
+    """A database value as people read it: times in UTC without an offset, floats to four decimals, null is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{round(value, 4):g}" if abs(value) < 1e6 else f"{value:.2f}"
+    return str(value)
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Query results: a table where it fits, else one record below the other, so that nothing is cut off."""
+    cells = [[escape(as_text(value)) for value in row] for row in rows]
+    shown = table("", columns, cells)
+    natural = Measurement.get(out, out.options.update(width=PIPED_WIDTH), shown).maximum
+    if natural <= out.width:
+        out.print(shown)
+        return
+    for number, row in enumerate(cells, 1):
+        out.print(table(f"row {number}", ["column", "value"], zip(columns, row, strict=True)))
+
+
+def say_error(message: str) -> None:
+    """One line on standard error; the message is printed as it is, brackets and all."""
+    err.print(f"[bold red]error[/bold red] {escape(message)}", soft_wrap=True)
 
 
 def to_json(value: Any) -> Any:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from extract.config import Config
@@ -67,7 +68,7 @@ def _progress(as_json: bool) -> Iterator[Any]:
         def show(step: Step) -> None:
             bars.update(task, description=step.unit, total=step.total, completed=step.done)
             if step.kind == "failed":
-                err.print(f"[red]failed[/red] {step.unit}: {step.message}")
+                err.print(f"[red]failed[/red] {step.unit}: {escape(step.message)}")
 
         yield show
 
@@ -84,7 +85,7 @@ def _say_outcome(outcome: Outcome, seconds: float, run_id: str, as_json: bool) -
         f"{outcome.skipped} were complete already; {outcome.failed} failed."
     )
     for line in outcome.errors[:10]:
-        err.print(f"[red]failed[/red] {line}")
+        err.print(f"[red]failed[/red] {escape(line)}")
     if outcome.failed:
         err.print("Run the same command again to retry what failed; what is complete stays.")
 
@@ -169,9 +170,8 @@ def show_status(config: Config, as_json: bool) -> int:
         shown = [[*(r[c] for c in columns[:-1]), f"{r['newest_fetch_at']:%Y-%m-%d %H:%M:%S}"] for r in rows]
         out.print(table("Extraction", columns, shown, right=["complete", "failing", "rows"]))
         for row in failing[:20]:
-            out.print(
-                f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {row['error_message']}"
-            )
+            reason = escape(row["error_message"])
+            out.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
         if running:
             out.print(
                 f"running: {running['unit']}, {running['done']} of {running['total']} units, "
