@@ -191,7 +191,7 @@ def demo_up(**sizes: int) -> None:
 
 @demo.command("down")
 def demo_down() -> None:
-    """Stop the world."""
+    """Stop the embedded world, if it is up."""
     out.print("The embedded world is stopped." if demo_world.down() else "No embedded world is up.")
 
 
