@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ START_SECONDS = 180
 
 @dataclass(frozen=True)
 class RunningWorld:
-    """A world that serves: its folder and what `world.json` says."""
+    """A world that serves: its folder, what `world.json` says, and its process."""
 
     folder: Path
     info: dict[str, Any]
+    process: subprocess.Popen[bytes] = field(repr=False)
 
     @property
     def rpc_url(self) -> str:
@@ -31,9 +32,18 @@ class RunningWorld:
         """The endpoint that behaves like a provider of `profiles.py`."""
         return f"{self.rpc_url}p/{name}"
 
-    def control(self, kind: str, value: Any = None, **where: Any) -> None:
-        """Switch a fault on: see `proxy.Fault`."""
-        self._send("POST", "_control", {"kind": kind, "value": value, **where})
+    def control(
+        self,
+        kind: str,
+        value: Any = None,
+        *,
+        profile: str | None = None,
+        methods: Sequence[str] | None = None,
+        count: int | None = None,
+    ) -> None:
+        """Switch a fault of `faults.KINDS` on: one profile, some methods (None: all), `count` times or for ever."""
+        body = {"fault": {"kind": kind, "value": value}, "profile": profile, "methods": methods, "count": count}
+        self._send("POST", "_control", body)
 
     def heal(self) -> None:
         """All faults off."""
@@ -55,8 +65,9 @@ class RunningWorld:
 
 
 @contextmanager
-def running(folder: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, seed: int = 7) -> Iterator[RunningWorld]:
+def running(out: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, seed: int = 7) -> Iterator[RunningWorld]:
     """A world in a process of its own, for the duration; RuntimeError shows its output when it does not start."""
+    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [f"--epochs={epochs}", f"--gauges={gauges}", f"--voters={voters}", f"--seed={seed}"]
     command = [sys.executable, "-m", "simulate", "serve", "--port=0", f"--out={folder}", *sizes]
@@ -68,7 +79,7 @@ def running(folder: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, se
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the world did not start:\n{(folder / 'world.log').read_text()[-3000:]}")
             time.sleep(0.02)
-        yield RunningWorld(folder, json.loads((folder / "world.json").read_text()))
+        yield RunningWorld(folder, json.loads((folder / "world.json").read_text()), process)
     finally:
         process.terminate()
         process.wait(15)

@@ -4,141 +4,153 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from simulate.exchange import WEEK, Exchange, Gauge, Thena, Velodrome, Voter
+from simulate.clock import DAY, WEEK
+from simulate.exchange import Exchange, Gauge, Thena, Velodrome, Voter
 from simulate.market import Market
 
-DAY = 86_400
-Act = Callable[[int], None]
-LATE_BRIBES = (240, 200, 45, 20)  # seconds before the boundary: two after T-5, two after T-1
-LATE_FEES = (500, 30)
-LATE_VOTES = (560, 420, 180, 50, 14)
+Act = Callable[[int], None]  # takes the time of the block it is done in
+
+# Seconds before the boundary; negative ones lie between the calendar boundary and the flip.
+LATE_BRIBES = (240, 200, 45, 20, 1)  # two after T-5, two after T-1, one for the block on the boundary or just past it
+LATE_FEES = (500, 301, 30)
+LATE_VOTES = (560, 420, 180, 50, 14, 1, -3)
+LATE_WHITELISTED_VOTES = (250, 40, 12)
+PRICE_UPDATES = (DAY + 120, 900, 330, 90)
+BRIBE_PAST_BOUNDARY = -4
 
 
 @dataclass
 class Plan:
-    """Timed actions of one week; each gets the second it was planned for."""
+    """Timed actions of one week that starts at `start` (unix seconds)."""
 
-    moments: list[tuple[int, Act]]
+    start: int
+    moments: list[tuple[int, Act]] = field(default_factory=list)
 
-    def at(self, second: int, act: Act) -> None:
-        self.moments.append((second, act))
+    def after(self, seconds: float, act: Act) -> None:
+        """Do it this long after the week's start."""
+        self.moments.append((self.start + int(seconds), act))
+
+    def before(self, seconds: int, act: Act) -> None:
+        """Do it this long before the week's end."""
+        self.after(WEEK - seconds, act)
 
     def ordered(self) -> list[tuple[int, Act]]:
-        return [pair for _, pair in sorted(enumerate(self.moments), key=lambda item: (item[1][0], item[0]))]
+        return sorted(self.moments, key=lambda moment: moment[0])
 
 
 class Agents:
-    """The actors of both exchanges. `week(n, start)` plans their week `n` that starts at `start` (unix seconds)."""
+    """The actors of both exchanges, week by week."""
 
     def __init__(self, thena: Thena, velodrome: Velodrome, market: Market, chance: random.Random) -> None:
         self.thena, self.velodrome, self.market, self.chance = thena, velodrome, market, chance
+        self._killed: dict[str, Gauge] = {}
 
     def week(self, number: int, start: int, create: Callable[[Exchange], None]) -> Plan:
-        plan = Plan([])
-        self._prices(plan, start)
+        """The plan of week `number`; `create` makes a new gauge."""
+        plan = Plan(start)
+        self._prices(plan, number)
         for exchange in (self.thena, self.velodrome):
-            self._rewards(plan, exchange, number, start)
-            self._governance(plan, exchange, number, start, create)
-        self._thena_votes(plan, start)
-        self._velodrome_votes(plan, number, start)
-        if number == 3:
-            plan.at(start + 2 * DAY, lambda at: self.market.kill_dead_feed())
+            self._governance(plan, exchange, number, create)
+            self._regular_rewards(plan, exchange)
+            self._late_rewards(plan, exchange)
+        self._thena_votes(plan)
+        self._velodrome_votes(plan, number)
         return plan
 
-    def _prices(self, plan: Plan, start: int) -> None:
+    def _prices(self, plan: Plan, number: int) -> None:
         for day in range(7):
-            plan.at(start + day * DAY + 7_200, lambda at: self.market.update())
-        for before in (DAY + 120, 900, 330, 90):
-            plan.at(start + WEEK - before, lambda at: self.market.update())
+            plan.after(day * DAY + 7_200, lambda at: self.market.update())
+        for seconds in PRICE_UPDATES:
+            plan.before(seconds, lambda at: self.market.update())
+        if number == 3:
+            plan.after(2 * DAY, lambda at: self.market.kill_dead_feed())
 
-    def _governance(
-        self, plan: Plan, exchange: Exchange, number: int, start: int, create: Callable[[Exchange], None]
-    ) -> None:
+    def _governance(self, plan: Plan, exchange: Exchange, number: int, create: Callable[[Exchange], None]) -> None:
+        plan.after(1_800, lambda at: exchange.emit())
         if number == 1:
-            plan.at(start + 4 * DAY, lambda at: create(exchange))
+            plan.after(4 * DAY, lambda at: create(exchange))
         if number in (2, 5):
-            victim = exchange.gauges[2 + number]
-            plan.at(start + 5 * DAY + 40_000, lambda at: exchange.kill(at, victim))
+            plan.after(5 * DAY + 40_000, lambda at: self._kill(exchange))
+        if number == 4:
+            plan.after(DAY, lambda at: exchange.revive(self._killed[exchange.name]))
 
-    def _rewards(self, plan: Plan, exchange: Exchange, number: int, start: int) -> None:
-        inner, outer = ("internal", "external") if exchange is self.thena else ("fees", "bribe")
-        fee_moment = start + 3_000 if exchange is self.velodrome else start + 3 * DAY
-        for gauge in list(exchange.gauges):
+    def _kill(self, exchange: Exchange) -> None:
+        """Kill a gauge in the middle of the field, with votes on it."""
+        ranked = exchange.ranked()
+        victim = ranked[len(ranked) // 2]
+        self._killed.setdefault(exchange.name, victim)
+        exchange.kill(victim)
+
+    def _regular_rewards(self, plan: Plan, exchange: Exchange) -> None:
+        inner, outer = exchange.gauges[0].bribes
+        fees_at = 3_000 if exchange is self.velodrome else 3 * DAY  # Velodrome pays last week's fees after the flip
+        for gauge in exchange.gauges:
             if gauge.bribable:
-                fees = gauge.usd * self.chance.uniform(0.1, 0.4)
-                self._reward(plan, exchange, fee_moment, start, gauge, inner, fees)
+                plan.after(fees_at, self._reward(exchange, gauge, inner, gauge.usd * self.chance.uniform(0.1, 0.4)))
                 if self.chance.random() < 0.75:
-                    moment = start + int(self.chance.uniform(0.3, 6.2) * DAY)
-                    self._reward(
-                        plan, exchange, moment, start, gauge, outer, gauge.usd * self.chance.lognormvariate(0, 0.4)
-                    )
-        for before in LATE_BRIBES:
+                    usd = gauge.usd * self.chance.lognormvariate(0, 0.4)
+                    plan.after(self.chance.uniform(0.3, 6.2) * DAY, self._reward(exchange, gauge, outer, usd))
+
+    def _late_rewards(self, plan: Plan, exchange: Exchange) -> None:
+        inner, outer = exchange.gauges[0].bribes
+        for seconds in LATE_BRIBES:
             gauge = self._bribable(exchange)
-            usd = gauge.usd * self.chance.uniform(0.3, 2.0)
-            self._reward(plan, exchange, start + WEEK - before, start, gauge, outer, usd)
+            plan.before(seconds, self._reward(exchange, gauge, outer, gauge.usd * self.chance.uniform(0.3, 2.0)))
         if exchange is self.thena:
-            for before in LATE_FEES:
-                for _ in range(3):
-                    gauge = self._bribable(exchange)
-                    self._reward(plan, exchange, start + WEEK - before, start, gauge, inner, gauge.usd * 0.1)
-            # between the calendar boundary and the flip: still this epoch's, as active_period has not turned
-            self._reward(plan, exchange, start + WEEK + 4, start, self._bribable(exchange), outer, 800.0)
-        # all of a gauge's rewards at the last moment
+            for seconds in LATE_FEES * 3:
+                gauge = self._bribable(exchange)
+                plan.before(seconds, self._reward(exchange, gauge, inner, gauge.usd * 0.1))
+            # still the old epoch's: active_period has not turned
+            plan.before(BRIBE_PAST_BOUNDARY, self._reward(exchange, self._bribable(exchange), outer, 800.0))
         lone = next(g for g in exchange.gauges if not g.bribable)
-        self._reward(plan, exchange, start + WEEK - 24, start, lone, outer, 1_500.0)
+        plan.before(24, self._reward(exchange, lone, outer, 1_500.0))  # all it gets, at the last moment
 
     def _bribable(self, exchange: Exchange) -> Gauge:
         return self.chance.choice([g for g in exchange.gauges if g.bribable and g.is_alive])
 
-    def _reward(
-        self, plan: Plan, exchange: Exchange, moment: int, epoch: int, gauge: Gauge, kind: str, usd: float
-    ) -> None:
+    def _reward(self, exchange: Exchange, gauge: Gauge, kind: str, usd: float) -> Act:
         token = self.chance.choice(gauge.tokens)
 
         def act(at: int) -> None:
             if gauge.is_alive:
-                exchange.reward(at, epoch, gauge, kind, token, usd)
+                exchange.reward(at, gauge, kind, token, usd)
 
-        plan.at(moment, act)
+        return act
 
-    def _thena_votes(self, plan: Plan, start: int) -> None:
-        voters = self.thena.voters
-        for voter in voters:
+    def _thena_votes(self, plan: Plan) -> None:
+        for voter in self.thena.voters:
             if self.chance.random() < 0.93:
-                self._vote(plan, self.thena, voter, start, start + int(self.chance.uniform(0.1, 6.95) * DAY))
-        for before in LATE_VOTES:
-            self._vote(plan, self.thena, self._light(voters), start, start + WEEK - before)
-        quitter = self._light(voters)
-        plan.at(start + 6 * DAY + 50_000, lambda at: self.thena.reset(at, start, quitter))
+                plan.after(self.chance.uniform(0.1, 6.95) * DAY, self._vote(self.thena, voter))
+        for seconds in LATE_VOTES:
+            plan.before(seconds, self._vote(self.thena, self._light()))
+        quitter = self._light()
+        plan.after(6 * DAY + 50_000, lambda at: self.thena.reset(at, quitter))
 
-    def _light(self, voters: list[Voter]) -> Voter:
+    def _light(self) -> Voter:
         """Late movers are not the whales: together they move a few per cent of all weight."""
-        ranked = sorted(voters, key=lambda v: v.power)
+        ranked = sorted(self.thena.voters, key=lambda v: v.power)
         return self.chance.choice(ranked[: max(2, len(ranked) * 3 // 4)])
 
-    def _velodrome_votes(self, plan: Plan, number: int, start: int) -> None:
-        exchange = self.velodrome
-        late = [v for v in exchange.voters if v.is_whitelisted]
-        for voter in exchange.voters:
+    def _velodrome_votes(self, plan: Plan, number: int) -> None:
+        late = [v for v in self.velodrome.voters if v.is_whitelisted]
+        for voter in self.velodrome.voters:
             if voter in late:
                 continue
             if number == 0 or self.chance.random() < 0.15:
-                self._vote(plan, exchange, voter, start, start + int(self.chance.uniform(0.1, 6.9) * DAY))
+                plan.after(self.chance.uniform(0.1, 6.9) * DAY, self._vote(self.velodrome, voter))
             elif self.chance.random() < 0.02:
-                plan.at(start + 3 * DAY + 777, lambda at, v=voter: exchange.reset(at, start, v))  # type: ignore[misc]
-        for voter, before in zip(late, (250, 40, 12), strict=False):
-            self._vote(plan, exchange, voter, start, start + WEEK - before)
+                plan.after(3 * DAY + 777, lambda at, v=voter: self.velodrome.reset(at, v))  # type: ignore[misc]
+        for voter, seconds in zip(late, LATE_WHITELISTED_VOTES, strict=False):
+            plan.before(seconds, self._vote(self.velodrome, voter))
 
-    def _vote(self, plan: Plan, exchange: Thena | Velodrome, voter: Voter, epoch: int, moment: int) -> None:
-        size = self.chance.randint(1, 8)
-        roll = random.Random(self.chance.random())
+    def _vote(self, exchange: Exchange, voter: Voter) -> Act:
+        size, roll = self.chance.randint(1, 8), random.Random(self.chance.random())
 
         def act(at: int) -> None:
             open_gauges = [g for g in exchange.gauges if g.is_alive and g.votable]
-            weights = [g.usd + 20 for g in open_gauges]
-            picked = {g.index: g for g in roll.choices(open_gauges, weights, k=size)}
-            exchange.vote(at, epoch, voter, [(g, roll.randint(1, 100)) for g in picked.values()])
+            picked = {g.index: g for g in roll.choices(open_gauges, [g.usd + 20 for g in open_gauges], k=size)}
+            exchange.vote(at, voter, [(g, roll.randint(1, 100)) for g in picked.values()])
 
-        plan.at(moment, act)
+        return act

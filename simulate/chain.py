@@ -52,8 +52,8 @@ class Chain:
 
     def mine(self, timestamp: int) -> int:
         """One block at `timestamp` with everything queued; returns its number."""
-        if timestamp <= self.timestamp:
-            raise ValueError(f"block time {timestamp} is not after {self.timestamp}")
+        if timestamp < self.timestamp:
+            raise ValueError(f"block time {timestamp} lies before {self.timestamp}")
         self.flush()
         self.rpc.call("evm_mine", {"timestamp": timestamp})
         self.number += 1

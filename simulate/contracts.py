@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 SOURCES = Path(__file__).parent / "contracts"
+ARTIFACTS = SOURCES / "artifacts"  # compiled code by the hash of its source
 MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11"
 
 
@@ -26,7 +28,7 @@ class Contract:
 
     def deployment(self, *arguments: Any) -> str:
         """Data of the transaction that creates it."""
-        inputs = next((e["inputs"] for e in self.abi if e["type"] == "constructor"), [])
+        inputs: list[dict[str, Any]] = next((e["inputs"] for e in self.abi if e["type"] == "constructor"), [])
         return self.code + encode([_type(i) for i in inputs], list(arguments)).hex()
 
 
@@ -43,7 +45,7 @@ def _compiled(path: Path, folder: Path) -> Contract:
         from vyper import compile_code  # half a second to import: only when something is new
 
         built = compile_code(source, output_formats=["abi", "bytecode"])
-        part = kept.with_suffix(".part")
+        part = kept.with_suffix(f".{os.getpid()}")
         part.write_text(json.dumps({"abi": built["abi"], "code": built["bytecode"]}))
         part.replace(kept)
     found = json.loads(kept.read_text())

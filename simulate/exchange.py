@@ -6,22 +6,22 @@ and reward at any block.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from simulate.books import Books
 from simulate.chain import Chain, account
+from simulate.clock import WEEK
 from simulate.contracts import Contract
 from simulate.market import Token
 
-WEEK = 604_800
 UNLIMITED = 2**255
-Row = dict[str, Any]
 
 
 @dataclass
 class Gauge:
-    """One gauge: `bribes` by kind, `tokens` it is rewarded in, `appeal` its share of attention, `usd` a week."""
+    """One gauge: `bribes` by kind, `tokens` it is rewarded in, `usd` it is rewarded with in a week."""
 
     index: int
     pool: str
@@ -45,38 +45,61 @@ class Voter:
     is_whitelisted: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Exchange:
     """What both families share."""
 
     name: str
     chain: Chain
     contracts: dict[str, Contract]
-    start: int
+    books: Books
+    epoch: int  # the minter's active period
     admin: str = field(init=False)
     briber: str = field(init=False)
+    minter: str = field(init=False)
+    escrow: str = field(init=False)
+    voter: str = field(init=False)
     gauges: list[Gauge] = field(default_factory=list)
     voters: list[Voter] = field(default_factory=list)
-    books: list[Row] = field(default_factory=list)
     standing: dict[int, dict[int, int]] = field(default_factory=dict)  # voter -> gauge -> votes
     _approved: set[tuple[str, str]] = field(default_factory=set)
-    _created: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.admin, self.briber = account(f"{self.name} admin"), account(f"{self.name} briber")
         self.deploy()
 
     # what a family does in its own way
-    minter: str = field(init=False)
-    escrow: str = field(init=False)
-    voter: str = field(init=False)
 
     def deploy(self) -> None:
         raise NotImplementedError
 
-    def _deploy(self, parts: tuple[str, str, str]) -> None:
-        minter, bribe, voter = parts
-        self.minter = self.chain.deploy(self.admin, self.contracts[minter], self.start)
+    def create_gauge(self, pool: str) -> None:
+        raise NotImplementedError
+
+    def bribe_views(self) -> Iterator[tuple[str, str]]:
+        """Kinds of bribe, and the voter's view that takes a gauge."""
+        raise NotImplementedError
+
+    def list_token(self, bribe: str, token: Token) -> None:
+        raise NotImplementedError
+
+    def flip(self, boundary: int) -> None:
+        raise NotImplementedError
+
+    def reward_epoch(self, at: int) -> int:
+        """The epoch that a reward deposited at a block time counts for."""
+        raise NotImplementedError
+
+    def vote(self, at: int, voter: Voter, choice: Sequence[tuple[Gauge, int]]) -> None:
+        raise NotImplementedError
+
+    def reset(self, at: int, voter: Voter) -> None:
+        raise NotImplementedError
+
+    # what they have in common
+
+    def _deploy(self, minter: str, bribe: str, voter: str) -> None:
+        self.minter = self.chain.deploy(self.admin, self.contracts[minter], self.epoch)
         self.escrow = self.chain.deploy(self.admin, self.contracts["escrow"])
         code = self.chain.deploy(self.admin, self.contracts[bribe])
         gauge = self.chain.deploy(self.admin, self.contracts["gauge"])
@@ -90,45 +113,64 @@ class Exchange:
             self.admin, self.escrow, "lock(address,uint256,uint256)", voter.address, voter.token_id, voter.power
         )
 
-    def note(self, at: int, kind: str, **facts: Any) -> None:
-        """One line of the books; its block is filled in when it is mined."""
-        self.books.append({"protocol": self.name, "block": None, "timestamp": at, "kind": kind, **facts})
+    def note(self, kind: str, gauge: Gauge | None = None, **facts: object) -> None:
+        where = {} if gauge is None else {"gauge": gauge.address, "pool": gauge.pool}
+        self.books.note(self.name, kind, **where, **facts)
 
-    def mined(self, block: int, timestamp: int) -> None:
-        for row in reversed(self.books):
-            if row["block"] is not None:
-                break
-            row["block"], row["timestamp"] = block, timestamp
-
-    def reward(self, at: int, epoch: int, gauge: Gauge, kind: str, token: Token, usd: float) -> None:
-        """Deposit a reward for the current epoch into one of a gauge's bribes."""
+    def reward(self, at: int, gauge: Gauge, kind: str, token: Token, usd: float) -> None:
+        """Deposit a reward into one of a gauge's bribes."""
         bribe, amount = gauge.bribes[kind], token.amount(usd)
         if (bribe, token.address) not in self._approved:
             self._approved.add((bribe, token.address))
             self.chain.send(self.briber, token.address, "approve(address,uint256)", bribe, UNLIMITED)
         self.chain.send(self.briber, bribe, "notifyRewardAmount(address,uint256)", token.address, amount)
-        self.note(at, "reward", epoch=epoch, gauge=gauge.address, bribe=bribe, token=token.address, amount=str(amount))
+        facts = {"bribe": bribe, "bribe_kind": kind, "token": token.address, "amount": str(amount)}
+        self.note("reward", gauge, epoch=self.reward_epoch(at), actor=self.briber, **facts)
 
-    def kill(self, at: int, gauge: Gauge) -> None:
+    def emit(self) -> None:
+        """The week's emissions: their events only."""
+        self.chain.send(self.admin, self.voter, "notifyRewardAmount(uint256)", 10**22)
+        self.chain.send(self.admin, self.voter, "distribute(uint256,uint256)", 0, len(self.gauges))
+        self.note("emissions", actor=self.admin)
+
+    def kill(self, gauge: Gauge) -> None:
         gauge.is_alive = False
         self.chain.send(self.admin, self.voter, "killGauge(address)", gauge.address)
-        self.note(at, "kill", gauge=gauge.address, pool=gauge.pool)
+        self.note("kill", gauge, epoch=self.epoch, actor=self.admin)
 
-    def _split(self, voter: Voter, choice: Sequence[tuple[Gauge, int]]) -> dict[int, int]:
+    def revive(self, gauge: Gauge) -> None:
+        gauge.is_alive = True
+        self.chain.send(self.admin, self.voter, "reviveGauge(address)", gauge.address)
+        self.note("revive", gauge, epoch=self.epoch, actor=self.admin)
+
+    def ranked(self) -> list[Gauge]:
+        """Living gauges that hold votes, most votes first."""
+        held: Counter[int] = Counter()
+        for votes in self.standing.values():
+            held.update(votes)
+        return [self.gauges[index] for index, _ in held.most_common() if self.gauges[index].is_alive]
+
+    def _put(self, voter: Voter, choice: Sequence[tuple[Gauge, int]]) -> None:
         shares = sum(weight for _, weight in choice)
-        return {gauge.index: weight * voter.power // shares for gauge, weight in choice}
+        for gauge, weight in choice:
+            amount = weight * voter.power // shares
+            self.standing[voter.index][gauge.index] = amount
+            self._flow(voter, gauge, amount)
 
-    def _flow(self, at: int, voter: Voter, gauge_index: int, delta: int) -> None:
-        gauge = self.gauges[gauge_index]
-        self.note(at, "vote", gauge=gauge.address, pool=gauge.pool, actor=voter.address, delta=str(delta))
+    def _take_back(self, voter: Voter) -> None:
+        for index, amount in self.standing[voter.index].items():
+            self._flow(voter, self.gauges[index], -amount)
+        self.standing[voter.index] = {}
+
+    def _flow(self, voter: Voter, gauge: Gauge, delta: int) -> None:
+        self.note("vote", gauge, epoch=self.epoch, actor=voter.address, token_id=voter.token_id, delta=str(delta))
 
 
 class Thena(Exchange):
     """Hydrex-like: votes restart each epoch; a kill clears what stood on the gauge."""
 
     def deploy(self) -> None:
-        self._deploy(("thena_minter", "thena_bribe", "thena_voter"))
-        self._voted_in: dict[int, int] = {}
+        self._deploy("thena_minter", "thena_bribe", "thena_voter")
         self._acted_at: dict[int, int] = {}
 
     def create_gauge(self, pool: str) -> None:
@@ -137,46 +179,46 @@ class Thena(Exchange):
     def bribe_views(self) -> Iterator[tuple[str, str]]:
         yield from (("internal", "internal_bribes(address)"), ("external", "external_bribes(address)"))
 
-    def flip(self, at: int) -> None:
-        self.chain.send(self.admin, self.minter, "update_period()")
-        self.note(at, "flip")
+    def list_token(self, bribe: str, token: Token) -> None:
+        self.chain.send(self.admin, bribe, "addRewardToken(address)", token.address)
 
-    def vote(self, at: int, epoch: int, voter: Voter, choice: Sequence[tuple[Gauge, int]]) -> None:
-        """Vote, replacing what the voter did before in this epoch (once per block, as the contract has it)."""
-        if self._has_acted(voter):
+    def flip(self, boundary: int) -> None:
+        self.chain.send(self.admin, self.minter, "update_period()")
+        self.epoch = boundary
+        self.standing = {index: {} for index in self.standing}
+        self.note("flip", epoch=boundary, actor=self.admin)
+
+    def reward_epoch(self, at: int) -> int:
+        return self.epoch
+
+    def vote(self, at: int, voter: Voter, choice: Sequence[tuple[Gauge, int]]) -> None:
+        """Vote, replacing what the voter did before in this epoch."""
+        if self._is_again(at, voter):
             return
-        self._withdraw(at, epoch, voter)
-        for index, amount in self._split(voter, choice).items():
-            self.standing[voter.index][index] = amount
-            self._flow(at, voter, index, amount)
-        self._voted_in[voter.index] = epoch
+        self._take_back(voter)
+        self._put(voter, choice)
         pools, weights = [g.pool for g, _ in choice], [w for _, w in choice]
         self.chain.send(voter.address, self.voter, "vote(address[],uint256[])", pools, weights)
 
-    def reset(self, at: int, epoch: int, voter: Voter) -> None:
+    def reset(self, at: int, voter: Voter) -> None:
         """Abstain: take back this epoch's votes."""
-        if self._has_acted(voter):
+        if self._is_again(at, voter):
             return
-        self._withdraw(at, epoch, voter)
-        self._voted_in[voter.index] = epoch
+        self._take_back(voter)
         self.chain.send(voter.address, self.voter, "reset()")
 
-    def _has_acted(self, voter: Voter) -> bool:
-        block = self.chain.number + 1
-        return self._acted_at.setdefault(voter.index, -1) == block or bool(self._acted_at.update({voter.index: block}))
-
-    def _withdraw(self, at: int, epoch: int, voter: Voter) -> None:
-        if self._voted_in.get(voter.index) == epoch:
-            for index, amount in self.standing[voter.index].items():
-                self._flow(at, voter, index, -amount)
-        self.standing[voter.index] = {}
+    def _is_again(self, at: int, voter: Voter) -> bool:
+        """Whether the voter acted in this very second already: the contract wants time to pass in between."""
+        again = self._acted_at.get(voter.index) == at
+        self._acted_at[voter.index] = at
+        return again
 
 
 class Velodrome(Exchange):
     """Velodrome-like: votes stay with their pools until their owner votes again; one vote per epoch."""
 
     def deploy(self) -> None:
-        self._deploy(("velodrome_minter", "velodrome_reward", "velodrome_voter"))
+        self._deploy("velodrome_minter", "velodrome_reward", "velodrome_voter")
 
     def create_gauge(self, pool: str) -> None:
         self.chain.send(self.admin, self.voter, "createGauge(address,address)", self.admin, pool)
@@ -184,28 +226,28 @@ class Velodrome(Exchange):
     def bribe_views(self) -> Iterator[tuple[str, str]]:
         yield from (("fees", "gaugeToFees(address)"), ("bribe", "gaugeToBribe(address)"))
 
-    def flip(self, at: int) -> None:
+    def list_token(self, bribe: str, token: Token) -> None:
+        self.chain.send(self.admin, bribe, "addReward(address)", token.address)
+
+    def flip(self, boundary: int) -> None:
         self.chain.send(self.admin, self.minter, "updatePeriod()")
-        self.note(at, "flip")
+        self.epoch = boundary
+        self.note("flip", epoch=boundary, actor=self.admin)
+
+    def reward_epoch(self, at: int) -> int:
+        return at // WEEK * WEEK
 
     def whitelist(self, voter: Voter) -> None:
         voter.is_whitelisted = True
         self.chain.send(self.admin, self.voter, "whitelistNFT(uint256,bool)", voter.token_id, True)
 
-    def vote(self, at: int, epoch: int, voter: Voter, choice: Sequence[tuple[Gauge, int]]) -> None:
+    def vote(self, at: int, voter: Voter, choice: Sequence[tuple[Gauge, int]]) -> None:
         """Move all of a voter's votes; allowed once per epoch."""
-        self._withdraw(at, voter)
-        for index, amount in self._split(voter, choice).items():
-            self.standing[voter.index][index] = amount
-            self._flow(at, voter, index, amount)
+        self._take_back(voter)
+        self._put(voter, choice)
         pools, weights = [g.pool for g, _ in choice], [w for _, w in choice]
         self.chain.send(voter.address, self.voter, "vote(uint256,address[],uint256[])", voter.token_id, pools, weights)
 
-    def reset(self, at: int, epoch: int, voter: Voter) -> None:
-        self._withdraw(at, voter)
+    def reset(self, at: int, voter: Voter) -> None:
+        self._take_back(voter)
         self.chain.send(voter.address, self.voter, "reset(uint256)", voter.token_id)
-
-    def _withdraw(self, at: int, voter: Voter) -> None:
-        for index, amount in self.standing[voter.index].items():
-            self._flow(at, voter, index, -amount)
-        self.standing[voter.index] = {}

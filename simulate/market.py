@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from simulate.books import Books
 from simulate.chain import Chain
 from simulate.contracts import Contract
 
@@ -14,7 +15,7 @@ FEED_DECIMALS = 8
 
 @dataclass
 class Token:
-    """A token and what it is worth. `behaviour` of its feed: live, stale (never updated again), dead, none."""
+    """A token and what it is worth. Its feed is live, stale (one price ever), dead (reverts later) or none."""
 
     symbol: str
     decimals: int
@@ -22,6 +23,7 @@ class Token:
     behaviour: str = "live"
     address: str = ""
     feed: str | None = None
+    is_posting: bool = True
 
     def amount(self, usd: float) -> int:
         """Raw amount worth `usd`, at least one unit."""
@@ -44,8 +46,8 @@ def tokens() -> list[Token]:
 class Market:
     """Deploys tokens and feeds, and lets prices walk."""
 
-    def __init__(self, chain: Chain, contracts: dict[str, Contract], chance: random.Random) -> None:
-        self.chain, self.chance = chain, chance
+    def __init__(self, chain: Chain, contracts: dict[str, Contract], books: Books, chance: random.Random) -> None:
+        self.chain, self.books, self.chance = chain, books, chance
         self.tokens = tokens()
         for token in self.tokens:
             token.address = chain.deploy(ORACLE, contracts["token"], token.symbol, token.decimals)
@@ -61,11 +63,12 @@ class Market:
         """The first price of every feed, the stale one's only one."""
         for token in self.tokens:
             self._post(token)
+            token.is_posting = token.behaviour in ("live", "dead")
 
     def update(self) -> None:
         """A step of every live price (0.5 % a step), posted."""
         for token in self.tokens:
-            if token.behaviour in ("live", "dead"):
+            if token.is_posting:
                 token.price *= 1.0 if token.symbol == "USDX" else 1 + self.chance.gauss(0, 0.005)
                 self._post(token)
 
@@ -74,8 +77,11 @@ class Market:
         for token in self.tokens:
             if token.behaviour == "dead" and token.feed:
                 self.chain.send(ORACLE, token.feed, "kill()")
-                token.behaviour = "gone"
+                self.books.note("market", "feed_dies", feed=token.feed, token=token.address)
+                token.is_posting = False
 
     def _post(self, token: Token) -> None:
         if token.feed:
-            self.chain.send(ORACLE, token.feed, "post(int256)", int(token.price * 10**FEED_DECIMALS))
+            answer = int(token.price * 10**FEED_DECIMALS)
+            self.chain.send(ORACLE, token.feed, "post(int256)", answer)
+            self.books.note("market", "price", feed=token.feed, token=token.address, amount=str(answer))

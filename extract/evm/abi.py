@@ -214,22 +214,16 @@ class Event:
         for i in range(1, 4):
             column = table[f"topic{i}"]
             ok = pc.and_(ok, pc.is_valid(column) if i <= indexed else pc.is_null(column))
-        return np.array(
-            ok.to_numpy(zero_copy_only=False) if isinstance(ok, pa.Array) else ok.to_numpy(), bool
-        )
+        return np.array(ok.to_numpy(zero_copy_only=False) if isinstance(ok, pa.Array) else ok.to_numpy(), bool)
 
     def _assemble(self, columns: dict[str, Column], status: np.ndarray, rows: int) -> pa.Table:
         arrays: dict[str, pa.Array] = {}
         good = status <= OVERFLOW
         for parameter in self.parameters:
-            column = columns.get(parameter.name) or decode_words(
-                np.empty((0, WORD_CHARS), np.uint8), _flat(parameter)
-            )
+            column = columns.get(parameter.name) or decode_words(np.empty((0, WORD_CHARS), np.uint8), _flat(parameter))
             arrays |= column.arrays(parameter.name, good)
         names = pa.array(["ok", "overflow", "malformed"])
-        arrays["decode_status"] = (
-            names.take(pa.array(status, pa.int8())) if rows else pa.array([], pa.string())
-        )
+        arrays["decode_status"] = names.take(pa.array(status, pa.int8())) if rows else pa.array([], pa.string())
         return pa.table(arrays)
 
 

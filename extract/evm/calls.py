@@ -70,9 +70,7 @@ class StateReader:
         bad call.
         """
         replies: list[list[Reply | None]] = [[None] * len(calls) for _, calls in requests]
-        chunks = [
-            c for i, (block, calls) in enumerate(requests) for c in self._chunks(i, block, range(len(calls)))
-        ]
+        chunks = [c for i, (block, calls) in enumerate(requests) for c in self._chunks(i, block, range(len(calls)))]
         while chunks:
             chunks = await self._round(chunks, requests, replies)
         return [[reply for reply in of_block if reply is not None] for of_block in replies]
@@ -148,9 +146,7 @@ def _plain_reply(outcome: Outcome) -> Reply:
     if isinstance(outcome, Answer):
         return Reply(OK if outcome.value else MISSING, outcome.value, outcome.provider)
     if outcome.kind in (Kind.REVERTED, Kind.GAS):
-        return Reply(
-            REVERTED, _bytes(outcome.data) if outcome.data.startswith("0x") else b"", outcome.provider
-        )
+        return Reply(REVERTED, _bytes(outcome.data) if outcome.data.startswith("0x") else b"", outcome.provider)
     raise ProviderError("eth_call", outcome)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -168,9 +169,7 @@ class ChainClient:
         if final is None or block > final.number:
             final = await self.finalized()
         if block > final.number:
-            raise AboveFinality(
-                f"block {block} of {self.spec.name} is not final yet: end the range at {final.number}"
-            )
+            raise AboveFinality(f"block {block} of {self.spec.name} is not final yet: end the range at {final.number}")
 
 
 def _session(given: aiohttp.ClientSession | None) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
@@ -181,8 +180,8 @@ def _session(given: aiohttp.ClientSession | None) -> AbstractAsyncContextManager
 async def _admit(spec: ChainSpec, pool: Pool) -> None:
     """Ask every endpoint who it is and where it stands; stop those that cannot be used."""
     heads: dict[str, Block] = {}
-    for endpoint in pool.endpoints:
-        outcome = await _introduce(pool, endpoint)
+    introduced = await asyncio.gather(*(_introduce(pool, endpoint) for endpoint in pool.endpoints))
+    for endpoint, outcome in zip(pool.endpoints, introduced, strict=True):
         problem = _problem(spec, outcome)
         if problem:
             pool.stop(endpoint, problem)
@@ -204,7 +203,7 @@ async def _introduce(pool: Pool, endpoint: Endpoint) -> list[Outcome]:
     calls = [_CHAIN_ID, header_call("latest")]
     outcomes: list[Outcome] = []
     for attempt in range(1, _OPENING_TRIES + 1):
-        outcomes = [(await pool.ask(endpoint, [call]))[0] for call in calls]
+        outcomes = [o for [o] in await asyncio.gather(*(pool.ask(endpoint, [call]) for call in calls))]
         if not any(isinstance(o, Refusal) and o.kind not in (Kind.QUOTA, Kind.OTHER) for o in outcomes):
             break
         await pool.clock.sleep(pool.clock.jitter(attempt))

@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 from extract.errors import ConfigError
 from extract.evm.redact import LOOPBACK, remember
 
-MULTICALL3 = (
-    "0xca11bde05977b3631167028862be2a173976ca11"  # same address on nearly every chain: multicall3.com
-)
+MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11"  # same address on nearly every chain: multicall3.com
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -99,18 +97,14 @@ def _chain(name: str, table: Any, environ: Mapping[str, str]) -> ChainSpec:
     values = _values(where, table, ChainSpec, {"name", "providers"}, {"chain_id", "finality_depth"})
     address = values.get("multicall_address", MULTICALL3)
     if not _ADDRESS.fullmatch(address):
-        raise ConfigError(
-            f"{where} multicall_address = {address!r} is not an address: write 0x and 40 hex digits"
-        )
+        raise ConfigError(f"{where} multicall_address = {address!r} is not an address: write 0x and 40 hex digits")
     values["multicall_address"] = address.lower()
     return ChainSpec(name=name, providers=_providers(name, table.get("providers"), environ), **values)
 
 
 def _providers(chain: str, tables: Any, environ: Mapping[str, str]) -> tuple[ProviderSpec, ...]:
     if not isinstance(tables, list) or not tables:
-        raise ConfigError(
-            f"chain {chain} has no providers: add [[chains.{chain}.providers]] with name and url_env"
-        )
+        raise ConfigError(f"chain {chain} has no providers: add [[chains.{chain}.providers]] with name and url_env")
     found, unset = [], []
     for table in tables:
         where = f"[[chains.{chain}.providers]]"
@@ -176,7 +170,5 @@ def _check(where: str, value: Any, kind: str) -> None:
     wanted: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "bool": bool}
     if not isinstance(value, wanted[kind]) or (kind in ("int", "float") and isinstance(value, bool)):
         raise ConfigError(f"{where} = {value!r}: write a value of type {kind}")
-    if kind in ("int", "float") and value < (
-        0 if where.endswith(("finality_depth", "max_lag_seconds")) else 1e-9
-    ):
+    if kind in ("int", "float") and value < (0 if where.endswith(("finality_depth", "max_lag_seconds")) else 1e-9):
         raise ConfigError(f"{where} = {value!r}: write a positive number")

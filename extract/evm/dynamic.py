@@ -24,9 +24,7 @@ class Typed(Protocol):
     def name(self) -> str: ...
 
 
-def decode_rows(
-    texts: pa.ChunkedArray, parameters: Sequence[Typed], columns: dict[str, Column]
-) -> np.ndarray:
+def decode_rows(texts: pa.ChunkedArray, parameters: Sequence[Typed], columns: dict[str, Column]) -> np.ndarray:
     """Add a column per parameter to `columns`; returns which rows could be decoded."""
     types = [p.type for p in parameters]
     rows = [_decode(types, text) for text in texts.to_pylist()]

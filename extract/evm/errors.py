@@ -34,9 +34,7 @@ class Kind(Enum):
     OTHER = "other"
 
 
-ADAPTABLE = frozenset(
-    {Kind.RANGE, Kind.RESULTS, Kind.SIZE, Kind.TIME, Kind.GAS, Kind.ADDRESSES, Kind.REVERTED}
-)
+ADAPTABLE = frozenset({Kind.RANGE, Kind.RESULTS, Kind.SIZE, Kind.TIME, Kind.GAS, Kind.ADDRESSES, Kind.REVERTED})
 """Refusals that ask for another request; all others ask for another try or another provider."""
 
 
@@ -63,9 +61,7 @@ class ProviderError(EvmError):
     """No provider gave an answer. `refusal` is the last reason."""
 
     def __init__(self, what: str, refusal: Refusal) -> None:
-        super().__init__(
-            f"{what}: {refusal.provider or 'provider'} says {refusal.kind.value}: {refusal.message}"
-        )
+        super().__init__(f"{what}: {refusal.provider or 'provider'} says {refusal.kind.value}: {refusal.message}")
         self.refusal = refusal
 
 
@@ -207,16 +203,12 @@ CODES = {
 }
 
 STATUSES = {401: Kind.QUOTA, 402: Kind.QUOTA, 403: Kind.QUOTA, 429: Kind.RATE}
-BATCH_STATUSES = frozenset(
-    {405, 413, 422, 501}
-)  # seen where a provider takes no batch, or no batch of that size
+BATCH_STATUSES = frozenset({405, 413, 422, 501})  # seen where a provider takes no batch, or no batch of that size
 
 _COMPILED = tuple((rule, re.compile(rule.pattern, re.IGNORECASE)) for rule in RULES)
 _HEX_RANGE = re.compile(r"\[\s*(0x[0-9a-f]+)\s*,\s*(0x[0-9a-f]+)\s*\]", re.IGNORECASE)
 _DECIMAL_RANGE = re.compile(r"(?:range|blocks?) \[?(\d+) ?(?:-|to|,) ?(\d+)", re.IGNORECASE)
-_DATA_RANGE = re.compile(
-    r'"from"\s*:\s*"(0x[0-9a-f]+)".*"to"\s*:\s*"(0x[0-9a-f]+)"', re.IGNORECASE | re.DOTALL
-)
+_DATA_RANGE = re.compile(r'"from"\s*:\s*"(0x[0-9a-f]+)".*"to"\s*:\s*"(0x[0-9a-f]+)"', re.IGNORECASE | re.DOTALL)
 _OUT_OF_RANGE = re.compile(r"block height is (\d+) but requested was (\d+)", re.IGNORECASE)
 _LONGEST_MESSAGE = 300
 

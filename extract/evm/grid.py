@@ -29,22 +29,45 @@ _QUANTITIES = {
 }
 _FOLLOWED_BY = {"removed": "false", "topics": "["}  # a log that was reorganized away is for the general way
 _MOST_DIGITS = 15  # an int64 holds them whatever they are
+_IRREGULAR = tuple(bytes([c]) for c in b"\\ABCDEF")  # an escape; hex digits that lower case would have to replace
 _QUOTE, _OPEN = ord('"'), ord("{")
 
 
 def read_grid(body: bytes) -> list[Columns] | None:
-    """Columns (names of LOG_SCHEMA; topics and times may be absent) of the logs in a JSON array, by kind of
-    log.
+    """Columns (names of LOG_SCHEMA; topics and times may be absent) of the logs in a JSON array, by kind of log.
 
     None when `body` is not a regular grid; nothing is concluded from that.
     """
-    if not body.startswith(b"[{") or not body.isascii() or any(mark in body for mark in (b"\\", *_CAPITALS)):
+    if not (body.startswith(b"[{") and body.endswith(b"}]") and body.isascii()):
         return None
-    text = np.frombuffer(body, np.uint8)
-    quotes, opens = np.flatnonzero(text == _QUOTE), np.flatnonzero(text == _OPEN)
+    if any(mark in body for mark in _IRREGULAR):
+        return None
+    text = np.frombuffer(body, np.uint8, len(body) - 2, 1)
+    quotes = np.flatnonzero(text == _QUOTE)
+    regular = _one_kind(text, quotes, body.find(b"},{"))
+    if regular is not None:
+        kind = _read_kind(text, regular)
+        return None if kind is None else [kind]
+    return _read_kinds(text, quotes)
+
+
+def _one_kind(text: Array, quotes: Array, first_end: int) -> Array | None:
+    """`quotes` as (places, logs) when every log has as many as the first one, which ends at `first_end`."""
+    count = int(np.searchsorted(quotes, first_end)) if first_end > 0 else len(quotes)
+    if not count or count % 2 or len(quotes) % count:
+        return None
+    first = quotes[::count]
+    return quotes.reshape(-1, count).T if _are_separate(text, first - 1) else None
+
+
+def _read_kinds(text: Array, quotes: Array) -> list[Columns] | None:
+    """Logs of several layouts (numbers of topics, say): each layout is a grid of its own."""
+    opens = np.flatnonzero(text == _OPEN)
+    if not len(opens) or opens[0] or not _are_separate(text, opens):
+        return None
     first = np.searchsorted(quotes, opens)
     counts = np.diff(np.append(first, len(quotes)))
-    if not _are_separate(text, opens) or np.any(counts % 2):
+    if np.any(counts % 2):
         return None
     kinds: list[Columns] = []
     for count in np.unique(counts):
@@ -57,11 +80,13 @@ def read_grid(body: bytes) -> list[Columns] | None:
 
 
 def _are_separate(text: Array, opens: Array) -> bool:
-    """Whether every object but the first follows `},`: nothing is nested, nothing is pretty-printed."""
-    return bool(np.all(text[opens[1:] - 1] == ord(",")) and np.all(text[opens[1:] - 2] == ord("}")))
-
-
-_CAPITALS = tuple(bytes([c]) for c in b"ABCDEF")  # hex digits that lower case would have to replace
+    """Whether every one is an opening brace, and every one but the first follows `},`: nothing is nested or pretty."""
+    following = opens[1:]
+    return bool(
+        np.all(text[opens] == _OPEN)
+        and np.all(text[following - 1] == ord(","))
+        and np.all(text[following - 2] == ord("}"))
+    )
 
 
 def _read_kind(text: Array, quotes: Array) -> Columns | None:

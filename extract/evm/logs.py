@@ -25,8 +25,8 @@ from extract.evm.wire import blocks_without_timestamp, check_logs, fill_timestam
 
 log = logging.getLogger(__name__)
 
-OUTSTANDING = 6  # chunks being fetched or waiting for the reader: the bound on memory
-IN_FLIGHT = 4
+OUTSTANDING = 8  # chunks being fetched or waiting for the reader: the bound on memory
+IN_FLIGHT = 6  # more than a provider's max_in_flight: while some are asked, others are being read
 _TRIES = 12  # failures of one range in a row
 _ROUND_CAPS = frozenset({1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000})  # where silent cuts are seen
 _SPLITTING = frozenset({Kind.RANGE, Kind.RESULTS, Kind.SIZE, Kind.TIME})
@@ -60,9 +60,7 @@ class Filter:
         """Filters of at most `size` addresses each."""
         if size is None or len(self.addresses) <= size:
             return [self]
-        return [
-            Filter(self.addresses[i : i + size], self.topics) for i in range(0, len(self.addresses), size)
-        ]
+        return [Filter(self.addresses[i : i + size], self.topics) for i in range(0, len(self.addresses), size)]
 
     def call(self, first: int, last: int) -> RpcCall:
         """eth_getLogs over first..last; the answer is a sorted, checked table."""
@@ -92,6 +90,7 @@ class LogScanner:
     widths: dict[str, Width] = field(init=False)
     address_limits: dict[str, int] = field(init=False, default_factory=dict)
     result_caps: dict[str, int] = field(init=False, default_factory=dict)
+    most_logs: dict[str, int] = field(init=False, default_factory=dict)  # ever seen in one answer
 
     def __post_init__(self) -> None:
         self.widths = {e.name: Width(self._first_cap(e)) for e in self.pool.endpoints}
@@ -138,9 +137,7 @@ class LogScanner:
             if isinstance(outcome, Refusal):
                 return self._address_limit(endpoint, part, outcome)
             if self._looks_cut(endpoint, outcome.value.num_rows, first, last):
-                return Refusal(
-                    Kind.RESULTS, "as many logs as its limit: the answer may be cut", endpoint.name
-                )
+                return Refusal(Kind.RESULTS, "as many logs as its limit: the answer may be cut", endpoint.name)
             tables.append(outcome.value)
         logs = tables[0] if len(tables) == 1 else in_order(pa.concat_tables(tables))
         return _Found(await self._timed(logs), endpoint.name)
@@ -157,13 +154,12 @@ class LogScanner:
         return refusal
 
     def _looks_cut(self, endpoint: Endpoint, logs: int, first: int, last: int) -> bool:
-        """Exactly a round limit is the mark of a silent cut. A single block cannot be split."""
-        if logs not in _ROUND_CAPS and logs != self.result_caps.get(endpoint.name):
+        """Exactly a round limit, and never more, is the mark of a silent cut. A single block cannot be split."""
+        most = self.most_logs[endpoint.name] = max(logs, self.most_logs.get(endpoint.name, 0))
+        if logs < most or (logs not in _ROUND_CAPS and logs != self.result_caps.get(endpoint.name)):
             return False
         if first == last:
-            log.warning(
-                "block %d has exactly %d matching logs at %s, a usual limit", first, logs, endpoint.name
-            )
+            log.warning("block %d has exactly %d matching logs at %s, a usual limit", first, logs, endpoint.name)
         return first < last
 
     async def _timed(self, logs: pa.Table) -> pa.Table:
@@ -231,9 +227,7 @@ class _Scan:
                 endpoint = await self.scanner.pool.choose(self.avoid.get(start, ()), start)
                 width = self.scanner.widths[endpoint.name]
                 if not width.tried and self.plan.taken:
-                    await (
-                        self.wait()
-                    )  # the first request to a provider tells what it takes: do not repeat its errors
+                    await self.wait()  # the first request to a provider tells what it takes: do not repeat its errors
                 elif self.plan.may_take(OUTSTANDING):
                     await self._one(endpoint, width)
         finally:
@@ -260,9 +254,7 @@ class _Scan:
     async def _fetch(self, endpoint: Endpoint, start: int, last: int) -> _Found | Refusal:
         found = await self.scanner.fetch(endpoint, self.wanted, start, last, self.dense.get(start))
         if isinstance(found, _Found) and not await self.scanner.agrees(self.wanted, last, found):
-            return Refusal(
-                Kind.LAGGING, f"block {last}: two providers differ in the number of logs", endpoint.name
-            )
+            return Refusal(Kind.LAGGING, f"block {last}: two providers differ in the number of logs", endpoint.name)
         return found
 
     async def _adapt(self, endpoint: Endpoint, width: Width, refusal: Refusal, start: int, last: int) -> None:
@@ -292,14 +284,10 @@ class _Scan:
         tries = self.failures[start] = self.failures.get(start, 0) + 1
         self.avoid.setdefault(start, set()).add(endpoint.name)
         others = {e.name for e in self.scanner.pool.usable()} - self.avoid[start]
-        hopeless = refusal.kind in (Kind.OTHER, Kind.NO_ARCHIVE) or (
-            refusal.kind in _SPLITTING and start == last
-        )
+        hopeless = refusal.kind in (Kind.OTHER, Kind.NO_ARCHIVE) or (refusal.kind in _SPLITTING and start == last)
         if tries >= _TRIES or (hopeless and not others):
             if refusal.kind in _SPLITTING and start == last:
-                raise RangeTooDense(
-                    f"block {start}: {endpoint.name} refuses even a single block: {refusal.message}"
-                )
+                raise RangeTooDense(f"block {start}: {endpoint.name} refuses even a single block: {refusal.message}")
             raise ProviderError(f"logs of blocks {start}..{last}", refusal)
         endpoint.stats.retries += 1
         if not others:

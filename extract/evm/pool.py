@@ -201,9 +201,7 @@ class Pool:
             return {e.name for e in self.usable()} <= refused_by | {refusal.provider}
         return False
 
-    async def _before_next_try(
-        self, endpoint: Endpoint, refusal: Refusal, refused_by: set[str], tries: int
-    ) -> None:
+    async def _before_next_try(self, endpoint: Endpoint, refusal: Refusal, refused_by: set[str], tries: int) -> None:
         """Wait as the reason asks, and remember who to avoid; ProviderError when tries are used up."""
         if tries >= _TRIES + len(self.endpoints):
             raise ProviderError(f"chain {self.chain}: {tries} tries failed", refusal)

@@ -13,9 +13,10 @@ from typing import Generic, TypeVar
 from extract.evm.errors import Kind, Refusal
 
 T = TypeVar("T")
-START_BLOCKS = 2_000  # nothing known yet: wide enough to matter, small enough for a dense contract to survive
-TARGET_LOGS = 10_000  # per request: about 6 MB of JSON, what most providers allow, and the unit of memory
-_GROWTH = 8  # at most, per success: a quiet stretch says little about the next one
+START_BLOCKS = 250  # nothing known yet: a busy contract answers this in one piece, a quiet one is passed at once
+TARGET_LOGS = 4_800  # per request: about 3 MB of JSON, half of what most providers allow, the unit of memory,
+# and no round number, because exactly so many logs look like an answer that was cut
+_GROWTH = 16  # at most, per success: a quiet stretch says little about the next one
 _INFORMATIVE = 2  # a success teaches when it covered at least 1/2 of the current width
 
 
@@ -34,7 +35,7 @@ class Width:
         return self.soft if self.hard is None else min(self.soft, self.hard)
 
     def succeeded(self, blocks: int, logs: int) -> None:
-        """A range of `blocks` brought `logs`: aim for TARGET_LOGS, growing at most eightfold."""
+        """A range of `blocks` brought `logs`: aim for TARGET_LOGS, growing at most sixteenfold."""
         self.tried = True
         ideal = blocks * TARGET_LOGS // logs if logs else blocks * _GROWTH
         if ideal < self.soft or blocks * _INFORMATIVE >= self.blocks:

@@ -14,9 +14,7 @@ HIDDEN = "<hidden>"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _URL = re.compile(r"\b(?:https?|wss?|ipc)://[^\s'\"<>\])}]+", re.IGNORECASE)
 _SHORTEST_SECRET = 6  # shorter path words ("v1", "rpc", "eth") say nothing and would blank out plain text
-_PLAIN_WORDS = frozenset(
-    {"mainnet", "ethereum", "optimism", "arbitrum", "polygon", "json-rpc", "jsonrpc", "archive"}
-)
+_PLAIN_WORDS = frozenset({"mainnet", "ethereum", "optimism", "arbitrum", "polygon", "json-rpc", "jsonrpc", "archive"})
 
 _secrets: dict[str, re.Pattern[str]] = {}
 

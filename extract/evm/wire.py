@@ -15,9 +15,7 @@ from extract.evm.grid import read_grid
 LOG_SCHEMA = pa.schema(
     [
         pa.field("block_number", pa.int64(), nullable=False),
-        pa.field(
-            "block_timestamp", pa.int64()
-        ),  # unix seconds; null on the wire of older nodes, filled from headers
+        pa.field("block_timestamp", pa.int64()),  # unix seconds; null on the wire of older nodes, filled from headers
         pa.field("block_hash", pa.string(), nullable=False),
         pa.field("transaction_hash", pa.string(), nullable=False),
         pa.field("transaction_index", pa.int32(), nullable=False),

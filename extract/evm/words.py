@@ -118,9 +118,7 @@ def _integers(chars: Array, bits: int, signed: bool) -> Column:
     """Two's complement big-endian words as decimal128 and exact text."""
     nibbles = _NIBBLES[chars]
     valid = np.asarray((nibbles < 16).all(axis=1))
-    words = (
-        np.ascontiguousarray((nibbles[:, ::2] << 4) | (nibbles[:, 1::2] & 15)).view(">u8").astype(np.uint64)
-    )
+    words = np.ascontiguousarray((nibbles[:, ::2] << 4) | (nibbles[:, 1::2] & 15)).view(">u8").astype(np.uint64)
     words = words.reshape(-1, 4)
     negative = (words[:, 0] >> np.uint64(63)).astype(bool) if signed else np.zeros(len(words), bool)
     valid &= _in_width(words, bits, negative, signed)

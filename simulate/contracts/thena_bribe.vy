@@ -1,8 +1,15 @@
 # pragma version 0.4.3
-"""A bribe of the Thena line, internal (fees) or external: rewards and stakes per epoch."""
+"""A bribe of the Thena line, internal (fees) or external: rewards and stakes per epoch.
+
+The node hashes every storage slot of the world at each block, so a reward takes one slot, and what both bribes of a
+gauge hold alike (stakes) is kept by the external one.
+"""
 
 interface Minter:
     def active_period() -> uint256: view
+
+interface Bribe:
+    def balanceOfOwnerAt(user: address, epoch: uint256) -> uint256: view
 
 interface Token:
     def transferFrom(sender: address, receiver: address, amount: uint256) -> bool: nonpayable
@@ -26,21 +33,39 @@ struct Reward:
     lastUpdateTime: uint256
 
 WEEK: constant(uint256) = 604800
+CLOCK: constant(uint256) = 2 ** 64
 voter: public(address)
 minter: public(address)
 TYPE: public(String[16])
 rewardTokens: public(DynArray[address, 24])
 isRewardToken: public(HashMap[address, bool])
-rewardData: public(HashMap[address, HashMap[uint256, Reward]])
+rewards: HashMap[address, HashMap[uint256, uint256]]  # token -> epoch -> amount * CLOCK + time of the last change
 totalSupplyAt: public(HashMap[uint256, uint256])
-balanceOfOwnerAt: public(HashMap[address, HashMap[uint256, uint256]])
+stakes: HashMap[address, HashMap[uint256, uint256]]
+keeper: Bribe  # the bribe that keeps the stakes
 
 @external
-def setup(voter: address, minter: address, kind: String[16]):
+def setup(voter: address, minter: address, keeper: address, kind: String[16]):
     assert self.voter == empty(address)
     self.voter = voter
     self.minter = minter
+    self.keeper = Bribe(keeper)
     self.TYPE = kind
+
+@view
+@external
+def rewardData(token: address, epoch: uint256) -> Reward:
+    kept: uint256 = self.rewards[token][epoch]
+    if kept == 0:
+        return empty(Reward)
+    return Reward(periodFinish=epoch + WEEK, rewardsPerEpoch=kept // CLOCK, lastUpdateTime=kept % CLOCK)
+
+@view
+@external
+def balanceOfOwnerAt(user: address, epoch: uint256) -> uint256:
+    if self.keeper.address != self:
+        return staticcall self.keeper.balanceOfOwnerAt(user, epoch)
+    return self.stakes[user][epoch]
 
 @view
 @external
@@ -60,9 +85,8 @@ def notifyRewardAmount(token: address, reward: uint256):
         self.rewardTokens.append(token)
         self.isRewardToken[token] = True
     epoch: uint256 = staticcall Minter(self.minter).active_period()
-    self.rewardData[token][epoch].rewardsPerEpoch += reward
-    self.rewardData[token][epoch].lastUpdateTime = block.timestamp
-    self.rewardData[token][epoch].periodFinish = epoch + WEEK
+    total: uint256 = self.rewards[token][epoch] // CLOCK + reward
+    self.rewards[token][epoch] = total * CLOCK + block.timestamp
     log RewardAdded(rewardToken=token, reward=reward, startTimestamp=epoch)
 
 @external
@@ -70,7 +94,8 @@ def deposit(amount: uint256, user: address):
     assert msg.sender == self.voter
     epoch: uint256 = staticcall Minter(self.minter).active_period()
     self.totalSupplyAt[epoch] += amount
-    self.balanceOfOwnerAt[user][epoch] += amount
+    if self.keeper.address == self:
+        self.stakes[user][epoch] += amount
     log Staked(user=user, amount=amount)
 
 @external
@@ -78,5 +103,6 @@ def withdraw(amount: uint256, user: address):
     assert msg.sender == self.voter
     epoch: uint256 = staticcall Minter(self.minter).active_period()
     self.totalSupplyAt[epoch] -= amount
-    self.balanceOfOwnerAt[user][epoch] -= amount
+    if self.keeper.address == self:
+        self.stakes[user][epoch] -= amount
     log Withdrawn(user=user, amount=amount)

@@ -8,7 +8,7 @@ interface Escrow:
     def getPastVotes(account: address, timestamp: uint256) -> uint256: view
 
 interface Bribe:
-    def setup(voter: address, minter: address, kind: String[16]): nonpayable
+    def setup(voter: address, minter: address, keeper: address, kind: String[16]): nonpayable
     def deposit(amount: uint256, user: address): nonpayable
     def withdraw(amount: uint256, user: address): nonpayable
 
@@ -36,14 +36,25 @@ event GaugeKilled:
 event GaugeRevived:
     gauge: indexed(address)
 
-DURATION: constant(uint256) = 604800
+event NotifyReward:
+    sender: indexed(address)
+    reward: indexed(address)
+    amount: uint256
+
+event DistributeReward:
+    sender: indexed(address)
+    gauge: indexed(address)
+    amount: uint256
+
+WEEK: constant(uint256) = 604800
 MOST: constant(uint256) = 64
+MOST_GAUGES: constant(uint256) = 1000
 minter: public(address)
 ve: public(address)
 VOTE_DELAY: public(uint256)
 bribe_code: address
 gauge_code: address
-pools: public(DynArray[address, 1000])
+pools: public(DynArray[address, MOST_GAUGES])
 gauges: public(HashMap[address, address])
 poolForGauge: public(HashMap[address, address])
 internal_bribes: public(HashMap[address, address])
@@ -99,8 +110,8 @@ def createGauge(pool: address, gaugeType: uint256) -> (address, address, address
     extcall Gauge(gauge).setup(pool)
     inner: address = create_minimal_proxy_to(self.bribe_code)
     outer: address = create_minimal_proxy_to(self.bribe_code)
-    extcall Bribe(inner).setup(self, self.minter, "internal")
-    extcall Bribe(outer).setup(self, self.minter, "external")
+    extcall Bribe(inner).setup(self, self.minter, outer, "internal")
+    extcall Bribe(outer).setup(self, self.minter, outer, "external")
     self.pools.append(pool)
     self.gauges[pool] = gauge
     self.poolForGauge[gauge] = pool
@@ -127,12 +138,28 @@ def reviveGauge(gauge: address):
     self.isAlive[gauge] = True
     log GaugeRevived(gauge=gauge)
 
+# emissions move no tokens in this world; their events pass by as on the real chain
+@external
+def notifyRewardAmount(amount: uint256):
+    log NotifyReward(sender=msg.sender, reward=self.ve, amount=amount)
+
+@external
+def distribute(start: uint256, finish: uint256):
+    for i: uint256 in range(start, finish, bound=MOST_GAUGES):
+        gauge: address = self.gauges[self.pools[i]]
+        if self.isAlive[gauge]:
+            log DistributeReward(sender=msg.sender, gauge=gauge, amount=10 ** 20)
+
 @internal
 def _check_time(voter: address):
-    epoch: uint256 = self._epoch()
-    assert block.timestamp != epoch, "EpochFlipInProgress"
-    assert block.timestamp <= epoch + DURATION, "EpochStale"
+    # an epoch is open until its flip transaction, some seconds past the calendar boundary
+    assert block.timestamp != self._epoch(), "EpochFlipInProgress"
     assert block.timestamp > self.lastVoted[voter] + self.VOTE_DELAY, "VoteDelay"
+
+@internal
+def _mark(voter: address):
+    # never past the calendar end of the epoch voted in: a vote in the seconds before the flip is stale after it
+    self.lastVoted[voter] = min(block.timestamp, self._epoch() + WEEK - 1)
 
 @internal
 def _reset(voter: address):
@@ -159,7 +186,7 @@ def _reset(voter: address):
 def reset():
     self._check_time(msg.sender)
     self._reset(msg.sender)
-    self.lastVoted[msg.sender] = block.timestamp
+    self._mark(msg.sender)
 
 @external
 def vote(_poolVote: DynArray[address, MOST], _voteProportions: DynArray[uint256, MOST]):
@@ -184,5 +211,5 @@ def vote(_poolVote: DynArray[address, MOST], _voteProportions: DynArray[uint256,
         extcall Bribe(self.external_bribes[gauge]).deposit(amount, msg.sender)
         used += amount
     self.total_per_epoch[epoch] += used
-    self.lastVoted[msg.sender] = block.timestamp
+    self._mark(msg.sender)
     log Voted(voter=msg.sender, weight=used)

@@ -69,7 +69,8 @@ def test_aave_liquidation(golden: Path) -> None:
     logs = table(receipt["logs"])
     [call] = ok(LIQUIDATION, logs)
     collateral, debt, user, *_ = words(transaction["input"], 5)
-    assert (call["collateralAsset"], call["debtAsset"], call["user"]) == tuple(f"0x{n:040x}" for n in (collateral, debt, user))
+    asked_for = [f"0x{number:040x}" for number in (collateral, debt, user)]
+    assert [call["collateralAsset"], call["debtAsset"], call["user"]] == asked_for
     assert call["liquidator"] == transaction["from"] and call["receiveAToken"] is False
     assert (int(call["debtToCover"]), int(call["liquidatedCollateralAmount"])) == (0x1D3D626, 0x431E03DCE7AAE8)
     transfers = TRANSFER.decode(logs).to_pylist()
@@ -102,7 +103,8 @@ def test_aerodrome_vote(golden: Path) -> None:
 
 def test_comet_return_data(golden: Path) -> None:
     cassette = Cassette(golden / "rpc_cassettes" / "compound_v3_balances_ethereum.json")
-    calls = [(e["query"]["data"], e["response"]["result"]) for e in cassette.entries if e["query"]["action"] == "eth_call"]
+    recorded = [e for e in cassette.entries if e["query"]["action"] == "eth_call"]
+    calls = [(e["query"]["data"], e["response"]["result"]) for e in recorded]
     senders = [t["from"] for t in cassette.results("eth_getTransactionByHash")]
     aggregate = Function("aggregate((address,bytes)[])", returns="uint256,bytes[]")
     comet, weth = "0xc3d688b66703497daa19211eedff47f25384cdc3", "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"
@@ -127,5 +129,6 @@ def test_a_hundred_liquidations_by_new_york_day(golden: Path) -> None:
     keys = set(zip(logs["transaction_hash"].to_pylist(), logs["log_index"].to_pylist(), strict=True))
     assert len(keys) == 100
     new_york = ZoneInfo("America/New_York")
-    days = Counter(datetime.fromtimestamp(t, UTC).astimezone(new_york).date() for t in logs["block_timestamp"].to_pylist())
+    moments = [datetime.fromtimestamp(t, UTC) for t in logs["block_timestamp"].to_pylist()]
+    days = Counter(moment.astimezone(new_york).date() for moment in moments)
     assert {day.isoformat(): count for day, count in days.items()} == {"2025-11-02": 6, "2025-11-03": 94}

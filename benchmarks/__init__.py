@@ -1,0 +1,1 @@
+"""Side by side with named peers: `python -m benchmarks.<name> --help`. Ratios carry over, seconds do not."""
