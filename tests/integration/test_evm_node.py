@@ -72,7 +72,6 @@ def test_logs_are_whole(truth: pa.Table) -> None:
         {"kind": "hang", "value": 5, "count": 1},
         {"kind": "wrong_id", "count": 3},
         {"kind": "drop_items", "count": 3},
-        {"kind": "truncate", "value": 3, "methods": ["eth_getLogs"], "count": 0},
     ],
     ids=lambda fault: fault["kind"],
 )

@@ -147,7 +147,7 @@ def test_a_changed_block_is_noticed_and_its_partition_redone(line: Line) -> None
     line.world.control("reorg", state.complete["to_block"])
     assert line.extract(config, epochs=1) == 0
     redone = Ledger.read(Lake(str(line.folder / "raw"))).states[name].complete
-    assert redone is not None and redone["to_block_hash"] == "0x" + "de" * 32
+    assert redone is not None and redone["to_block_hash"] != state.complete["to_block_hash"]
     line.world.heal()
     assert line.extract(config, epochs=1) == 0  # and back again
     assert line.extract(config, epochs=1) == 3

@@ -104,7 +104,7 @@ def time_of(line: Line, number: int) -> int | None:
 
 
 def test_flips_are_where_the_world_put_them(built_line: Line) -> None:
-    flips = {f["boundary"]: (f["flip_block"], f["flip_timestamp"]) for f in built_line.world.info["flips"]}
+    flips = {f["boundary"]: (f["hydrex"]["block"], f["hydrex"]["timestamp"]) for f in built_line.world.info["flips"]}
     found = built_line.query(
         "select epoch, flip_block, epoch(flip_at), truth_block, flip_delay_seconds from epoch_boundaries "
         "where protocol = 'hydrex_world' and epoch_status = 'ended'"
