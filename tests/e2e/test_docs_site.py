@@ -55,15 +55,15 @@ def test_it_opens_without_any_network(page: object, site: Path) -> None:
 def test_lineage_runs_from_raw_to_the_leakage_checks(page: object, site: Path) -> None:
     view = "?g_v=1&g_i=%2Bpreboundary_leakage_checks"
     open_model(page, site, "preboundary_leakage_checks", view)
-    page.wait_for_function(f"() => document.getElementById('cy')?._cyreg && {GRAPH}.nodes().length > 10")  # type: ignore[attr-defined]
+    drawing = f"() => document.getElementById('cy')?._cyreg && {GRAPH}.nodes().length > 10"
+    page.wait_for_function(drawing)  # type: ignore[attr-defined]
     drawn = set(page.evaluate(f"{GRAPH}.nodes().map(node => node.id())"))  # type: ignore[attr-defined]
-    for source in ("voting_epochs", "voting_windows", "voting_gauges", "voting_rewards", "voting_prices", "voting_events"):
-        assert f"source.foreshore.raw.{source}" in drawn
+    for source in ("epochs", "windows", "gauges", "rewards", "prices", "events"):
+        assert f"source.foreshore.raw.voting_{source}" in drawn
     assert {"model.foreshore.preboundary_snapshots", "model.foreshore.preboundary_leakage_checks"} <= drawn
-    route = page.evaluate(  # type: ignore[attr-defined]
-        f"{GRAPH}.elements().dijkstra({{root: {GRAPH}.getElementById('source.foreshore.raw.voting_gauges'), directed: true}})"
-        f".distanceTo({GRAPH}.getElementById('model.foreshore.preboundary_leakage_checks'))"
-    )
+    first, last = "source.foreshore.raw.voting_gauges", "model.foreshore.preboundary_leakage_checks"
+    paths = f"{GRAPH}.elements().dijkstra({{root: {GRAPH}.getElementById('{first}'), directed: true}})"
+    route = page.evaluate(f"{paths}.distanceTo({GRAPH}.getElementById('{last}'))")  # type: ignore[attr-defined]
     assert 2 <= route <= 8
     page.screenshot(path=str(site.parent / "lineage.png"))  # type: ignore[attr-defined]
     assert (site.parent / "lineage.png").stat().st_size > 20_000

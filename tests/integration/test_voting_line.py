@@ -135,11 +135,13 @@ def test_awkward_gauges_have_their_reasons(built_line: Line) -> None:
     )
     assert twice[0][0] > 0
     unpriced = built_line.query(
-        "select distinct price_status, reward_usd from main_intermediate.int_rewards_valued where token_symbol = 'NOPE' and reward_raw > 0"
+        "select distinct price_status, reward_usd from main_intermediate.int_rewards_valued "
+        "where token_symbol = 'NOPE' and reward_raw > 0"
     )
     assert unpriced == [("no_source", None)]
     born = built_line.query(
-        "select gauge_address, min(epoch) from preboundary_snapshots group by 1 having min(epoch) > (select min(epoch) from epoch_boundaries)"
+        "select gauge_address, min(epoch) from preboundary_snapshots group by 1 "
+        "having min(epoch) > (select min(epoch) from epoch_boundaries)"
     )
     assert len(born) == 2, "one gauge of each exchange was created in the second epoch"
 
@@ -240,3 +242,33 @@ def _land_again(lake: Lake, table: str, change: Any) -> None:
     }
     rows = [{k: v for k, v in newest[name].items() if k != "load_id"} for name in touched]
     land(lake, "voting", {**tables, LEDGER_TABLE: pa.Table.from_pylist(rows, schema=LEDGER_SCHEMA)})
+
+
+def test_boundary_values_copied_into_a_window_are_caught(built_line: Line, tmp_path: Path) -> None:
+    """The first collector's bug on real data: final state lands as if it had been read at T-5. The build must fail."""
+    other = Line(built_line.world, tmp_path)
+    shutil.copytree(built_line.folder / "raw", tmp_path / "raw")
+    lake = Lake(str(tmp_path / "raw"))
+    _land_again(lake, "voting_gauges", _as_if_final)
+    other.configure()
+    assert other.dbt("build").returncode == 1
+    assert other.dbt("build", "--resource-type", "model", "--resource-type", "seed").returncode == 0
+    for gate in ("assert_no_leak_outside_the_control", "assert_votes_by_call_equal_votes_by_events"):
+        assert other.dbt("test", "--select", gate).returncode == 1, gate
+    leaks = other.query(
+        "select distinct decision_window, verdict from preboundary_leakage_checks where verdict = 'leak'"
+    )
+    assert sorted(leaks) == [("T-5", "leak"), ("boundary", "leak")]
+
+
+def _as_if_final(table: pa.Table) -> pa.Table:
+    rows = table.to_pylist()
+    final = {
+        (r["protocol"], r["epoch"], r["gauge_address"]): r["votes_raw"]
+        for r in rows
+        if r["decision_window"] == "boundary"
+    }
+    for row in rows:
+        if row["decision_window"] == "T-5":
+            row["votes_raw"] = final.get((row["protocol"], row["epoch"], row["gauge_address"]), row["votes_raw"])
+    return pa.Table.from_pylist(rows, schema=table.schema)
