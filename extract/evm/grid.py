@@ -29,8 +29,8 @@ _QUANTITIES = {
 }
 _FOLLOWED_BY = {"removed": "false", "topics": "["}  # a log that was reorganized away is for the general way
 _MOST_DIGITS = 15  # an int64 holds them whatever they are
-_IRREGULAR = tuple(bytes([c]) for c in b"\\ABCDEF")  # an escape; hex digits that lower case would have to replace
-_QUOTE, _OPEN = ord('"'), ord("{")
+_IRREGULAR = tuple(bytes([c]) for c in b"\\ \n\r\tABCDEF")  # escapes, blanks, digits that lower case would replace
+_QUOTE, _OPEN, _COLON = ord('"'), ord("{"), ord(":")
 
 
 def read_grid(body: bytes) -> list[Columns] | None:
@@ -96,6 +96,8 @@ def _read_kind(text: Array, quotes: Array) -> Columns | None:
     for name, place, values in _template(text, starts[:, 0], ends[:, 0]):
         if not _same(text, starts[place] - 1, f'"{name}":{_FOLLOWED_BY.get(name, "")}'.encode()):
             return None
+        if any(np.any(text[ends[value] + 1] == _COLON) for value in values):
+            return None  # a key where the first log has a value: as many strings, but another layout
         if name == "topics":
             found = [_texts(text, starts[v], ends[v]) for v in values]
             columns |= {f"topic{i}": topic for i, topic in enumerate(found)}
@@ -112,7 +114,7 @@ def _read_kind(text: Array, quotes: Array) -> Columns | None:
 
 def _template(text: Array, starts: Array, ends: Array) -> Iterator[tuple[str, int, list[int]]]:
     """(key, its place, places of its values) of one log: a string before a colon is a key."""
-    is_key = [text[end + 1] == ord(":") for end in ends]
+    is_key = [text[end + 1] == _COLON for end in ends]
     places = [place for place, key in enumerate(is_key) if key]
     for place, following in zip(places, [*places[1:], len(is_key)], strict=True):
         name = text[starts[place] : ends[place]].tobytes().decode()
