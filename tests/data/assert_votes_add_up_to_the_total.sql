@@ -1,12 +1,11 @@
--- The exchange's own total equals the sum over its gauges. A killed gauge's votes leave the total in both
--- families' newer code but stay on the pool in Velodrome's, so gauges that are not alive are left out of doubt.
+-- The exchange's own total equals the sum over its gauges: a gauge missed by the registry would show here.
+-- A kill takes a Hydrex gauge's votes out of both; in Velodrome's code it leaves both as they are.
 with summed as (
     select
         protocol,
         epoch,
         decision_window,
-        sum(votes_now_raw) as votes_raw,
-        bool_and(is_alive) as is_all_alive
+        sum(votes_now_raw) as votes_raw
     from {{ ref('preboundary_snapshots') }}
     group by all
 )
@@ -23,4 +22,4 @@ inner join summed
         points.protocol = summed.protocol
         and points.epoch = summed.epoch
         and points.decision_window = summed.decision_window
-where summed.is_all_alive and points.total_votes_raw <> summed.votes_raw
+where points.total_votes_raw <> summed.votes_raw
