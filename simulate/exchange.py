@@ -6,6 +6,7 @@ and reward at any block.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class Voter:
 
 
 @dataclass(eq=False)
-class Exchange:
+class Exchange(ABC):
     """What both families share."""
 
     name: str
@@ -70,31 +71,37 @@ class Exchange:
 
     # what a family does in its own way
 
+    @abstractmethod
     def deploy(self) -> None:
-        raise NotImplementedError
+        """Queue the deployment of the family's contracts."""
 
+    @abstractmethod
     def create_gauge(self, pool: str) -> None:
-        raise NotImplementedError
+        """Queue a gauge with its bribes for a pool."""
 
+    @abstractmethod
     def bribe_views(self) -> Iterator[tuple[str, str]]:
         """Kinds of bribe, and the voter's view that takes a gauge."""
-        raise NotImplementedError
 
+    @abstractmethod
     def list_token(self, bribe: str, token: Token) -> None:
-        raise NotImplementedError
+        """Add a token to a bribe's list, even if it is there already."""
 
+    @abstractmethod
     def flip(self, boundary: int) -> None:
-        raise NotImplementedError
+        """Queue the transaction that turns the epoch."""
 
+    @abstractmethod
     def reward_epoch(self, at: int) -> int:
         """The epoch that a reward deposited at a block time counts for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def vote(self, at: int, voter: Voter, choice: Sequence[tuple[Gauge, int]]) -> None:
-        raise NotImplementedError
+        """Queue a vote over gauges with weights."""
 
+    @abstractmethod
     def reset(self, at: int, voter: Voter) -> None:
-        raise NotImplementedError
+        """Queue an abstention."""
 
     # what they have in common
 

@@ -35,14 +35,18 @@ class Emitters:
         return [bribe for bribe, (_, kind) in self.bribes.items() if wanted in ("*", kind)]
 
 
+@dataclass(frozen=True)
+class Stamp:
+    """What every row of a scan carries."""
+
+    chain_id: int
+    epoch: int
+    partition_id: str
+    fetched_at: datetime
+
+
 async def scan(
-    chain: ChainClient,
-    emitters: Sequence[Emitters],
-    epoch: int,
-    from_block: int,
-    to_block: int,
-    partition_id: str,
-    fetched_at: datetime,
+    chain: ChainClient, emitters: Sequence[Emitters], stamp: Stamp, from_block: int, to_block: int
 ) -> tuple[pa.Table, int, str]:
     """(EVENTS rows in block order, chunks fetched, provider) of every emitter between two final blocks, inclusive."""
     addresses = sorted({a for e in emitters for a in e.addresses()})
@@ -51,23 +55,12 @@ async def scan(
     async for chunk in chain.logs(addresses, [topics], from_block, to_block):
         chunks, provider = chunks + 1, chunk.provider
         for of_protocol in emitters:
-            parts += decode(chunk.table, of_protocol, chain.chain_id, epoch, partition_id, chunk.provider, fetched_at)
-    return (
-        pa.concat_tables(parts).sort_by([("block_number", "ascending"), ("log_index", "ascending")]),
-        chunks,
-        provider,
-    )
+            parts += decode(chunk.table, of_protocol, stamp, chunk.provider)
+    ordered = pa.concat_tables(parts).sort_by([("block_number", "ascending"), ("log_index", "ascending")])
+    return ordered, chunks, provider
 
 
-def decode(
-    logs: pa.Table,
-    emitters: Emitters,
-    chain_id: int,
-    epoch: int,
-    partition_id: str,
-    provider: str,
-    fetched_at: datetime,
-) -> list[pa.Table]:
+def decode(logs: pa.Table, emitters: Emitters, stamp: Stamp, provider: str) -> list[pa.Table]:
     """Logs (LOG_SCHEMA) to EVENTS rows, one table per rule of the family. Nothing is dropped for being odd."""
     tables = []
     for rule in emitters.protocol.family.event_rules:
@@ -76,27 +69,19 @@ def decode(
         is_from = pc.is_in(logs["address"], pa.array(emitters.of(rule), pa.string()))
         mine = logs.filter(pc.and_(is_topic, is_from))
         if mine.num_rows:
-            common = _common(mine, emitters, chain_id, epoch, partition_id, provider, fetched_at)
+            common = _common(mine, emitters, stamp, provider)
             tables.append(_event_rows(event.decode(mine), rule, emitters, common))
     return tables
 
 
-def _common(
-    logs: pa.Table,
-    emitters: Emitters,
-    chain_id: int,
-    epoch: int,
-    partition_id: str,
-    provider: str,
-    fetched_at: datetime,
-) -> dict[str, Any]:
+def _common(logs: pa.Table, emitters: Emitters, stamp: Stamp, provider: str) -> dict[str, Any]:
     n = logs.num_rows
     topics = zip(*(logs[f"topic{i}"].to_pylist() for i in range(4)), strict=True)
     return {
-        "partition_id": [partition_id] * n,
+        "partition_id": [stamp.partition_id] * n,
         "protocol": [emitters.protocol.name] * n,
-        "chain_id": [chain_id] * n,
-        "epoch": [epoch] * n,
+        "chain_id": [stamp.chain_id] * n,
+        "epoch": [stamp.epoch] * n,
         "block_number": logs["block_number"],
         "block_at": pc.cast(pc.multiply(logs["block_timestamp"], 1_000_000), UTC),
         "block_hash": logs["block_hash"],
@@ -106,7 +91,7 @@ def _common(
         "topics": [[t for t in row if t is not None] for row in topics],
         "data": logs["data"],
         "provider": [provider] * n,
-        "fetched_at": [fetched_at] * n,
+        "fetched_at": [stamp.fetched_at] * n,
     }
 
 
@@ -114,7 +99,10 @@ def _event_rows(decoded: pa.Table, rule: EventRule, emitters: Emitters, common: 
     n = decoded.num_rows
 
     def column(name: str | None) -> Any:
-        return [None] * n if name is None else pc.cast(decoded[name], pa.string())
+        if name is None:
+            return [None] * n
+        exact = f"{name}_text"  # integers beyond 38 digits have no decimal, but always their text
+        return decoded[exact] if exact in decoded.column_names else decoded[name]
 
     from_bribe = rule.emitter.startswith("bribe:")
     found = [emitters.bribes.get(a, (None, None)) for a in common["emitter_address"].to_pylist()]
@@ -131,7 +119,14 @@ def _event_rows(decoded: pa.Table, rule: EventRule, emitters: Emitters, common: 
         "amount_raw": column(rule.amount),
         "sign": [rule.sign] * n,
         "total_after_raw": column(rule.total),
-        "event_epoch": [None] * n if rule.epoch is None else pc.cast(decoded[rule.epoch], pa.int64()),
+        "event_epoch": _event_epoch(decoded, rule, emitters.protocol.family.reward_epoch_offset),
         "decode_status": decoded["decode_status"],
     }
     return pa.table({name: columns[name] for name in EVENTS.names}).cast(EVENTS)
+
+
+def _event_epoch(decoded: pa.Table, rule: EventRule, offset: int) -> Any:
+    """The vote epoch a reward counts for; Thena keys rewards `offset` seconds later than votes."""
+    if rule.epoch is None:
+        return [None] * decoded.num_rows
+    return pc.subtract(pc.cast(decoded[rule.epoch], pa.int64()), offset)

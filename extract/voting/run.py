@@ -26,7 +26,7 @@ from extract.ledger import (
 from extract.prices import ask_sources
 from extract.voting.decode import epoch_table, feed_price, merge, window_tables
 from extract.voting.epochs import spoken
-from extract.voting.events import Emitters, scan
+from extract.voting.events import Emitters, Stamp, scan
 from extract.voting.plan import (
     SOURCE,
     ChainRun,
@@ -234,6 +234,7 @@ async def _fetch_events(
         Emitters(t.protocol, await read_bribes(chain.client, t.protocol, epoch, [max(first - 1, 0), last]))
         for t in timelines
     ]
-    table, chunks, provider = await scan(chain.client, emitters, epoch, first, last, row.partition.partition_id, now())
+    stamp = Stamp(chain.spec.chain_id, epoch, row.partition.partition_id, now())
+    table, chunks, provider = await scan(chain.client, emitters, stamp, first, last)
     tables = {"voting_events": table}
     return tables, [_filled(row, tables, chunks, provider)]
