@@ -67,8 +67,8 @@ def _progress(as_json: bool) -> Iterator[Any]:
 
         def show(step: Step) -> None:
             bars.update(task, description=step.unit, total=step.total, completed=step.done)
-            if step.kind == "failed":
-                err.print(f"[red]failed[/red] {step.unit}: {escape(step.message)}")
+            if step.kind in ("failed", "outdated"):
+                err.print(f"[red]{step.kind}[/red] {step.unit}: {escape(step.message)}")
 
         yield show
 

@@ -152,7 +152,8 @@ async def _changed_partitions(client: ChainClient, ledger: Ledger, chain_id: int
     ]
     numbers = sorted({row["to_block"] for _, row in held if row["to_block"] <= final.number})
     hashes = {block.number: block.hash for block in await client.blocks(numbers, fresh=True)} if numbers else {}
-    return frozenset(name for name, row in held if hashes.get(row["to_block"]) != row["to_block_hash"])
+    # a block beyond the final head is not known to have changed: the provider may only be behind
+    return frozenset(n for n, row in held if hashes.get(row["to_block"], row["to_block_hash"]) != row["to_block_hash"])
 
 
 def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partition, LedgerRow | None]]:

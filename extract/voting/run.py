@@ -45,7 +45,7 @@ Fetched = tuple[dict[str, pa.Table], list[LedgerRow]]
 
 @dataclass(frozen=True)
 class Step:
-    """One line of progress: `planned`, `done` or `failed`, with units done so far of all."""
+    """One line of progress: `planned`, `outdated`, `done` or `failed`, with units done so far of all."""
 
     kind: str
     unit: str
@@ -110,6 +110,12 @@ async def extract_voting(config: Config, request: Request, run_id: str, report: 
 async def _run_chain(chain: ChainRun, lake: Lake, workers: int, outcome: Outcome, report: Report) -> None:
     jobs = await _jobs(chain, outcome)
     report(Step("planned", chain.spec.name, total=len(jobs), message=f"{outcome.skipped} partitions are complete"))
+    asked = {row.partition.partition_id for job in jobs for row in job.due}
+    if outdated := sorted(chain.changed - asked):
+        message = (
+            f"{len(outdated)} partitions not asked for were read from blocks that have changed since: {outdated[0]} .."
+        )
+        report(Step("outdated", chain.spec.name, total=len(jobs), message=message))
     slots, landing, done = asyncio.Semaphore(workers), asyncio.Lock(), 0
 
     async def work(job: Job) -> None:

@@ -150,6 +150,8 @@ def test_a_changed_block_is_noticed_and_its_partition_redone(line: Line) -> None
     redone = Ledger.read(Lake(str(line.folder / "raw"))).states[name].complete
     assert redone is not None and redone["to_block_hash"] != state.complete["to_block_hash"]
     line.world.heal()
+    elsewhere = line.cli("extract", "voting", "--since", "1757548800", "--until", "1757548800")
+    assert "not asked for were read from blocks that have changed" in elsewhere.stderr
     assert line.extract(config, epochs=1) == 0  # and back again
     assert line.extract(config, epochs=1) == 3
 

@@ -58,9 +58,7 @@ def test_a_reward_names_its_vote_epoch(offset: int, epoch: int) -> None:
     (row,) = rows([log(added, OUTER, [TOKEN], word(2**127) + word(EPOCH))], emitters(offset))
     assert row["event_epoch"] == epoch
     assert row["token_address"] == TOKEN and row["is_counted"] is True
-    assert (
-        row["amount_raw"] == str(2**127) and row["decode_status"] == "overflow"
-    )  # exact beyond 38 digits
+    assert row["amount_raw"] == str(2**127) and row["decode_status"] == "overflow"  # exact beyond 38 digits
 
 
 def test_strangers_are_not_heard() -> None:
