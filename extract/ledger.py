@@ -148,9 +148,6 @@ class Ledger:
         state = self.state(partition)
         return state.attempts + 1 if state and state.is_failing else 1
 
-    def source_rows(self, source: str) -> list[PartitionState]:
-        return [s for name, s in sorted(self.states.items()) if name.split("/", 1)[0] == source]
-
 
 def now() -> datetime:
     """The wall clock in UTC: when something was fetched, never what it is about."""

@@ -163,6 +163,7 @@ def run(**sizes: int) -> int:
     clock = _Clock()
     was_up = is_up()
     process = None if was_up else start(**sizes)
+    out.print(f"Building a chain with two exchanges and {sizes['epochs']} weekly epochs (about 20 s) ...")
     try:
         warehouse = Warehouse.of(load_config(DEFAULT_CONFIG))
         if process is not None:
@@ -177,6 +178,7 @@ def run(**sizes: int) -> int:
     finally:
         if not was_up:
             down()
+    out.print("Building and testing the warehouse, then its docs ...")
     if not run_dbt(warehouse, ["--quiet", "build"]):
         err.print("[bold red]error[/bold red] the build did not pass; see the failures above")
         return 1

@@ -69,6 +69,7 @@ def running(out: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, seed:
     """A world in a process of its own, for the duration; RuntimeError shows its output when it does not start."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "world.json").unlink(missing_ok=True)  # an earlier world's
     sizes = [f"--epochs={epochs}", f"--gauges={gauges}", f"--voters={voters}", f"--seed={seed}"]
     command = [sys.executable, "-m", "simulate", "serve", "--port=0", f"--out={folder}", *sizes]
     with (folder / "world.log").open("wb") as log:

@@ -47,7 +47,7 @@ class Chain:
         self._waiting.append(("eth_sendTransaction", [{**fields, **common}]))
 
     def place_multicall3(self) -> None:
-        """Put Multicall3 where it stands on public chains; it is there from the next block on."""
+        """Put Multicall3 where it stands on public chains; its code counts as part of the newest block already."""
         self.rpc.call("anvil_setCode", MULTICALL3, multicall3_code())
 
     def mine(self, timestamp: int) -> int:

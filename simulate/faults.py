@@ -80,18 +80,25 @@ def refuse(call: Reply, fault: Fault, head: int) -> Refused | None:
 
 def lagging(call: Reply, head: int) -> Reply:
     """The request as a node understands it whose newest block is `head`: tags mean it, a range of logs ends there."""
-
-    def seen(value: Any) -> Any:
-        return hex(head) if value in TAGS else value
-
-    params = [seen(value) if isinstance(value, str) else value for value in call["params"]]
-    if call["method"] == "eth_getLogs":
-        wanted = {"fromBlock": "latest", "toBlock": "latest", **params[0]}
-        first, last = (seen(wanted[key]) for key in ("fromBlock", "toBlock"))
-        if int(first, 16) > head:
+    params = [hex(head) if isinstance(value, str) and value in TAGS else value for value in call["params"]]
+    span = log_range(params[0], head) if call["method"] == "eth_getLogs" else None
+    if span is not None:
+        first, last = span
+        if first > head:
             return {**call, "params": [{"address": "0x" + "0" * 40, "fromBlock": hex(head), "toBlock": hex(head)}]}
-        params[0] = {**wanted, "fromBlock": first, "toBlock": hex(min(int(last, 16), head))}
+        params[0] = {**params[0], "fromBlock": hex(first), "toBlock": hex(min(last, head))}
     return {**call, "params": params}
+
+
+def log_range(wanted: Reply, head: int) -> tuple[int, int] | None:
+    """First and last block of a filter of logs, where tags mean `head`; None for a filter by a block's hash."""
+
+    def number(value: str) -> int:
+        return int(value, 16) if value.startswith("0x") else 0 if value == "earliest" else head
+
+    if "blockHash" in wanted:
+        return None
+    return number(wanted.get("fromBlock") or "latest"), number(wanted.get("toBlock") or "latest")
 
 
 def bend(call: Reply, reply: Reply, fault: Fault, head: int) -> Reply:

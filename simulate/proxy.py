@@ -18,12 +18,11 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from simulate.faults import Fault, Reply, bend, lagging, other_hash, refuse
+from simulate.faults import Fault, Reply, bend, lagging, log_range, other_hash, refuse
 from simulate.profiles import PROFILES, Profile, Refused, refuse_blocks, refuse_bytes, refuse_results
 
 HEADERS = {"content-type": "application/json"}
 METHOD = re.compile(rb'"method"\s*:\s*"(\w+)"')
-NEEDS_HEAD = {"lag", "no_archive"}
 
 
 class Proxy:
@@ -109,7 +108,7 @@ class Proxy:
 
     async def _answer(self, asked: Any, profile: Profile, struck: list[Fault]) -> web.Response:
         calls: list[Reply] = asked if isinstance(asked, list) else [asked]
-        head = int(await self._ask("eth_blockNumber"), 16) if NEEDS_HEAD & {f.kind for f in struck} else 0
+        head = int(await self._ask("eth_blockNumber"), 16)
         refused = [_refuse_before(call, profile, struck, head) for call in calls]
         passed = [call for call, no in zip(calls, refused, strict=True) if no is None]
         found = iter(await self._found(passed, struck, head))
@@ -117,7 +116,7 @@ class Proxy:
         status = 200
         for call, no in zip(calls, refused, strict=True):
             reply = next(found) if no is None else {}
-            no = no or _refuse_after(call, reply, profile)
+            no = no or _refuse_after(call, reply, profile, head)
             status = no.status if no else status
             bent.append(_bent(call, no.reply(call["id"]) if no else {**reply, "id": call["id"]}, struck, head))
         if any(fault.kind == "drop_items" for fault in struck):
@@ -180,7 +179,7 @@ def _refuse_before(call: Reply, profile: Profile, struck: Sequence[Fault], head:
     if call["method"] != "eth_getLogs":
         return None
     wanted = call["params"][0]
-    addresses, span = wanted.get("address") or [], _range_of(wanted)
+    addresses, span = wanted.get("address") or [], log_range(wanted, head)
     if profile.max_addresses is not None and isinstance(addresses, list) and len(addresses) > profile.max_addresses:
         return Refused(-32602, "specify less number of addresses")
     if profile.max_blocks is not None and span is not None and span[1] - span[0] + 1 > profile.max_blocks:
@@ -188,22 +187,17 @@ def _refuse_before(call: Reply, profile: Profile, struck: Sequence[Fault], head:
     return None
 
 
-def _refuse_after(call: Reply, reply: Reply, profile: Profile) -> Refused | None:
+def _refuse_after(call: Reply, reply: Reply, profile: Profile, head: int) -> Refused | None:
     """Refusals that depend on how much was found."""
     found = reply.get("result")
     if call["method"] != "eth_getLogs" or not isinstance(found, list):
         return None
-    span = _range_of(call["params"][0])
+    span = log_range(call["params"][0], head)
     if profile.max_results is not None and len(found) > profile.max_results and span is not None:
         return refuse_results(profile.style, *span, profile.max_results, len(found))
     if profile.max_bytes is not None and len(msgspec.json.encode(found)) > profile.max_bytes:
         return refuse_bytes(profile.style)
     return None
-
-
-def _range_of(wanted: Reply) -> tuple[int, int] | None:
-    first, last = wanted.get("fromBlock", ""), wanted.get("toBlock", "")
-    return (int(first, 16), int(last, 16)) if str(first).startswith("0x") and str(last).startswith("0x") else None
 
 
 def _bent(call: Reply, reply: Reply, struck: Sequence[Fault], head: int) -> Reply:

@@ -6,6 +6,7 @@ final head), or when the block it was read at no longer has the hash it had then
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,8 +98,15 @@ class ChainRun:
             return f"failed {state.attempts} times"
         return "newer blocks or configuration" if self.resume else "asked again"
 
-    async def timelines(self, epoch: int) -> list[Timeline]:
-        return [await resolve(self.client, p, epoch, self.windows, self.final) for p in self.protocols]
+    async def timelines(self) -> list[tuple[int, list[Timeline]]]:
+        """Timelines of every epoch asked for, by protocol; searched at once, as each is mostly waiting."""
+
+        async def of_epoch(epoch: int) -> list[Timeline]:
+            found = (resolve(self.client, p, epoch, self.windows, self.final) for p in self.protocols)
+            return list(await asyncio.gather(*found))
+
+        resolved = await asyncio.gather(*(of_epoch(epoch) for epoch in self.epochs))
+        return list(zip(self.epochs, resolved, strict=True))
 
 
 async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: str) -> AsyncIterator[ChainRun]:
@@ -215,8 +223,7 @@ async def plan_voting(config: Config, request: Request) -> list[PlannedPartition
             why = chain.why(partition) if row else "complete"
             planned.append(PlannedPartition(partition, row is not None, calls if row else 0, why))
 
-        for epoch in chain.epochs:
-            timelines = await chain.timelines(epoch)
+        for epoch, timelines in await chain.timelines():
             for timeline in timelines:
                 for partition, row in state_partitions(chain, timeline):
                     is_state = partition.table_group == "state"

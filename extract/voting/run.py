@@ -147,8 +147,7 @@ async def _attempt(job: Job) -> Fetched:
 
 async def _jobs(chain: ChainRun, outcome: Outcome) -> list[Job]:
     jobs = []
-    for epoch in chain.epochs:
-        timelines = await chain.timelines(epoch)
+    for epoch, timelines in await chain.timelines():
         jobs += [_state_job(chain, timeline, outcome) for timeline in timelines]
         jobs.append(_event_job(chain, epoch, timelines, outcome))
     jobs += [_state_job(chain, t, outcome, with_epoch=False) for t in await anchor_timelines(chain)]

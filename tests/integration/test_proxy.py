@@ -94,6 +94,18 @@ def test_tenderly_hides_its_words_in_the_data(healthy_world: simulate.RunningWor
     assert error["data"]["payload"] == "range 3000 is bigger than range limit 2000"
 
 
+@pytest.mark.parametrize("wanted", [{"fromBlock": "earliest", "toBlock": "latest"}, {"fromBlock": "0x0"}])
+def test_a_range_up_to_a_tag_is_counted_too(healthy_world: simulate.RunningWorld, wanted: dict[str, str]) -> None:
+    body = {"jsonrpc": "2.0", "id": 7, "method": "eth_getLogs", "params": [wanted]}
+    asked = healthy_world.info["head"]["number"] + 1
+    assert asked > 100
+    told = refusal(healthy_world.profile_url("chainstack"), body)[1]
+    assert told["message"] == "Block range limit exceeded."
+    assert "Query returned more than 40" in refusal(healthy_world.profile_url("small_results"), body)[1]["message"]
+    newest = {**body, "params": [{}]}  # the newest block alone
+    assert post(healthy_world.profile_url("chainstack"), newest) == post(healthy_world.rpc_url, newest)
+
+
 def test_a_range_that_fits_is_answered(healthy_world: simulate.RunningWorld) -> None:
     fitting = logs_request(5, 14)
     assert post(healthy_world.profile_url("alchemy_free"), fitting) == post(healthy_world.rpc_url, fitting)
@@ -173,6 +185,16 @@ def test_faults_in_place_of_an_answer(healthy_world: simulate.RunningWorld) -> N
     assert "result" in post(healthy_world.rpc_url, BLOCK_NUMBER), "every fault struck once"
 
 
+def test_a_fault_strikes_as_often_as_told_or_until_healed(healthy_world: simulate.RunningWorld) -> None:
+    healthy_world.control("status", 502, count=2)
+    assert [refusal(healthy_world.rpc_url, BLOCK_NUMBER)[0] for _ in range(2)] == [502, 502]
+    assert "result" in post(healthy_world.rpc_url, BLOCK_NUMBER)
+    healthy_world.control("hang", 0.01)
+    assert [refusal(healthy_world.rpc_url, BLOCK_NUMBER)[0] for _ in range(3)] == [504] * 3
+    healthy_world.heal()
+    assert "result" in post(healthy_world.rpc_url, BLOCK_NUMBER)
+
+
 def test_a_fault_keeps_to_its_profile_and_methods(healthy_world: simulate.RunningWorld) -> None:
     healthy_world.control("status", 500, profile="reth", methods=["eth_getLogs"])
     assert refusal(healthy_world.profile_url("reth"), logs_request(1, 2))[0] == 500
@@ -199,7 +221,8 @@ def test_a_lagging_node_is_consistent(healthy_world: simulate.RunningWorld) -> N
     assert ask_all(url, [("eth_call", [call, hex(head)])]) == [{"code": -32000, "message": "header not found"}]
     expected = [log for log in whole if int(log["blockNumber"], 16) <= old]
     assert len(expected) < len(whole)
-    assert ask(url, "eth_getLogs", {"fromBlock": "0x0", "toBlock": hex(head)}) == expected
+    for first, last in (("0x0", hex(head)), ("0x0", "latest"), ("earliest", "latest")):
+        assert ask(url, "eth_getLogs", {"fromBlock": first, "toBlock": last}) == expected
     assert ask(url, "eth_getLogs", {"fromBlock": hex(head - 3), "toBlock": hex(head)}) == []
 
 
@@ -237,6 +260,7 @@ def test_answers_that_do_not_belong_to_the_question(healthy_world: simulate.Runn
     assert post(healthy_world.rpc_url, BLOCK_NUMBER)["id"] == 987_654_321
     healthy_world.control("drop_items", count=1)
     assert len(post(healthy_world.rpc_url, [BLOCK_NUMBER] * 6)) == 3
+    assert len(post(healthy_world.rpc_url, [BLOCK_NUMBER] * 6)) == 6
 
 
 def test_an_unknown_fault_is_refused(healthy_world: simulate.RunningWorld) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.error
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 
 import simulate
 from simulate import node
-from simulate.contracts import calldata
+from simulate.contracts import MULTICALL3, calldata, multicall3_code
 from tests.world_fixtures import ask, ask_all
 
 pytestmark = pytest.mark.node
@@ -103,6 +103,25 @@ def test_votes_on_chain_equal_the_books(
     assert seen > 100  # it compared something
 
 
+@pytest.mark.parametrize(("protocol", "is_cleared"), [("hydrex", True), ("velodrome", False)])
+def test_a_kill_clears_votes_only_where_they_restart(
+    small_world: simulate.RunningWorld, books: list[Row], protocol: str, is_cleared: bool
+) -> None:
+    kill = next(row for row in books if row["kind"] == "kill" and row["protocol"] == protocol)
+    voter, block = small_world.info["protocols"][protocol]["voter"], kill["block"]
+    at = [kill["epoch"]] if protocol == "hydrex" else []
+    calls = [_view(voter, VOTES_VIEW[protocol], [kill["pool"], *at], n) for n in (block - 1, block)]
+    calls += [_view(voter, "isAlive(address)", [kill["gauge"]], n) for n in (block - 1, block)]
+    before, after, lived, lives = (int(word, 16) for word in ask_all(small_world.rpc_url, calls))
+    moved = sum(
+        int(row["delta"])
+        for row in books
+        if row["kind"] == "vote" and row["block"] == block and row["pool"] == kill["pool"]
+    )
+    assert before > 0 and (lived, lives) == (1, 0)
+    assert after == (0 if is_cleared else before + moved)
+
+
 @pytest.mark.parametrize("protocol", REWARD_VIEW)
 def test_rewards_on_chain_equal_the_books(
     small_world: simulate.RunningWorld, books: list[Row], sampled: list[int], protocol: str
@@ -171,6 +190,17 @@ def test_every_block_keeps_its_state(small_world: simulate.RunningWorld) -> None
     )
 
 
+def test_multicall3_is_a_little_older_than_the_contracts_but_not_there_from_the_start(
+    small_world: simulate.RunningWorld,
+) -> None:
+    deployed = small_world.info["deployed_block"]
+    assert small_world.info["multicall3"] == MULTICALL3
+    numbers = [*range(deployed + 1), small_world.info["head"]["number"]]
+    codes = ask_all(small_world.rpc_url, [("eth_getCode", [MULTICALL3, hex(number)]) for number in numbers])
+    assert set(codes[: deployed - 1]) == {"0x"}, "readers have to do without it there"
+    assert set(codes[deployed - 1 :]) == {multicall3_code()}
+
+
 def test_a_long_world_keeps_its_oldest_states_too(tmp_path: Path) -> None:
     """Past 500 blocks the node keeps old states on disk."""
     with simulate.running(tmp_path, epochs=9, gauges=8, voters=4) as world:
@@ -197,11 +227,13 @@ def test_the_awkward_moments_happen(small_world: simulate.RunningWorld, books: l
     past = [
         row for row in books if row["protocol"] == "hydrex" and row["kind"] in ("vote", "reward") and late(row, -13, -1)
     ]
-    assert {row["kind"] for row in past} == {"vote", "reward"}, "both, between the calendar boundary and the flip"
+    for kind in ("vote", "reward"):  # each week, between the calendar boundary and the flip, for the week that ends
+        assert {row["epoch"] + WEEK for row in past if row["kind"] == kind} == set(flips) - {min(flips)}, kind
     assert all(row["timestamp"] < flips[row["epoch"] + WEEK] for row in past)
     for protocol in ("hydrex", "velodrome"):
         own = [row for row in votes if row["protocol"] == protocol]
-        assert any(late(row, 0, 60) for row in own) and any(int(row["delta"]) < 0 for row in own)
+        assert any(late(row, 0, 60) for row in own) and any(late(row, 61, 300) for row in own)
+        assert any(int(row["delta"]) < 0 for row in own)
         rewards = [row for row in books if row["kind"] == "reward" and row["protocol"] == protocol]
         assert any(late(row, 0, 60) for row in rewards) and any(late(row, 61, 300) for row in rewards)
         kill = next(row for row in books if row["kind"] == "kill" and row["protocol"] == protocol)
@@ -222,7 +254,13 @@ def test_tokens_are_priced_in_every_way(small_world: simulate.RunningWorld) -> N
     assert head["timestamp"] - _words(stale)[3] > 2 * 86_400 > 3_600 > head["timestamp"] - _words(live)[3]
     assert dead["code"] == 3, "the dead feed reverts"
     assert tokens["none"]["feed"] is None
-    assert {token["decimals"] for token in small_world.info["tokens"]} == {6, 8, 18}
+
+
+def test_tokens_say_their_decimals(small_world: simulate.RunningWorld) -> None:
+    tokens, head = small_world.info["tokens"], small_world.info["head"]["number"]
+    found = ask_all(small_world.rpc_url, [_view(token["address"], "decimals()", [], head) for token in tokens])
+    assert [int(word, 16) for word in found] == [token["decimals"] for token in tokens]
+    assert {token["decimals"] for token in tokens} == {6, 8, 18}
 
 
 @pytest.mark.parametrize(("protocol", "view"), [("hydrex", "rewardTokens(uint256)"), ("velodrome", "rewards(uint256)")])
@@ -260,14 +298,40 @@ def _is_alive(world: simulate.RunningWorld, voter: str, gauge: str) -> bool:
     return bool(int(ask(world.rpc_url, method, *params), 16))
 
 
-def test_the_same_seed_makes_the_same_blocks(tmp_path: Path) -> None:
-    heads: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for run, seed in enumerate((1, 1, 2)):
-        with simulate.running(tmp_path / str(run), epochs=1, gauges=8, voters=4, seed=seed) as world:
-            head = ask(world.rpc_url, "eth_getBlockByNumber", "latest", False)  # hashes all before it
-            heads[seed].append((head["hash"], (world.folder / "actions.jsonl").read_text()))
-    assert heads[1][0] == heads[1][1]
-    assert heads[1][0] != heads[2][0]
+def _hashes(world: simulate.RunningWorld, numbers: list[int]) -> list[str]:
+    headers = ask_all(world.rpc_url, [("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+    return [header["hash"] for header in headers]
+
+
+def test_the_same_seed_makes_the_same_blocks(
+    small_world: simulate.RunningWorld, books: list[Row], sampled: list[int], tmp_path: Path
+) -> None:
+    deployed, head = small_world.info["deployed_block"], small_world.info["head"]["number"]
+    numbers = [1, deployed, *sampled, head]
+    with simulate.running(tmp_path) as again:
+        assert again.info["head"] == small_world.info["head"]
+        assert _hashes(again, numbers) == _hashes(small_world, numbers)
+        assert again.actions() == books
+    with simulate.running(tmp_path, epochs=1, seed=8) as other:  # in the folder that the last one left
+        assert other.info["seed"] == 8, "another world's file was taken for this one's"
+        voters_come = deployed + 1  # until here nothing is left to chance, nor to the number of epochs
+        assert _hashes(other, [deployed]) == _hashes(small_world, [deployed])
+        assert _hashes(other, [voters_come]) != _hashes(small_world, [voters_come])
+
+
+def test_nothing_answers_when_a_world_is_left(tmp_path: Path) -> None:
+    with simulate.running(tmp_path, epochs=1, gauges=8, voters=4) as world:
+        urls = world.rpc_url, world.info["node_url"]
+        nodes = _children(world.process.pid)
+        assert all(map(_answers, urls))
+    assert not any(map(_answers, urls))
+    if sys.platform == "linux":
+        assert len(nodes) == 1 and not Path(f"/proc/{nodes[0]}").exists()
+
+
+def _children(pid: int) -> list[str]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return listed.read_text().split() if listed.exists() else []
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
 
-from simulate.contracts import ARTIFACTS, SOURCES, Contract, compile_all, multicall3_code, signature
+from simulate.contracts import SOURCES, Contract, compile_all, multicall3_code, signature
+from simulate.node import FOLDER
+from simulate.profiles import PROFILES, Refused, refuse_blocks, refuse_bytes, refuse_results
 
 # contract -> event (i = indexed) -> topic of the real one
 TOPICS = {
@@ -108,8 +112,8 @@ EXPECTED_VIEWS = [(name, view, *told) for name, views in VIEWS.items() for view,
 
 
 @pytest.fixture(scope="module")
-def contracts() -> dict[str, Contract]:
-    return compile_all(ARTIFACTS)
+def contracts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Contract]:
+    return compile_all(tmp_path_factory.mktemp("artifacts"))
 
 
 def _event(entry: dict[str, Any]) -> str:
@@ -157,3 +161,64 @@ def test_multicall3_is_the_public_code() -> None:
     code = bytes.fromhex(multicall3_code().removeprefix("0x"))
     assert keccak(code).hex() == "d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891"
     assert bytes.fromhex("82ad56cb") in code  # aggregate3((address,bool,bytes)[])
+
+
+def test_the_package_lock_pins_the_node_and_names_no_host() -> None:
+    text = (FOLDER / "package-lock.json").read_text()
+    packages: dict[str, dict[str, Any]] = json.loads(text)["packages"]
+    wanted = json.loads((FOLDER / "package.json").read_text())["dependencies"]
+    assert packages[""]["dependencies"] == wanted
+    assert {packages[f"node_modules/{name}"]["version"] for name in wanted} == set(wanted.values())
+    assert not re.search(r"://|\"resolved\"", text), "npm takes the registry of the machine it runs on"
+
+
+# --- the words of a refusal: profile -> code, and its text for blocks 100-20099
+
+RANGES = {
+    "alchemy_free": (-32600, r"up to a 10 block range\..*should work: \[0x64, 0x6d\]"),
+    "infura": (-32602, r"^range 20000 exceeds limit of 10000$"),
+    "drpc": (35, r"^ranges over 10000 blocks are not supported on freetier$"),
+    "blockpi": (-32602, r"^eth_getLogs is limited to 1024 block range$"),
+    "one_rpc": (-32000, r"^eth_getLogs is limited to a 1000 blocks range$"),
+    "polygon": (-32000, r"^block range exceeds configured limit$"),
+    "small_batches": (-32602, r"^eth_getLogs range is too large, max is 7 blocks$"),  # of the plain style
+}
+RESULTS = {  # for 25,000 logs found there
+    "alchemy": (-32602, r"^Log response size exceeded\. .*2K block range.*cap of 10K logs.*: \[0x64, 0x1c83\]$"),
+    "infura": (-32005, r"^query returned more than 10000 results\."),
+    "reth": (-32602, r"^query exceeds max results 20000, retry with the range 100-14499$"),
+    "zksync": (-32602, r"^Query returned more than 10000 results\. Try with this block range \[0x64, 0x1c83\]\.$"),
+    "llamarpc": (-32000, r"^query exceeds max results 10000$"),
+    "time_out": (-32005, r"^query timeout exceeded$"),
+}
+
+
+def _says(refused: Refused, code: int, words: str) -> None:
+    assert refused.code == code
+    assert re.search(words, refused.message), refused.message
+
+
+def test_ranges_and_results_are_refused_in_the_providers_words() -> None:
+    for name, told in RANGES.items():
+        _says(refuse_blocks(PROFILES[name].style, 100, 20_099, PROFILES[name].max_blocks or 7), *told)
+    for name, told in RESULTS.items():
+        _says(refuse_results(PROFILES[name].style, 100, 20_099, PROFILES[name].max_results or 7, 25_000), *told)
+    tenderly = refuse_blocks("tenderly", 1, 3_000, 2_000)
+    assert tenderly.data == {"payload": "range 3000 is bigger than range limit 2000"}
+    _says(refuse_bytes("ankr"), -32000, r"^Response is too big$")
+    _says(refuse_bytes("alchemy"), -32602, r"^Log response size exceeded\.")
+    assert refuse_blocks("quicknode", 1, 20_000, 10_000).status == 413
+
+
+def test_no_two_providers_share_their_words() -> None:
+    """A profile with a limit of its own but the plain words would test nothing."""
+    styles = {p.style for p in PROFILES.values() if p.max_blocks is not None}
+    assert "plain" not in styles
+    words = [json.dumps(refuse_blocks(style, 1, 9_999, 7).reply(1)["error"]) for style in sorted(styles)]
+    assert len(set(words)) == len(words)
+
+
+def test_a_suggestion_may_repeat_the_range_but_never_leaves_it() -> None:
+    """One block with too many logs: the suggestion is that block again, as real nodes say it."""
+    assert "[0x64, 0x64]" in refuse_results("zksync", 100, 100, 40, 41).message
+    assert "range 100-100" in refuse_results("reth", 100, 100, 40, 10**9).message
