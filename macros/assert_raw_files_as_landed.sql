@@ -1,9 +1,15 @@
 {#-
-    Stops a build whose raw files are not byte for byte what was landed. Runs before any model, because a
+    Stops a build without raw files, or whose raw files are not byte for byte what was landed. Runs before any model, because a
     damaged parquet would otherwise surface as an unreadable glob, and an edited one not at all.
 -#}
 {% macro assert_raw_files_as_landed() %}
     {% if execute and flags.WHICH in ('build', 'run', 'test') %}
+        {% set landed = run_query("select count(*) from glob('" ~ raw_url() ~ "/_dlt_loads/*.jsonl')") %}
+        {% if landed.columns[0].values()[0] == 0 %}
+            {{ exceptions.raise_compiler_error(
+                "nothing has been extracted to " ~ raw_url() ~ " yet: run `make extract` (or `make demo`) first."
+            ) }}
+        {% endif %}
         {% set damaged = run_query(raw_files_not_as_landed()) %}
         {% if damaged | length > 0 %}
             {% set names = damaged.columns[0].values() | join(', ') %}

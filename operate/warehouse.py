@@ -40,7 +40,8 @@ class Warehouse:
 
     @property
     def build_file(self) -> Path:
-        return Path(os.environ.get("FORESHORE_BUILD", self.root / "build" / "foreshore.duckdb"))
+        """What dbt builds; in dbt's own folder, which dbt makes before it connects (profiles.yml has the same path)."""
+        return Path(os.environ.get("FORESHORE_BUILD", "target/foreshore.duckdb"))
 
     @property
     def published_file(self) -> Path:
