@@ -19,7 +19,7 @@ import duckdb
 from extract.config import Config
 from extract.errors import ForeshoreError, RequestError
 
-PASSING = {"success", "pass", "warn", "skipped"}
+PASSING = {"success", "pass", "warn", "no-op"}  # an exposure is a no-op; a skipped node stands behind a failed one
 MART_SCHEMA = "main"
 
 

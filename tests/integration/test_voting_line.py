@@ -294,4 +294,11 @@ def test_a_bare_dbt_build_works_right_after_extraction(built_line: Line, tmp_pat
     shutil.copytree(built_line.folder / "raw", tmp_path / "data" / "raw")
     done = dbt()
     assert done.returncode == 0, done.stdout[-3000:]
-    assert (tmp_path / "target" / "foreshore.duckdb").exists()
+    shutil.copy(ROOT / "foreshore.toml", tmp_path / "foreshore.toml")
+    command = [sys.executable, "-m", "operate.cli", "sql", "select count(*) from preboundary_snapshots", "--json"]
+    environment["PYTHONPATH"] = str(ROOT)
+    read = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert read.returncode == 0, read.stderr
+    assert json.loads(read.stdout)["rows"] == [
+        [len(built_line.query("select gauge_address from preboundary_snapshots"))]
+    ]

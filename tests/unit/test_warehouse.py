@@ -87,5 +87,7 @@ def test_a_build_in_progress_is_said_plainly(warehouse: Warehouse) -> None:
     build(warehouse, 1)
     publish(warehouse)
     assert has_passed({"args": {"which": "build"}, "results": [{"status": "warn"}]})
+    assert has_passed({"args": {"which": "build"}, "results": [{"status": "no-op"}, {"status": "success"}]})
+    assert not has_passed({"args": {"which": "build"}, "results": [{"status": "skipped"}]})
     assert not has_passed({"args": {"which": "test"}, "results": [{"status": "pass"}]})
     assert not has_passed({"args": {"which": "build"}, "results": []})
