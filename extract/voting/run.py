@@ -24,6 +24,7 @@ from extract.ledger import (
     now,
 )
 from extract.prices import ask_sources
+from extract.submissions import SUBMITTED_SCHEMA, SUBMITTED_TABLE
 from extract.voting.decode import epoch_table, feed_price, merge, window_tables
 from extract.voting.epochs import spoken
 from extract.voting.events import Emitters, Stamp, scan
@@ -99,7 +100,7 @@ async def extract_voting(config: Config, request: Request, run_id: str, report: 
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration)."""
     lake, outcome = Lake(config.raw_url), Outcome()
     with lake.lock():
-        lake.declare({**VOTING_TABLES, LEDGER_TABLE: LEDGER_SCHEMA})
+        lake.declare({**VOTING_TABLES, SUBMITTED_TABLE: SUBMITTED_SCHEMA, LEDGER_TABLE: LEDGER_SCHEMA})
         lake.sweep()
         ledger = Ledger.read(lake)
         async for chain in chain_runs(config, request, ledger, run_id):

@@ -1,0 +1,108 @@
+"""The best votes on a given set of gauges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from decide.optimum.curve import Codes, Flags, Floats
+from decide.optimum.dual import least_price
+from decide.optimum.model import Model, Vote
+from decide.optimum.pieces import Pool
+from decide.optimum.relax import Prices, interior, is_separable
+
+ROUNDS = 30  # of pieces that turn out to bind
+
+
+def fill(model: Model, pool: Pool, gauges: Codes, start: Prices) -> Vote | None:
+    """The best votes on all of some gauges, each at least the minimum; None where they cannot hold the power.
+
+    Where several pieces or a turnover limit bind, votes come from the multipliers and are moved into the limits; what
+    that may cost shows in the gap, because the bound does not depend on it.
+    """
+    if not fits(model, gauges):
+        return None
+    forced = np.ones(len(gauges), dtype=np.bool_)
+    if is_separable(model, pool.pieces):
+        mixes = pool.pieces[0]
+        found = least_price(model.curve(gauges, mixes[0]), model.limits(gauges, forced, False), start.price)
+        if found is None:
+            return None
+        x = balance(found.blend(), model.low, model.high[gauges])
+        return Vote(gauges, x, model.objective(gauges, x))
+    best: Vote | None = None
+    for _ in range(ROUNDS):
+        centre = interior(model, pool.pieces, gauges, forced, start).run()
+        if centre is None:
+            break
+        x = _stay(model, gauges, balance(centre.x, model.low, model.high[gauges]))
+        vote = Vote(gauges, x, model.objective(gauges, x))
+        best = vote if best is None or vote.value > best.value else best
+        if not pool.add(model.risk, model.returns(gauges, x)):
+            break
+    return best
+
+
+def fits(model: Model, gauges: Codes) -> bool:
+    """Whether any votes on all of the gauges satisfy every limit."""
+    count, high = len(gauges), model.high[gauges]
+    if not count or count > model.count or count * model.low > 1 + 1e-12 or high.sum() < 1 - 1e-12:
+        return False
+    return model.previous is None or _kept(model, gauges, stayer(model, gauges)) >= model.keep - 1e-12
+
+
+def may_fit(model: Model, gauges: Codes, forced: Flags) -> Flags | None:
+    """`forced` and the gauges without which the turnover limit cannot hold; None where no choice can fit at all.
+
+    At most `room` more gauges can stay, so Σ min(p, high) of the forced ones and the largest others must reach `keep`.
+    """
+    room = model.count - int(forced.sum())
+    if room < 0 or int(forced.sum()) * model.low > 1 + 1e-12:
+        return None
+    high = model.high[gauges]
+    most = float(high[forced].sum() + np.sort(high[~forced])[::-1][:room].sum())
+    if most < 1 - 1e-12:
+        return None
+    if model.previous is None:
+        return forced
+    stays = np.minimum(model.previous[gauges], high)
+    free = np.flatnonzero(~forced)
+    ranked = free[np.argsort(-stays[free], kind="stable")]
+    best, left = ranked[:room], stays[ranked[room : room + 1]].sum()
+    spare = float(stays[forced].sum() + stays[best].sum()) - model.keep
+    if spare < -1e-12:
+        return None
+    needed = forced.copy()
+    needed[best[stays[best] - left > spare + 1e-12]] = True
+    return needed
+
+
+def stayer(model: Model, gauges: Codes) -> Floats:
+    """The votes on all of the gauges that stay closest to the previous ones: clipped, then balanced."""
+    assert model.previous is not None
+    return balance(model.previous[gauges], model.low, model.high[gauges])
+
+
+def _kept(model: Model, gauges: Codes, x: Floats) -> float:
+    assert model.previous is not None
+    return float(np.minimum(x, model.previous[gauges]).sum())
+
+
+def _stay(model: Model, gauges: Codes, x: Floats) -> Floats:
+    """x moved towards the closest votes to the previous ones until the turnover limit holds: Σ min(x, p) is concave."""
+    if model.previous is None:
+        return x
+    now = _kept(model, gauges, x)
+    if now >= model.keep:
+        return x
+    close = stayer(model, gauges)
+    part = min((model.keep - now) / max(_kept(model, gauges, close) - now, 1e-300), 1.0)
+    return np.asarray((1 - part) * x + part * close)
+
+
+def balance(x: Floats, low: float, high: Floats) -> Floats:
+    """x moved into its limits and to the sum 1, in proportion to the room; Σ low ≤ 1 ≤ Σ high."""
+    x = np.minimum(np.maximum(x, low), high)
+    rest = 1.0 - float(x.sum())
+    room = high - x if rest > 0 else x - low
+    total = float(room.sum())
+    return x if total <= 0 else np.asarray(x + room * min(max(rest / total, -1.0), 1.0))

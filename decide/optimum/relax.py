@@ -1,0 +1,107 @@
+"""A valid upper bound of a node of the search, and what it says about each of its gauges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from decide.optimum.curve import Codes, Flags, Floats
+from decide.optimum.dual import Least, least_price
+from decide.optimum.interior import Interior, Relaxation
+from decide.optimum.model import Model
+from decide.optimum.pieces import Pieces
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Multipliers to start from: of a vote, of a vote that stays, of the pieces."""
+
+    price: float
+    stay: float
+    share: Floats  # (J,), shorter where pieces were added since
+
+    def padded(self, pieces: int) -> Floats:
+        """The share of each of J pieces."""
+        return np.concatenate([self.share, np.zeros(pieces - len(self.share))])
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """The bound of a node, its multipliers, and per live gauge (n,) gain, votes, and how much of it is chosen."""
+
+    bound: float
+    prices: Prices
+    gain: Floats
+    x: Floats
+    chosen: Flags  # the gauges whose gains the bound adds up
+    level: Floats  # (n,) 0 out, 1 in, between: undecided
+    supports: tuple[Codes, ...]  # gauges worth a try, as positions among the live ones
+
+
+def is_separable(model: Model, pieces: Pieces) -> bool:
+    """Whether one price settles everything: one piece, no turnover limit."""
+    return len(pieces[0]) == 1 and model.previous is None
+
+
+def relax(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices, on_grid: bool) -> Relaxed | None:
+    """The dual's least value over the price alone, at the other multipliers given. None where no allocation fits."""
+    mixes, offsets = pieces
+    share = start.padded(len(mixes))
+    curve = model.curve(gauges, np.asarray(share @ mixes))
+    stay = start.stay if model.previous is not None else 0.0
+    least = least_price(curve, model.limits(gauges, forced, on_grid), start.price, stay)
+    if least is None:
+        return None
+    return _described(least, float(share @ offsets), Prices(least.best.price, stay, share))
+
+
+def relax_all(
+    model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices, on_grid: bool
+) -> Relaxed | None:
+    """The dual's least value over all multipliers. None where no allocation fits, or the multipliers are not found."""
+    centre = interior(model, pieces, gauges, forced, start).run()
+    if centre is None:
+        return None
+    prices = Prices(centre.price, centre.stay, centre.share)
+    found = relax(model, pieces, gauges, forced, prices, on_grid)
+    if found is None:
+        return None
+    best = np.argsort(-(centre.z + forced), kind="stable")[: model.count]
+    likely = np.sort(best[centre.z[best] > 0.01])
+    supports = {s.tobytes(): s for s in (likely, *found.supports)}
+    return Relaxed(found.bound, found.prices, found.gain, centre.x, found.chosen, centre.z, tuple(supports.values()))
+
+
+def interior(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices) -> Interior:
+    """The interior point method on some gauges."""
+    mixes, offsets = pieces
+    given = Relaxation(
+        model.votes[:, gauges],
+        model.rewards[:, gauges],
+        model.low,
+        model.high[gauges],
+        forced,
+        model.count,
+        mixes,
+        offsets,
+        None if model.previous is None else model.previous[gauges],
+        model.keep,
+    )
+    return Interior(given, start.price, start.stay, start.padded(len(mixes)))
+
+
+def _described(least: Least, offset: float, prices: Prices) -> Relaxed:
+    best, below, above = least.best, least.below, least.above
+    share = least.share()
+    level = share * below.chosen + (1 - share) * above.chosen
+    supports = {point.chosen.tobytes(): point.chosen for point in (below, above)}
+    return Relaxed(
+        best.value + offset,
+        prices,
+        best.gain,
+        best.x,
+        best.chosen,
+        np.asarray(level, dtype=np.float64),
+        tuple(np.flatnonzero(chosen) for chosen in supports.values()),
+    )

@@ -1,0 +1,47 @@
+with features as (
+    select * from {{ ref('preboundary_features') }}
+),
+
+labels as (
+    select * from {{ ref('preboundary_truth_labels') }}
+),
+
+votes as (
+    select * from {{ ref('int_votes_by_voter') }}
+)
+
+-- the truth stands beside what was visible: whoever reads it must first ask whether known_at < decision_at
+select
+    features.protocol,
+    features.voter_id,
+    features.epoch,
+    features.decision_window,
+    features.gauge_address,
+    features.other_votes_now,
+    (labels.final_votes_raw - coalesce(votes.votes_raw, 0))::double
+    / pow(10, {{ threshold('votes_decimals') }}) as other_votes_final,
+    coalesce(votes.votes_raw, 0)::double / pow(10, {{ threshold('votes_decimals') }}) as own_votes_final,
+    features.own_votes_now,
+    features.previous_votes,
+    features.rewards_now_usd,
+    labels.final_rewards_usd as rewards_final_usd,
+    features.confidence as data_confidence,
+    features.is_price_stale,
+    features.decision_at,
+    labels.known_at
+from features
+left join labels
+    on
+        features.protocol = labels.protocol
+        and features.epoch = labels.epoch
+        and features.gauge_address = labels.gauge_address
+        and labels.final_votes_raw is not null
+        and labels.final_rewards_usd is not null
+left join votes
+    on
+        features.protocol = votes.protocol
+        and features.epoch = votes.epoch
+        and votes.decision_window = 'boundary'
+        and features.gauge_address = votes.gauge_address
+        and features.voter_id = votes.voter_id
+where features.is_candidate

@@ -1,0 +1,121 @@
+with results as (
+    select * from {{ ref('preboundary_backtest_results') }}
+),
+
+statistics as (
+    select * from {{ ref('backtest_statistics') }}
+),
+
+decision_windows as (
+    select * from {{ ref('decision_windows') }}
+),
+
+summed as (
+    select
+        protocol,
+        voter_id,
+        decision_window,
+        strategy,
+        strategy_kind,
+        count(*) as epoch_count,
+        count(realised_usd) as voted_count,
+        avg(expected_usd) as mean_expected_usd,
+        avg(realised_usd) as mean_realised_usd,
+        median(realised_usd) as median_realised_usd,
+        quantile_cont(realised_usd, 0.1) as p10_realised_usd,
+        avg(regret_usd) as mean_regret_usd,
+        avg(hindsight_share) as mean_hindsight_share,
+        median(hindsight_share) as median_hindsight_share,
+        quantile_cont(hindsight_share, 0.1) as p10_hindsight_share,
+        avg(case when is_covered then 1.0 when not is_covered then 0.0 end) as scenario_coverage_share,
+        avg(turnover_share) as mean_turnover_share,
+        avg(gauges_used) as mean_gauges_used,
+        avg(submissions) as mean_submissions,
+        max(optimality_gap) as worst_optimality_gap,
+        max(unlabelled_share) as worst_unlabelled_share,
+        bool_and(is_votable) as is_votable
+    from results
+    group by all
+),
+
+-- how much more ours earned than each baseline
+uplifts as (
+    select
+        protocol,
+        voter_id,
+        decision_window,
+        baseline as strategy,
+        max(value) filter (where metric = 'median_log_uplift') as median_log_uplift,
+        max(low) filter (where metric = 'median_log_uplift') as uplift_low,
+        max(high) filter (where metric = 'median_log_uplift') as uplift_high,
+        max(value) filter (where metric = 'win_share') as win_share
+    from statistics
+    where metric in ('median_log_uplift', 'win_share')
+    group by all
+),
+
+verdicts as (
+    select
+        protocol,
+        voter_id,
+        decision_window,
+        count(*) filter (where metric = 'criterion' and passed) as criteria_passed,
+        count(*) filter (where metric = 'criterion' and not passed) as criteria_failed,
+        count(*) filter (where metric = 'criterion' and passed is null) as criteria_open,
+        max(p_value) filter (where metric = 'snooping') as snooping_p_value
+    from statistics
+    group by all
+)
+
+select
+    summed.protocol,
+    summed.voter_id,
+    summed.decision_window,
+    summed.strategy,
+    summed.strategy_kind,
+    case
+        when summed.strategy <> 'foreshore' or verdicts.criteria_passed is null then 'not_judged'
+        when verdicts.criteria_failed > 0 then 'fail'
+        when verdicts.criteria_open > 0 then 'open'
+        when verdicts.criteria_passed > 0 then 'pass'
+        else 'not_judged'
+    end as acceptance,
+    coalesce(decision_windows.position, 9) as window_position,
+    summed.epoch_count,
+    summed.voted_count,
+    summed.mean_expected_usd,
+    summed.mean_realised_usd,
+    summed.median_realised_usd,
+    summed.p10_realised_usd,
+    summed.mean_regret_usd,
+    summed.mean_hindsight_share,
+    summed.median_hindsight_share,
+    summed.p10_hindsight_share,
+    exp(uplifts.median_log_uplift) - 1 as median_uplift_share,
+    exp(uplifts.uplift_low) - 1 as uplift_low_share,
+    exp(uplifts.uplift_high) - 1 as uplift_high_share,
+    uplifts.win_share,
+    case when summed.strategy = 'foreshore' then verdicts.snooping_p_value end as snooping_p_value,
+    case when summed.strategy = 'foreshore' then verdicts.criteria_passed end as criteria_passed,
+    case when summed.strategy = 'foreshore' then verdicts.criteria_failed end as criteria_failed,
+    case when summed.strategy = 'foreshore' then verdicts.criteria_open end as criteria_open,
+    summed.scenario_coverage_share,
+    summed.mean_turnover_share,
+    summed.mean_gauges_used,
+    summed.mean_submissions,
+    summed.worst_optimality_gap,
+    summed.worst_unlabelled_share,
+    summed.is_votable
+from summed
+left join decision_windows on summed.decision_window = decision_windows.decision_window
+left join uplifts
+    on
+        summed.protocol = uplifts.protocol
+        and summed.voter_id = uplifts.voter_id
+        and summed.decision_window = uplifts.decision_window
+        and summed.strategy = uplifts.strategy
+left join verdicts
+    on
+        summed.protocol = verdicts.protocol
+        and summed.voter_id = verdicts.voter_id
+        and summed.decision_window = verdicts.decision_window
