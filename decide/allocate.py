@@ -13,7 +13,7 @@ from decide.optimum.branch import LITTLE, Found, Search
 from decide.optimum.build import build, units_of, why_none
 from decide.optimum.curve import Floats
 from decide.optimum.model import Model, Vote
-from decide.optimum.pieces import Risk
+from decide.optimum.pieces import Pool, Risk
 from decide.optimum.rounding import whole
 
 Status = Literal["optimal", "feasible"]
@@ -100,10 +100,10 @@ def solve(problem: Problem, tolerance: float = 1e-6, max_nodes: int = 2000) -> A
     )  # fmt: skip
     if risk.kind == "regret":
         model = replace(model, risk=replace(risk, best=_best_alone(model, tolerance, max_nodes)))
-    found = Search(model, model.risk.pieces(model.votes, model.rewards), tolerance).run(max_nodes)
+    found = Search(model, Pool(model.risk, model.votes, model.rewards), tolerance).run(max_nodes)
     if found.vote is None:
         raise Infeasible(why_none(model, units * problem.unit, found.nodes >= max_nodes))
-    rounded = whole(model, found.pieces, found.vote)
+    rounded = whole(model, found.pool.pieces, found.vote)
     return _described(
         problem, model, scale, units, found, _in_units(model, found, rounded, tolerance, max_nodes), tolerance
     )
@@ -114,7 +114,7 @@ def _best_alone(model: Model, tolerance: float, max_nodes: int) -> Floats:
     best = np.zeros(len(model.votes))
     for s, only in enumerate(np.eye(len(best))):
         alone = replace(model, risk=Risk("none", only, 0.0, 1.0))
-        found = Search(alone, (only[None, :], np.zeros(1)), tolerance).run(max_nodes)
+        found = Search(alone, Pool(alone.risk, model.votes, model.rewards), tolerance).run(max_nodes)
         if found.vote is None:
             raise Infeasible(why_none(model, 1 / model.grid, found.nodes >= max_nodes))
         best[s] = found.vote.value
@@ -127,7 +127,7 @@ def _in_units(model: Model, found: Found, rounded: Vote, tolerance: float, max_n
     if over <= 1e-9 * model.grid and found.bound <= rounded.value + tolerance * max(abs(rounded.value), LITTLE):
         return replace(found, vote=rounded)
     coarse = replace(model, keep=min(model.keep, 1 - model.moved(rounded))) if model.previous is not None else model
-    own = Search(coarse, found.pieces, tolerance, on_grid=True, best=rounded).run(max_nodes)
+    own = Search(coarse, found.pool, tolerance, on_grid=True, best=rounded).run(max_nodes)
     bound = own.bound if over > 1e-9 * model.grid else min(own.bound, found.bound)
     return replace(own, bound=bound, nodes=found.nodes + own.nodes)
 

@@ -15,14 +15,13 @@ from extract.voting.epochs import parse_moment
 from extract.voting.plan import Request
 from operate import demo as demo_world
 from operate import extraction
+from operate.allocate import allocate
 from operate.console import err, out, print_json, print_rows, say_error
+from operate.options import config_option, json_option
+from operate.vote_commands import backtest, recommend, submitted
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-config_option = click.option(
-    "--config", "config_file", metavar="FILE", help="Configuration; default $FORESHORE_CONFIG, else foreshore.toml."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
 @click.group(context_settings=CONTEXT)
@@ -36,8 +35,15 @@ def cli() -> None:
       foreshore extract voting --epochs 12 --plan   what a run would do and cost
       foreshore extract voting --epochs 12          fetch what is missing
       foreshore build                               dbt build, then publish what passed
+      foreshore recommend --window T-5              what to vote, what it is worth, and why
+      foreshore allocate --instance FILE.json       one allocation from a file, with its proof
+      foreshore backtest                            what such decisions would have earned
       foreshore sql "select * from preboundary_leakage_checks"
     """
+
+
+for command in (recommend, submitted, backtest, allocate):
+    cli.add_command(command)
 
 
 @cli.group()

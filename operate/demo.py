@@ -16,11 +16,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from extract.config import DEFAULT_CONFIG, WORLD_CONFIG, load_config
 from extract.errors import ForeshoreError
+from extract.voting.epochs import utc
 from extract.voting.plan import Request
 from operate import extraction
+from operate.backtest import show_verdicts, summary
 from operate.console import err, out, table
+from operate.recommend import ACTION_STYLE
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
 WORLD = Path(WORLD_CONFIG).parent
@@ -189,6 +194,8 @@ def run(**sizes: int) -> int:
         return 1
     clock.lap("docs")
     show_result(warehouse)
+    show_decisions(warehouse)
+    show_places(warehouse)
     out.print(clock.summary())
     return 0
 
@@ -251,10 +258,57 @@ def show_result(warehouse: Warehouse) -> None:
         "\nThe control holds final state on purpose and must be caught; every other window must be clean: "
         + ("[green]so it is[/green]." if caught else "[red]not so[/red].")
     )
+
+
+def show_places(warehouse: Warehouse) -> None:
+    """Where to look next."""
     out.print(f"\nWarehouse  {warehouse.published_file}")
     out.print('Query it   [bold].venv/bin/foreshore sql "select * from preboundary_leakage_checks"[/bold]')
     out.print(f"Parquet    {warehouse.exports}/*.parquet")
     out.print("Docs       target/static_index.html (opens offline: models, columns, lineage)")
+    out.print("Decide     [bold].venv/bin/foreshore recommend --window T-5[/bold]")
+
+
+_DECISIONS = """
+    select protocol, decision_window, recommended_action, epoch, expected_usd, conservative_usd, aggressive_usd,
+        standing_usd, inclusion_risk, limits_cost_share, reason
+    from preboundary_recommendations
+    inner join main_intermediate.int_voter_windows as windows using (protocol, voter_id, epoch, decision_window)
+    where windows.voter_position = 1
+    qualify row_number() over (partition by protocol, decision_window order by epoch desc) = 1
+    order by protocol, windows.window_position
+"""
+
+
+def show_decisions(warehouse: Warehouse) -> None:
+    """The newest recommendation of every window with its reason, then what a backtest says of such decisions."""
+    columns, rows = query(warehouse, _DECISIONS)
+    found = [dict(zip(columns, row, strict=True)) for row in rows]
+    heads = ["protocol", "window", "epoch", "do", "expected USD", "worst to best", "what stands", "risk", "limits cost"]
+    right = ["expected USD", "worst to best", "what stands", "limits cost"]
+    out.print()
+    out.print(
+        table("What to do at each window, newest epoch", heads, [_decision_row(row) for row in found], right=right)
+    )
+    out.print()
+    for row in found:
+        out.print(f"  {row['protocol']} {row['decision_window']}: {escape(row['reason'])}", soft_wrap=True)
+    show_verdicts(summary(warehouse, None))
+
+
+def _decision_row(row: dict[str, Any]) -> list[str]:
+    style, worth = ACTION_STYLE[row["recommended_action"]], row["expected_usd"]
+    return [
+        row["protocol"],
+        row["decision_window"],
+        f"{utc(row['epoch']):%Y-%m-%d}",
+        f"[{style}]{row['recommended_action']}[/{style}]",
+        "" if worth is None else f"{worth:,.0f}",
+        "" if worth is None else f"{row['conservative_usd']:,.0f} to {row['aggressive_usd']:,.0f}",
+        f"{row['standing_usd']:,.0f}",
+        row["inclusion_risk"],
+        "" if row["limits_cost_share"] is None else f"{row['limits_cost_share']:.0%}",
+    ]
 
 
 def _result_row(row: dict[str, Any]) -> list[str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from extract.config import Config
 from extract.errors import ForeshoreError, RequestError
@@ -128,19 +129,31 @@ def ensure_published(warehouse: Warehouse) -> None:
 
 def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of a read-only query over what was published."""
-    ensure_published(warehouse)
-    if not warehouse.published_file.exists():
-        raise WarehouseError(
-            f"nothing is published at {warehouse.published_file} yet: run `make extract && make build` (or `make demo`)"
-        )
-    with _connect(warehouse.published_file, read_only=True) as published:
-        published.sql("set enable_external_access = false")
-        published.sql("set lock_configuration = true")
+    with _open_published(warehouse) as published:
         try:
             result = published.execute(sql)
             return [column[0] for column in result.description or []], result.fetchall()
         except duckdb.Error as error:
             raise RequestError(f"the query failed: {error}") from None
+
+
+def _open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
+    """A locked-down read-only connection to what was published."""
+    ensure_published(warehouse)
+    if not warehouse.published_file.exists():
+        raise WarehouseError(
+            f"nothing is published at {warehouse.published_file} yet: run `make extract && make build` (or `make demo`)"
+        )
+    published = _connect(warehouse.published_file, read_only=True)
+    published.execute("set enable_external_access = false")
+    published.execute("set lock_configuration = true")
+    return published
+
+
+def read_tables(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, pa.Table]:
+    """Arrow tables of read-only queries over what was published, from one connection: all of the same build."""
+    with _open_published(warehouse) as published:
+        return {name: published.sql(sql).to_arrow_table() for name, sql in queries.items()}
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, build_file: Path) -> None:

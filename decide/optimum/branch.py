@@ -10,7 +10,7 @@ import numpy as np
 from decide.optimum.curve import Codes, Flags
 from decide.optimum.model import Model, Vote
 from decide.optimum.pieces import Pieces, Pool
-from decide.optimum.primal import fill, fits, may_fit
+from decide.optimum.primal import fill, fits, may_fit, settled
 from decide.optimum.relax import Prices, Relaxed, is_separable, relax, relax_all
 from decide.optimum.rounding import whole
 
@@ -25,7 +25,7 @@ class Found:
     bound: float
     nodes: int
     prices: Prices
-    pieces: Pieces
+    pool: Pool
 
 
 @dataclass(order=True)
@@ -42,9 +42,9 @@ class Search:
     """One run: the incumbent, what was cut off with which bound, and the open nodes."""
 
     def __init__(
-        self, model: Model, pieces: Pieces, tolerance: float, on_grid: bool = False, best: Vote | None = None
+        self, model: Model, pool: Pool, tolerance: float, on_grid: bool = False, best: Vote | None = None
     ) -> None:
-        self.model, self.pool, self.tolerance, self.on_grid = model, Pool(pieces), tolerance, on_grid
+        self.model, self.pool, self.tolerance, self.on_grid = model, pool, tolerance, on_grid
         self.best = best
         self.cut = -np.inf  # the highest bound among what was cut off
         self.nodes = 0
@@ -66,7 +66,7 @@ class Search:
             if not self._is_cut(-node.order[0]):
                 self._bound(node)
         bound = max([self.cut, self._floor(), *(-n.order[0] for n in self.open)])
-        return Found(self.best, bound, self.nodes, self.prices, self.pool.pieces)
+        return Found(self.best, bound, self.nodes, self.prices, self.pool)
 
     def _push(self, bound: float, gauges: Codes, forced: Flags, prices: Prices) -> None:
         self.made += 1
@@ -111,7 +111,7 @@ class Search:
                 return
             before = len(gauges)
             gauges, forced, found = self._shrink(gauges, forced, found)
-            if is_separable(self.model, pieces):
+            if is_separable(self.model, self.pool):
                 break
             if turn and len(self.pool.pieces[0]) == len(pieces[0]) and len(gauges) == before:
                 break
@@ -132,7 +132,7 @@ class Search:
         if key in self.tried:
             return
         self.tried.add(key)
-        vote = fill(self.model, self.pool, gauges, prices)
+        vote = fill(self.model, self.pool, gauges, prices, self._floor())
         if vote is not None and self.on_grid:
             vote = whole(self.model, self.pool.pieces, vote)
             vote = vote if self.model.moved(vote) <= 1 - self.model.keep + 1e-9 * self.model.grid else None
@@ -187,8 +187,9 @@ class Search:
         if not fits(self.model, gauges):
             return
         self._try(gauges, prices)
+        model = settled(self.model, gauges)
         for solver in (relax, relax_all):
-            own = solver(self.model, self.pool.pieces, gauges, forced, prices, self.on_grid)
+            own = solver(model, self.pool.pieces, gauges, forced, prices, self.on_grid)
             if own is None:
                 return
             limit, prices = min(limit, own.bound), own.prices
@@ -201,7 +202,7 @@ def first_prices(model: Model, pieces: Pieces, gauges: Codes) -> Prices:
     """A guess: the marginal value of an equal share on the gauges that pay most for it."""
     share = np.full(len(pieces[0]), 1 / len(pieces[0]))
     curve = model.curve(gauges, np.asarray(share @ pieces[0]))
-    equal = np.full(len(gauges), max(1 / max(min(model.count, len(gauges)), 1), model.low))
+    equal = np.maximum(1 / max(min(model.count, len(gauges)), 1), model.low[gauges])
     best = np.argsort(-curve.value(equal), kind="stable")[: model.count]
     slope = curve.slope(equal)[best]
     return Prices(max(float(np.median(slope)), 1e-6), 0.0, share)

@@ -53,7 +53,7 @@ def build(
     model = Model(
         votes=np.ascontiguousarray(votes.T) / power,
         rewards=np.ascontiguousarray(rewards.T) / scale,
-        low=least / units,
+        low=np.full(len(votes), least / units),
         high=most / units,
         count=count,
         risk=risk,
@@ -87,6 +87,6 @@ def why_none(model: Model, power: float, nodes_used_up: bool) -> str:
     if nodes_used_up:
         return "none was found within max_nodes, which proves nothing: raise max_nodes, or loosen caps or max_turnover"
     return (
-        f"no choice of {model.count} gauges of {model.low * power:g} votes or more satisfies caps and max_turnover "
+        f"no choice of {model.count} gauges of {model.low[0] * power:g} votes or more satisfies caps and max_turnover "
         "together: loosen one of caps, max_turnover, min_votes, k_max"
     )

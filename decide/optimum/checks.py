@@ -31,11 +31,14 @@ def array(values: npt.ArrayLike, field: str, shape: tuple[int, ...], infinite: b
     return made
 
 
-def number(value: float, field: str, least: float, most: float = math.inf, above: bool = False) -> float:
+def number(value: object, field: str, least: float, most: float = math.inf, above: bool = False) -> float:
     """A finite number within [least, most], or above `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise DecisionError(f"{field} is {value!r}: give a number")
-    made = float(value)
+    try:
+        made = float(value)
+    except OverflowError:
+        made = math.inf
     if not math.isfinite(made) or made > most or made < least or (above and made == least):
         bounds = f"above {least:g}" if above else f"at least {least:g}"
         raise DecisionError(f"{field} is {made:g}: give a finite number {bounds}{_most(most)}")
@@ -46,7 +49,7 @@ def _most(most: float) -> str:
     return "" if math.isinf(most) else f" and at most {most:g}"
 
 
-def whole_number(value: int, field: str, least: int) -> int:
+def whole_number(value: object, field: str, least: int) -> int:
     """A whole number of at least `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise DecisionError(f"{field} is {value!r}: give a whole number")
@@ -55,8 +58,8 @@ def whole_number(value: int, field: str, least: int) -> int:
     return int(value)
 
 
-def one_of(value: str, field: str, allowed: Sequence[str]) -> str:
+def one_of(value: object, field: str, allowed: Sequence[str]) -> str:
     """One of the allowed words."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise DecisionError(f"{field} is {value!r}: give one of {', '.join(allowed)}")
     return value

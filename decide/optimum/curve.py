@@ -26,11 +26,11 @@ class Curve:
     gain: Floats  # (S, n) A
     slopes: Floats  # (S, n) A·V
     roots: Floats  # (S, n) sqrt(A·V)
-    low: float
+    low: Floats  # (n,)
     high: Floats  # (n,)
 
     @classmethod
-    def of(cls, votes: Floats, rewards: Floats, mix: Floats, low: float, high: Floats) -> Curve:
+    def of(cls, votes: Floats, rewards: Floats, mix: Floats, low: Floats, high: Floats) -> Curve:
         """Curves of rewards (S, n) under the scenario mix q (S,); scenarios without weight are left out."""
         used = mix > 0
         if not used.all():
@@ -47,7 +47,7 @@ class Curve:
             self.gain[:, columns],
             self.slopes[:, columns],
             self.roots[:, columns],
-            self.low,
+            self.low[columns],
             self.high[columns],
         )
 

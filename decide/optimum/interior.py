@@ -20,7 +20,7 @@ from decide.optimum.curve import Curve, Flags, Floats
 
 STEPS = 60
 CLOSE = 1e-11
-START = 0.02  # of the value, which is near 1: how far from complementary the first point is
+START = 0.005  # of the value, which is near 1: how far from complementary the first point is
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Relaxation:
 
     votes: Floats  # (S, n)
     rewards: Floats  # (S, n)
-    low: float
+    low: Floats  # (n,)
     high: Floats  # (n,)
     forced: Flags  # (n,)
     count: int
@@ -88,7 +88,7 @@ class Interior:
     def _start(self, price: float, stay: float, share: Floats) -> None:
         """On the central path for given multipliers: every slack times its multiplier is START."""
         t, low, high = START, self.given.low, self.high
-        stay = max(stay, 0.1 * price) if self.limited else 0.0
+        stay = max(stay, 0.1 * abs(price), 1e-3) if self.limited else 0.0
         self.y = np.concatenate([share, [price], [stay] * self.limited, [0.0] * self.seated])
         wanted = self._curve().demand(price)
         self.x = np.clip(wanted, low + 0.05 * (high - low), high - 0.05 * (high - low))
@@ -100,8 +100,10 @@ class Interior:
             ranked = np.sort(gain)[::-1]
             self.y[-1] = max(0.5 * float(ranked[self.open - 1] + ranked[self.open]), 0.01)
         gain = gain - self._seat()
-        w = 0.5 * (gain + 2 * t + np.hypot(gain, 2 * t))
-        self.slack = (np.where(self.active, self._rows(), 1.0), np.array([w, w - gain]), self.y[self.signed])
+        more = 0.5 * (np.abs(gain) + np.hypot(gain, 2 * t))
+        less = t * t / more  # w − t and w − gain − t are these two, whichever way round
+        w, a = t + np.where(gain > 0, more, less), t + np.where(gain > 0, less, more)
+        self.slack = (np.where(self.active, np.maximum(self._rows(), 1e-9), 1.0), np.array([w, a]), self.y[self.signed])
         self.dual = (np.where(self.active, t / self.slack[0], 0.0), t / self.slack[1], t / self.slack[2])
 
     def _seat(self) -> float:
@@ -141,7 +143,17 @@ class Interior:
 
     def run(self) -> Centre | None:
         """Iterate until the complementarity is near zero, the steps die, or `STEPS`; None where it breaks down."""
-        total = int(self.active.sum()) + 2 * len(self.free) + len(self.signed)
+        with np.errstate(all="ignore"):  # a step that overflows ends the iterations
+            self._iterate(int(self.active.sum()) + 2 * len(self.free) + len(self.signed))
+        if not np.isfinite(self.y).all() or not np.isfinite(self.x).all():
+            return None
+        z = np.ones(len(self.high))
+        z[self.free] = self.dual[1][1]
+        share = np.maximum(self.y[: self.pieces], 0.0)
+        stay = max(float(self.y[self.pieces + 1]), 0.0) if self.limited else 0.0
+        return Centre(share / share.sum(), float(self.y[self.pieces]), stay, self.x, z)
+
+    def _iterate(self, total: int) -> None:
         for self.steps in range(STEPS):
             near = self._product(None, 0.0, 0.0) / total
             self._factor()
@@ -154,13 +166,6 @@ class Interior:
             if max(lengths) < 1e-8 or not np.isfinite(move.y).all():
                 break
             self._move(move, *lengths)
-        if not np.isfinite(self.y).all():
-            return None
-        z = np.ones(len(self.high))
-        z[self.free] = self.dual[1][1]
-        share = np.maximum(self.y[: self.pieces], 0.0)
-        stay = max(float(self.y[self.pieces + 1]), 0.0) if self.limited else 0.0
-        return Centre(share / share.sum(), float(self.y[self.pieces]), stay, self.x, z)
 
     def _factor(self) -> None:
         """The matrix that couples the unknowns, and how far each condition is from holding."""
@@ -229,10 +234,8 @@ class Interior:
         return Step(dy, dx, do, slacks, (np.where(self.active, duals[0], 0.0), duals[1], duals[2]))
 
     def _lengths(self, step: Step, share: float) -> tuple[float, float]:
-        """How far the slacks and the multipliers may go before one of them is used up; the price at most to a tenth."""
-        price = self.pieces
+        """How far the slacks and the multipliers may go before one of them is used up."""
         fall = max(float((-d / s).max(initial=0.0)) for d, s in zip(step.slack, self.slack, strict=True))
-        fall = max(fall, float(-step.y[price] / max(abs(self.y[price]), 1e-9)) / 0.9)
         duals = (np.where(self.active, self.dual[0], 1.0), self.dual[1], self.dual[2])
         rise = max(float((-d / s).max(initial=0.0)) for d, s in zip(step.dual, duals, strict=True))
         return min(1.0, share / max(fall, 1e-12)), min(1.0, share / max(rise, 1e-12))

@@ -17,7 +17,7 @@ class Model:
 
     votes: Floats  # (S, N) others'
     rewards: Floats  # (S, N)
-    low: float
+    low: Floats  # (N,)
     high: Floats  # (N,) 0 for a gauge that cannot hold the minimum
     count: int  # gauges at most
     risk: Risk
@@ -35,7 +35,7 @@ class Model:
 
     def curve(self, gauges: Codes, mix: Floats) -> Curve:
         """The curves of some gauges under a mix of scenarios (S,)."""
-        return Curve.of(self.votes[:, gauges], self.rewards[:, gauges], mix, self.low, self.high[gauges])
+        return Curve.of(self.votes[:, gauges], self.rewards[:, gauges], mix, self.low[gauges], self.high[gauges])
 
     def limits(self, gauges: Codes, forced: Flags, on_grid: bool) -> Limits:
         """What couples some gauges, of which `forced` are voted for."""

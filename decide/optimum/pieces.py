@@ -73,20 +73,21 @@ class Risk:
         tail[order] = np.clip(self.alpha - before, 0.0, self.weights[order]) / self.alpha
         return np.asarray(tail / tail.sum())
 
-    def pieces(self, votes: Floats, rewards: Floats) -> Pieces:
-        """The pieces to start from: all of them where they are few. V (S, N) ≥ 0 and R (S, N) give the known orders."""
+    def pieces(self, votes: Floats, rewards: Floats) -> tuple[Pieces, bool]:
+        """The pieces to start from, and whether these are all. V (S, N) ≥ 0 and R (S, N) give the known orders."""
         count, none = len(self.weights), np.zeros(1)
         if self.kind == "none" or self.aversion == 0 or (count == 1 and self.kind != "regret"):
-            return self.weights[None, :], none
+            return (self.weights[None, :], none), True
         if self.kind == "regret" and self.best is not None:
-            return np.array([self._regret(s) for s in range(count)]), -self.aversion * self.best
+            return (np.array([self._regret(s) for s in range(count)]), -self.aversion * self.best), True
         if self.kind == "worst":
             lowest = not_dominated(votes, rewards)
-            return np.array([self._on(s) for s in lowest]), np.zeros(len(lowest))
+            return (np.array([self._on(s) for s in lowest]), np.zeros(len(lowest))), True
         order = total_order(votes, rewards)
         mixes = self._tails(order, count) if self.kind == "cvar" else self._deviations(order, count)
         unique = np.unique(np.round(mixes, 15), axis=0)
-        return unique, np.zeros(len(unique))
+        is_whole = order is not None or (count <= 4 if self.kind == "cvar" else 2**count <= MOST_PIECES)
+        return (unique, np.zeros(len(unique))), is_whole
 
     def _tails(self, order: Codes | None, count: int) -> Floats:
         few = permutations(range(count)) if count <= 4 else [tuple(range(count))]
@@ -105,10 +106,10 @@ class Risk:
 
 
 class Pool:
-    """The pieces in use; one that turns out to be lower is added."""
+    """The pieces in use; where these are not all, one that turns out to be lower is added."""
 
-    def __init__(self, pieces: Pieces) -> None:
-        self.pieces = pieces
+    def __init__(self, risk: Risk, votes: Floats, rewards: Floats) -> None:
+        self.pieces, self.is_whole = risk.pieces(votes, rewards)
 
     def add(self, risk: Risk, returns: Floats) -> bool:
         """Add the piece that returns (S,) attain, if those in use leave them higher."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from decide.optimum.curve import Codes, Flags, Floats
@@ -11,33 +13,38 @@ from decide.optimum.pieces import Pool
 from decide.optimum.relax import Prices, interior, is_separable
 
 ROUNDS = 30  # of pieces that turn out to bind
+SLACK = 1e-11  # of the power
 
 
-def fill(model: Model, pool: Pool, gauges: Codes, start: Prices) -> Vote | None:
+def fill(model: Model, pool: Pool, gauges: Codes, start: Prices, floor: float = -np.inf) -> Vote | None:
     """The best votes on all of some gauges, each at least the minimum; None where they cannot hold the power.
 
+    Votes that cannot be worth more than `floor` need not be the best.
     Where several pieces or a turnover limit bind, votes come from the multipliers and are moved into the limits; what
     that may cost shows in the gap, because the bound does not depend on it.
     """
     if not fits(model, gauges):
         return None
+    model = settled(model, gauges)
     forced = np.ones(len(gauges), dtype=np.bool_)
-    if is_separable(model, pool.pieces):
+    if is_separable(model, pool):
         mixes = pool.pieces[0]
         found = least_price(model.curve(gauges, mixes[0]), model.limits(gauges, forced, False), start.price)
         if found is None:
             return None
-        x = balance(found.blend(), model.low, model.high[gauges])
+        x = balance(found.blend(), model.low[gauges], model.high[gauges])
         return Vote(gauges, x, model.objective(gauges, x))
     best: Vote | None = None
     for _ in range(ROUNDS):
         centre = interior(model, pool.pieces, gauges, forced, start).run()
         if centre is None:
             break
-        x = _stay(model, gauges, balance(centre.x, model.low, model.high[gauges]))
+        x = _stay(model, gauges, balance(centre.x, model.low[gauges], model.high[gauges]))
         vote = Vote(gauges, x, model.objective(gauges, x))
         best = vote if best is None or vote.value > best.value else best
-        if not pool.add(model.risk, model.returns(gauges, x)):
+        returns = model.returns(gauges, x)
+        hoped = float((pool.pieces[0] @ returns + pool.pieces[1]).min())
+        if not pool.add(model.risk, returns) or hoped < floor:
             break
     return best
 
@@ -45,7 +52,7 @@ def fill(model: Model, pool: Pool, gauges: Codes, start: Prices) -> Vote | None:
 def fits(model: Model, gauges: Codes) -> bool:
     """Whether any votes on all of the gauges satisfy every limit."""
     count, high = len(gauges), model.high[gauges]
-    if not count or count > model.count or count * model.low > 1 + 1e-12 or high.sum() < 1 - 1e-12:
+    if not count or count > model.count or model.low[gauges].sum() > 1 + 1e-12 or high.sum() < 1 - 1e-12:
         return False
     return model.previous is None or _kept(model, gauges, stayer(model, gauges)) >= model.keep - 1e-12
 
@@ -56,7 +63,7 @@ def may_fit(model: Model, gauges: Codes, forced: Flags) -> Flags | None:
     At most `room` more gauges can stay, so Σ min(p, high) of the forced ones and the largest others must reach `keep`.
     """
     room = model.count - int(forced.sum())
-    if room < 0 or int(forced.sum()) * model.low > 1 + 1e-12:
+    if room < 0 or model.low[gauges][forced].sum() > 1 + 1e-12:
         return None
     high = model.high[gauges]
     most = float(high[forced].sum() + np.sort(high[~forced])[::-1][:room].sum())
@@ -76,10 +83,29 @@ def may_fit(model: Model, gauges: Codes, forced: Flags) -> Flags | None:
     return needed
 
 
+def settled(model: Model, gauges: Codes) -> Model:
+    """The model as it is for votes on all of some gauges.
+
+    Where they can just keep what must stay, the turnover limit has no finite price. But then it only says that no vote
+    that can stay moves: x ≥ p where the previous votes do not use up the power, else x ≤ p.
+    """
+    if model.previous is None:
+        return model
+    clipped = np.minimum(np.maximum(model.previous[gauges], model.low[gauges]), model.high[gauges])
+    if _kept(model, gauges, stayer(model, gauges)) > model.keep + SLACK:
+        return model
+    low, high = model.low.copy(), model.high.copy()
+    if clipped.sum() <= 1:
+        low[gauges] = clipped
+    else:
+        high[gauges] = clipped
+    return replace(model, low=low, high=high, previous=None, keep=0.0)
+
+
 def stayer(model: Model, gauges: Codes) -> Floats:
     """The votes on all of the gauges that stay closest to the previous ones: clipped, then balanced."""
     assert model.previous is not None
-    return balance(model.previous[gauges], model.low, model.high[gauges])
+    return balance(model.previous[gauges], model.low[gauges], model.high[gauges])
 
 
 def _kept(model: Model, gauges: Codes, x: Floats) -> float:
@@ -99,7 +125,7 @@ def _stay(model: Model, gauges: Codes, x: Floats) -> Floats:
     return np.asarray((1 - part) * x + part * close)
 
 
-def balance(x: Floats, low: float, high: Floats) -> Floats:
+def balance(x: Floats, low: Floats, high: Floats) -> Floats:
     """x moved into its limits and to the sum 1, in proportion to the room; Σ low ≤ 1 ≤ Σ high."""
     x = np.minimum(np.maximum(x, low), high)
     rest = 1.0 - float(x.sum())

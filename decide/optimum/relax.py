@@ -10,7 +10,7 @@ from decide.optimum.curve import Codes, Flags, Floats
 from decide.optimum.dual import Least, least_price
 from decide.optimum.interior import Interior, Relaxation
 from decide.optimum.model import Model
-from decide.optimum.pieces import Pieces
+from decide.optimum.pieces import Pieces, Pool
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Relaxed:
     supports: tuple[Codes, ...]  # gauges worth a try, as positions among the live ones
 
 
-def is_separable(model: Model, pieces: Pieces) -> bool:
+def is_separable(model: Model, pool: Pool) -> bool:
     """Whether one price settles everything: one piece, no turnover limit."""
-    return len(pieces[0]) == 1 and model.previous is None
+    return len(pool.pieces[0]) == 1 and pool.is_whole and model.previous is None
 
 
 def relax(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices, on_grid: bool) -> Relaxed | None:
@@ -79,7 +79,7 @@ def interior(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: 
     given = Relaxation(
         model.votes[:, gauges],
         model.rewards[:, gauges],
-        model.low,
+        model.low[gauges],
         model.high[gauges],
         forced,
         model.count,

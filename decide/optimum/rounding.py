@@ -36,7 +36,7 @@ class _Units:
     def __init__(self, model: Model, pieces: Pieces, vote: Vote) -> None:
         self.model, self.gauges, (self.mixes, self.offsets) = model, vote.gauges, pieces
         self.grid = model.grid
-        self.least = float(round(model.low / model.grid))
+        self.least = np.round(model.low[vote.gauges] / model.grid)
         self.most = np.floor(model.high[vote.gauges] / model.grid + ROUGH)
         self.units = np.clip(np.floor(vote.x / model.grid + ROUGH), self.least, self.most)
         self.votes, self.rewards = model.votes[:, vote.gauges], model.rewards[:, vote.gauges]
@@ -46,7 +46,7 @@ class _Units:
     def gain(self, step: int) -> Floats:
         """What `step` more units on a gauge add to each piece (J, n), without cancellation; −inf where not allowed."""
         before = self.units * self.grid
-        after = before + step * self.grid
+        after = np.maximum(before + step * self.grid, self.grid)
         changed = self.rewards * self.votes * (step * self.grid) / ((self.votes + before) * (self.votes + after))
         allowed = (self.units + step >= self.least) & (self.units + step <= self.most)
         return np.where(allowed, self.mixes @ changed, -np.inf)
