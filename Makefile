@@ -44,7 +44,7 @@ bench: setup ## side-by-side benchmarks (minutes)
 	@for name in state_reads log_scan sparse_scan voting_line; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 lint: setup ## ruff, mypy, sqlfluff
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint models tests/data --processes 2 --disable-progress-bar
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint models analyses tests/data --processes 2 --disable-progress-bar
 
 hooks: setup ## local pre-commit hook that runs make lint
 	@printf '#!/bin/sh\nexec make lint\n' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit

@@ -38,14 +38,20 @@ def backtest_tables(
 def replayable(
     panel: pa.Table, quantiles: pa.Table, forecasts: pa.Table, voter_windows: pa.Table, settings: Settings
 ) -> Iterator[tuple[str, list[Sequence[Case]]]]:
-    """The cases of each exchange's first voter, epoch by epoch."""
-    found = [
-        case
-        for case in cases(panel, quantiles, forecasts, voter_windows, settings.sets)
-        if case.window["voter_position"] == 1 and case.window["own_votes_status"] != "unknown"
-    ]
-    for (protocol, _), mine in groupby(found, key=lambda case: case.key[:2]):
+    """The cases of each exchange's first voter with votes to cast, epoch by epoch."""
+    found = cases(panel, quantiles, forecasts, voter_windows, settings.sets)
+    able = [case for case in found if _can_vote(case)]
+    first = {
+        protocol: min((case.window["voter_position"], case.key[1]) for case in mine)[1]
+        for protocol, mine in groupby(able, key=lambda case: case.key[0])
+    }
+    for protocol, voter in first.items():
+        mine = [case for case in able if case.key[:2] == (protocol, voter)]
         yield protocol, [list(epoch) for _, epoch in groupby(mine, key=lambda case: case.key[2])]
+
+
+def _can_vote(case: Case) -> bool:
+    return case.window["own_votes_status"] != "unknown" and case.snapshot.power > 0
 
 
 def _named(kind: pa.DataType, names: str) -> list[pa.Field]:

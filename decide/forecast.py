@@ -19,10 +19,11 @@ from decide.evaluate import pinball_rows
 from decide.quantiles import (
     Codes,
     Floats,
+    Ladder,
     Sample,
     Support,
     fallback_shares,
-    mixture_quantiles,
+    ladder_quantiles,
     pooled_shares,
     support,
 )
@@ -157,6 +158,8 @@ class _Race:
         self.counts = {name: np.zeros(n, np.int64) for name in ("sample", "calibration", "gauge", "cluster")}
         self.shares = np.zeros((4, n))  # own, cluster, own weight, cluster weight
         self.trained_until = np.full(n, -1, np.int64)
+        self.epoch = np.unique(panel.epoch, return_inverse=True)[1]
+        self._ladders: dict[float, Ladder] = {}
 
     def forecast(self, rows: Codes) -> None:
         """One epoch: train, choose, calibrate, then score for later epochs."""
@@ -167,6 +170,7 @@ class _Race:
         if len(known):
             self.trained_until[rows] = panel.known_at[known].max()
             self.counts["sample"][rows] = len(known)
+            self._ladders.clear()
             for place in range(len(self.rules.candidates)):
                 self._predict(place, rows, known, keep=place == best)
         self.final[rows] = self._calibrated(rows, known, self.raw[best, rows])
@@ -185,16 +189,20 @@ class _Race:
 
     def _predict(self, place: int, rows: Codes, known: Codes, keep: bool) -> None:
         candidate, codes, panel = self.rules.candidates[place], self.codes[place], self.panel
-        epochs = np.unique(panel.epoch)
-        age = np.searchsorted(epochs, panel.epoch[rows[0]]) - np.searchsorted(epochs, panel.epoch[known])
+        age = self.epoch[rows[0]] - self.epoch[known]
         weight = np.exp2(-age / candidate.half_life) if candidate.half_life else np.ones(len(known))
-        sample = Sample(self.moves[known], weight, panel.gauge[known], codes[known], panel.epoch[known])
+        sample = Sample(self.moves[known], weight, panel.gauge[known], codes[known], self.epoch[known])
         held = support(sample, panel.gauge[rows], codes[rows])
         if candidate.pooling == "pooled":
             shares = pooled_shares(held, candidate.strength)
         else:
             shares = fallback_shares(held, self.rules.min_gauge_epochs, self.rules.min_cluster_epochs)
-        self.raw[place, rows] = mixture_quantiles(sample, panel.gauge[rows], codes[rows], shares, LEVELS)
+        ladder = self._ladders.get(candidate.half_life)
+        if ladder is None:
+            ladder = self._ladders[candidate.half_life] = Ladder.of(
+                sample.value, weight, sample.gauge, panel.gauge[rows]
+            )
+        self.raw[place, rows] = ladder_quantiles(ladder, sample.cluster, codes[rows], shares, LEVELS)
         if keep:
             self.counts["gauge"][rows], self.counts["cluster"][rows] = held.gauge_epochs, held.cluster_epochs
             own, near = shares

@@ -13,7 +13,7 @@ Codes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sample:
-    """Past moves: value (log ratio), weight > 0, gauge code, cluster code and epoch of N observations."""
+    """Past moves: value (log ratio), weight > 0, and small codes ≥ 0 of gauge, cluster and epoch, N observations."""
 
     value: Floats
     weight: Floats
@@ -36,10 +36,11 @@ def support(sample: Sample, gauge: Codes, cluster: Codes) -> Support:
     """How much of the sample is of each target's gauge (M,) and cluster (M,). One observation per gauge and epoch."""
     gauges = int(max(sample.gauge.max(initial=-1), gauge.max(initial=-1))) + 1
     clusters = int(max(sample.cluster.max(initial=-1), cluster.max(initial=-1))) + 1
-    pairs = np.unique(np.stack([sample.cluster, sample.epoch]), axis=1)[0]
+    seen = np.zeros((clusters, int(sample.epoch.max(initial=-1)) + 1), dtype=np.bool_)
+    seen[sample.cluster, sample.epoch] = True
     return Support(
         gauge_epochs=np.bincount(sample.gauge, minlength=gauges)[gauge],
-        cluster_epochs=np.bincount(pairs, minlength=clusters)[cluster],
+        cluster_epochs=seen.sum(axis=1)[cluster],
         gauge_weight=np.bincount(sample.gauge, sample.weight, minlength=gauges)[gauge].astype(np.float64),
         cluster_weight=np.bincount(sample.cluster, sample.weight, minlength=clusters)[cluster].astype(np.float64),
     )
@@ -60,6 +61,30 @@ def fallback_shares(held: Support, least_gauge: int, least_cluster: int) -> tupl
     return own, (held.cluster_epochs >= least_cluster).astype(np.float64)
 
 
+@dataclass(frozen=True)
+class Ladder:
+    """A sample in order of value, with the distributions that do not depend on clusters: shared by all forecasters."""
+
+    order: npt.NDArray[np.intp]
+    value: Floats  # (N,) ascending
+    weight: Floats  # (N,) in that order
+    own: Floats  # (M, N) distribution function of each target's gauge; 0 where it has no observation
+    everyone: Floats  # (N,)
+
+    @classmethod
+    def of(cls, value: Floats, weight: Floats, sample_gauge: Codes, gauge: Codes) -> Ladder:
+        """Ladder of N observations for M targets."""
+        order = np.argsort(value, kind="stable")
+        sorted_weight = weight[order]
+        return cls(
+            order=order,
+            value=value[order],
+            weight=sorted_weight,
+            own=_distribution(sorted_weight * (sample_gauge[order] == gauge[:, None])),
+            everyone=_distribution(sorted_weight[None, :])[0],
+        )
+
+
 def mixture_quantiles(
     sample: Sample, gauge: Codes, cluster: Codes, shares: tuple[Floats, Floats], levels: Floats
 ) -> Floats:
@@ -68,20 +93,27 @@ def mixture_quantiles(
     With shares (a, b) the distribution is a·own + (1−a)·b·cluster + (1−a)(1−b)·all, each of total weight 1. A target
     without own or cluster observations must have share 0 there (`pooled_shares` and `fallback_shares` see to it).
     """
-    order = np.argsort(sample.value, kind="stable")
-    value, weight = sample.value[order], sample.weight[order]
+    ladder = Ladder.of(sample.value, sample.weight, sample.gauge, gauge)
+    return ladder_quantiles(ladder, sample.cluster, cluster, shares, levels)
+
+
+def ladder_quantiles(
+    ladder: Ladder, sample_cluster: Codes, cluster: Codes, shares: tuple[Floats, Floats], levels: Floats
+) -> Floats:
+    """`mixture_quantiles` on a prepared ladder; `sample_cluster` (N,) in the order of the sample."""
     own, near = shares
-    in_gauge = weight * (sample.gauge[order] == gauge[:, None])
     kinds, which = np.unique(cluster, return_inverse=True)
-    in_cluster = weight * (sample.cluster[order] == kinds[:, None])
-    density = in_gauge * (own / _positive(in_gauge.sum(axis=1)))[:, None]
-    density += (in_cluster / _positive(in_cluster.sum(axis=1))[:, None])[which] * ((1 - own) * near)[:, None]
-    density += (weight / weight.sum()) * ((1 - own) * (1 - near))[:, None]
-    below = np.cumsum(density, axis=1)
+    clusters = _distribution(ladder.weight * (sample_cluster[ladder.order] == kinds[:, None]))
+    below = ladder.own * own[:, None]
+    below += clusters[which] * ((1 - own) * near)[:, None]
+    below += ladder.everyone * ((1 - own) * (1 - near))[:, None]
     wanted = below[:, -1:] * levels - 1e-12
-    places = [(below < wanted[:, [q]]).sum(axis=1) for q in range(len(levels))]
-    return np.asarray(value[np.stack(places, axis=1)])
+    places = [np.searchsorted(row, goal) for row, goal in zip(below, wanted, strict=True)]
+    return np.asarray(ladder.value[np.array(places).reshape(len(below), len(levels))])
 
 
-def _positive(total: Floats) -> Floats:
-    return np.where(total > 0, total, 1.0)
+def _distribution(weight: Floats) -> Floats:
+    """Rows of weights (M, N) as distribution functions; a row without weight stays 0."""
+    total = np.cumsum(weight, axis=1)
+    last = total[:, -1:]
+    return np.asarray(np.divide(total, last, out=total, where=last > 0))

@@ -28,7 +28,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class VotingRule:
-    """The protocol record: votes per epoch and gauges per vote (None: any), seconds before the boundary that are closed."""
+    """The protocol record: votes per epoch, gauges per vote (None: any), seconds closed before the boundary."""
 
     protocol: str
     votes_per_epoch: int | None

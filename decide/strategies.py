@@ -49,7 +49,8 @@ def choose(strategy: Strategy, case: Case, setting: Setting, previous: Floats, h
         return _solved(situation, strategy.profile, setting)
     votes = _hold(held, situation.power) if strategy.kind == "hold" else _simple(strategy.kind, situation, strategy)
     if votes is None:
-        return _nothing(situation, "nothing_to_hold" if strategy.kind == "hold" else "no_voting_power")
+        return _nothing(situation, "nothing_to_hold" if strategy.kind == "hold" else "nothing_to_vote_for")
+    votes = _whole(votes, setting.rule.vote_unit)
     return Choice(votes, situation.returns(votes), situation.weights, 0.0, "ok")
 
 
@@ -98,6 +99,14 @@ def _hold(held: Floats, power: float) -> Floats | None:
     """The last allocation rescaled to today's power; gauges that are no candidates any more lose theirs to the rest."""
     total = float(held.sum())
     return held * (power / total) if total > 0 and np.isfinite(power) else None
+
+
+def _whole(votes: Floats, unit: int) -> Floats:
+    """Votes in whole units, by largest remainder; a fraction of a unit in all is left unused, as by the optimum."""
+    units = np.floor(votes / unit)
+    left = int(votes.sum() / unit + 1e-9) - int(units.sum())
+    units[np.argsort(-(votes / unit - units), kind="stable")[:left]] += 1
+    return np.asarray(units * unit)
 
 
 def _nothing(situation: Situation, outcome: str) -> Choice:

@@ -104,16 +104,15 @@ class Search:
                 if turn == 0:
                     return
                 break
+            if turn:
+                self.pool.used(found.prices.share)
             prices, limit = found.prices, min(limit, found.bound)
             for support in found.supports:
                 self._try(gauges[support], prices)
             if self._is_cut(limit):
                 return
-            before = len(gauges)
             gauges, forced, found = self._shrink(gauges, forced, found)
             if is_separable(self.model, self.pool):
-                break
-            if turn and len(self.pool.pieces[0]) == len(pieces[0]) and len(gauges) == before:
                 break
             if turn and not self._is_missing(gauges, found):
                 break
@@ -200,9 +199,9 @@ class Search:
 
 def first_prices(model: Model, pieces: Pieces, gauges: Codes) -> Prices:
     """A guess: the marginal value of an equal share on the gauges that pay most for it."""
-    share = np.full(len(pieces[0]), 1 / len(pieces[0]))
-    curve = model.curve(gauges, np.asarray(share @ pieces[0]))
+    share = np.full(len(pieces.ids), 1 / len(pieces.ids))
+    curve = model.curve(gauges, np.asarray(share @ pieces.mixes))
     equal = np.maximum(1 / max(min(model.count, len(gauges)), 1), model.low[gauges])
     best = np.argsort(-curve.value(equal), kind="stable")[: model.count]
     slope = curve.slope(equal)[best]
-    return Prices(max(float(np.median(slope)), 1e-6), 0.0, share)
+    return Prices(max(float(np.median(slope)), 1e-6), 0.0, share, pieces.ids)

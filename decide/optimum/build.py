@@ -19,7 +19,7 @@ def units_of(power: float, unit: float) -> int:
     if units > MOST_UNITS:
         raise DecisionError(
             f"power is {power / unit:g} units of {unit:g} votes, more than {MOST_UNITS} cannot be told apart: "
-            "scale votes, rewards' votes and power down, or give a larger unit"
+            "give votes and power in whole tokens, or a larger unit"
         )
     return units
 

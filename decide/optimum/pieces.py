@@ -24,7 +24,16 @@ from decide.optimum.curve import Codes, Floats
 
 SAME = 1e-10
 MOST_PIECES = 64  # more are added one by one where they bind
-Pieces = tuple[Floats, Floats]  # q (J, S), c (J,)
+STALE = 6  # uses without weight after which a piece goes, where there are many
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """J pieces: mixes q (J, S), offsets c (J,), and an id of each that never changes."""
+
+    mixes: Floats
+    offsets: Floats
+    ids: Codes
 
 
 @dataclass(frozen=True)
@@ -73,21 +82,21 @@ class Risk:
         tail[order] = np.clip(self.alpha - before, 0.0, self.weights[order]) / self.alpha
         return np.asarray(tail / tail.sum())
 
-    def pieces(self, votes: Floats, rewards: Floats) -> tuple[Pieces, bool]:
-        """The pieces to start from, and whether these are all. V (S, N) ≥ 0 and R (S, N) give the known orders."""
+    def pieces(self, votes: Floats, rewards: Floats) -> tuple[Floats, Floats, bool]:
+        """q (J, S), c (J,) to start from, and whether they are all; V, R (S, N) tell the known orders."""
         count, none = len(self.weights), np.zeros(1)
         if self.kind == "none" or self.aversion == 0 or (count == 1 and self.kind != "regret"):
-            return (self.weights[None, :], none), True
+            return self.weights[None, :], none, True
         if self.kind == "regret" and self.best is not None:
-            return (np.array([self._regret(s) for s in range(count)]), -self.aversion * self.best), True
+            return np.array([self._regret(s) for s in range(count)]), -self.aversion * self.best, True
         if self.kind == "worst":
             lowest = not_dominated(votes, rewards)
-            return (np.array([self._on(s) for s in lowest]), np.zeros(len(lowest))), True
+            return np.array([self._on(s) for s in lowest]), np.zeros(len(lowest)), True
         order = total_order(votes, rewards)
         mixes = self._tails(order, count) if self.kind == "cvar" else self._deviations(order, count)
         unique = np.unique(np.round(mixes, 15), axis=0)
         is_whole = order is not None or (count <= 4 if self.kind == "cvar" else 2**count <= MOST_PIECES)
-        return (unique, np.zeros(len(unique))), is_whole
+        return unique, np.zeros(len(unique)), is_whole
 
     def _tails(self, order: Codes | None, count: int) -> Floats:
         few = permutations(range(count)) if count <= 4 else [tuple(range(count))]
@@ -106,19 +115,36 @@ class Risk:
 
 
 class Pool:
-    """The pieces in use; where these are not all, one that turns out to be lower is added."""
+    """The pieces in use; where these are not all, lower ones are added as they turn up, and idle ones go."""
 
     def __init__(self, risk: Risk, votes: Floats, rewards: Floats) -> None:
-        self.pieces, self.is_whole = risk.pieces(votes, rewards)
+        mixes, offsets, self.is_whole = risk.pieces(votes, rewards)
+        self.pieces = Pieces(mixes, offsets, np.arange(len(mixes)))
+        self.idle = np.zeros(len(mixes), dtype=np.int64)
 
     def add(self, risk: Risk, returns: Floats) -> bool:
         """Add the piece that returns (S,) attain, if those in use leave them higher."""
-        mixes, offsets = self.pieces
-        value, mix, offset = risk.worst_piece(returns)
-        if value >= float((mixes @ returns + offsets).min()) - SAME * abs(value):
+        if self.is_whole:
             return False
-        self.pieces = (np.vstack([mixes, mix]), np.append(offsets, offset))
+        now = self.pieces
+        value, mix, offset = risk.worst_piece(returns)
+        if value >= float((now.mixes @ returns + now.offsets).min()) - SAME * abs(value):
+            return False
+        ids = np.append(now.ids, now.ids[-1] + 1)
+        self.pieces = Pieces(np.vstack([now.mixes, mix]), np.append(now.offsets, offset), ids)
+        self.idle = np.append(self.idle, 0)
         return True
+
+    def used(self, share: Floats) -> None:
+        """Note the weights (J,) that the pieces in use just had; drop those that had none for long."""
+        if self.is_whole or len(share) <= MOST_PIECES // 2:
+            return
+        self.idle = np.where(share > 1e-7, 0, self.idle + 1)
+        keep = self.idle < STALE
+        keep[-1] = True
+        now = self.pieces
+        if not keep.all():
+            self.pieces, self.idle = Pieces(now.mixes[keep], now.offsets[keep], now.ids[keep]), self.idle[keep]
 
 
 def never_above(votes: Floats, rewards: Floats, s: int, t: int) -> bool:

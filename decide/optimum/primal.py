@@ -28,22 +28,22 @@ def fill(model: Model, pool: Pool, gauges: Codes, start: Prices, floor: float = 
     model = settled(model, gauges)
     forced = np.ones(len(gauges), dtype=np.bool_)
     if is_separable(model, pool):
-        mixes = pool.pieces[0]
-        found = least_price(model.curve(gauges, mixes[0]), model.limits(gauges, forced, False), start.price)
+        found = least_price(model.curve(gauges, pool.pieces.mixes[0]), model.limits(gauges, forced, False), start.price)
         if found is None:
             return None
         x = balance(found.blend(), model.low[gauges], model.high[gauges])
         return Vote(gauges, x, model.objective(gauges, x))
     best: Vote | None = None
     for _ in range(ROUNDS):
-        centre = interior(model, pool.pieces, gauges, forced, start).run()
+        pieces = pool.pieces
+        centre = interior(model, pieces, gauges, forced, start).run()
         if centre is None:
             break
         x = _stay(model, gauges, balance(centre.x, model.low[gauges], model.high[gauges]))
         vote = Vote(gauges, x, model.objective(gauges, x))
         best = vote if best is None or vote.value > best.value else best
         returns = model.returns(gauges, x)
-        hoped = float((pool.pieces[0] @ returns + pool.pieces[1]).min())
+        hoped = float((pieces.mixes @ returns + pieces.offsets).min())
         if not pool.add(model.risk, returns) or hoped < floor:
             break
     return best

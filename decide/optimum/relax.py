@@ -19,11 +19,15 @@ class Prices:
 
     price: float
     stay: float
-    share: Floats  # (J,), shorter where pieces were added since
+    share: Floats  # (J,) of the pieces with these ids
+    ids: Codes
 
-    def padded(self, pieces: int) -> Floats:
-        """The share of each of J pieces."""
-        return np.concatenate([self.share, np.zeros(pieces - len(self.share))])
+    def on(self, pieces: Pieces) -> Floats:
+        """The share (J,) of each piece: of those that are gone, nothing; of all alike, if none is left."""
+        places = np.minimum(np.searchsorted(self.ids, pieces.ids), len(self.ids) - 1)
+        share = np.where(self.ids[places] == pieces.ids, self.share[places], 0.0)
+        total = float(share.sum())
+        return np.asarray(share / total if total > 0 else np.full(len(share), 1 / len(share)))
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,18 @@ class Relaxed:
 
 def is_separable(model: Model, pool: Pool) -> bool:
     """Whether one price settles everything: one piece, no turnover limit."""
-    return len(pool.pieces[0]) == 1 and pool.is_whole and model.previous is None
+    return len(pool.pieces.ids) == 1 and pool.is_whole and model.previous is None
 
 
 def relax(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices, on_grid: bool) -> Relaxed | None:
     """The dual's least value over the price alone, at the other multipliers given. None where no allocation fits."""
-    mixes, offsets = pieces
-    share = start.padded(len(mixes))
-    curve = model.curve(gauges, np.asarray(share @ mixes))
+    share = start.on(pieces)
+    curve = model.curve(gauges, np.asarray(share @ pieces.mixes))
     stay = start.stay if model.previous is not None else 0.0
     least = least_price(curve, model.limits(gauges, forced, on_grid), start.price, stay)
     if least is None:
         return None
-    return _described(least, float(share @ offsets), Prices(least.best.price, stay, share))
+    return _described(least, float(share @ pieces.offsets), Prices(least.best.price, stay, share, pieces.ids))
 
 
 def relax_all(
@@ -63,7 +66,7 @@ def relax_all(
     centre = interior(model, pieces, gauges, forced, start).run()
     if centre is None:
         return None
-    prices = Prices(centre.price, centre.stay, centre.share)
+    prices = Prices(centre.price, centre.stay, centre.share, pieces.ids)
     found = relax(model, pieces, gauges, forced, prices, on_grid)
     if found is None:
         return None
@@ -75,7 +78,6 @@ def relax_all(
 
 def interior(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices) -> Interior:
     """The interior point method on some gauges."""
-    mixes, offsets = pieces
     given = Relaxation(
         model.votes[:, gauges],
         model.rewards[:, gauges],
@@ -83,12 +85,12 @@ def interior(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: 
         model.high[gauges],
         forced,
         model.count,
-        mixes,
-        offsets,
+        pieces.mixes,
+        pieces.offsets,
         None if model.previous is None else model.previous[gauges],
         model.keep,
     )
-    return Interior(given, start.price, start.stay, start.padded(len(mixes)))
+    return Interior(given, start.price, start.stay, start.on(pieces))
 
 
 def _described(least: Least, offset: float, prices: Prices) -> Relaxed:

@@ -34,7 +34,8 @@ class _Units:
     """Units (n,) per gauge, and what one more or one less on each is worth per scenario (S, n)."""
 
     def __init__(self, model: Model, pieces: Pieces, vote: Vote) -> None:
-        self.model, self.gauges, (self.mixes, self.offsets) = model, vote.gauges, pieces
+        self.model, self.gauges = model, vote.gauges
+        self.mixes, self.offsets = pieces.mixes, pieces.offsets
         self.grid = model.grid
         self.least = np.round(model.low[vote.gauges] / model.grid)
         self.most = np.floor(model.high[vote.gauges] / model.grid + ROUGH)

@@ -1,1 +1,1 @@
-"""Slow, independent ways to the same answers. Nothing here may import the code it judges."""
+"""Slow, independent ways to the same answers: the solvers here import nothing of what they judge."""

@@ -1,7 +1,7 @@
 """Two certifiers of a vote allocation that share no code with `decide`.
 
-`certify`: outer approximation by tangents of the perspective formulation, a MILP for HiGHS inside SciPy. `enumerate_all`:
-every set of gauges, each solved by SciPy's general solver. Both read a plain `Case` in votes and USD.
+`certify`: outer approximation by tangents of the perspective formulation, a MILP for HiGHS inside SciPy.
+`enumerate_all`: every set of gauges, each solved by SciPy's SLSQP. Both read a plain `Case` in votes and USD.
 
 HiGHS: its row tolerance is 1e-7 absolute, so the objective is scaled to about 1e4; it writes to the C stdout, which is
 sent away while it runs (jump-dev/HiGHS.jl issue 312).
@@ -13,7 +13,8 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
+from pathlib import Path
 
 import numpy as np
 from scipy import optimize, sparse
@@ -71,7 +72,7 @@ class Case:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    with open(os.devnull, "w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere:
         kept = os.dup(1)
         os.dup2(nowhere.fileno(), 1)
         try:
@@ -187,7 +188,9 @@ class _Milp:
         return bound, found.x[self.x] * case.power
 
 
-def certify(case: Case, best: Sequence[float] = (), rounds: int = 25, close: float = 1e-7) -> tuple[float, float, np.ndarray] | None:
+def certify(
+    case: Case, best: Sequence[float] = (), rounds: int = 25, close: float = 1e-7
+) -> tuple[float, float, np.ndarray] | None:
     """(bound, objective of the best votes found, these votes), or None where nothing fits.
 
     Each round adds tangents at the MILP's votes; with all of them the bound falls to the optimum.
@@ -259,8 +262,14 @@ def _polish(case: Case, support: np.ndarray, start: np.ndarray, best: Sequence[f
         method="SLSQP",
         options={"maxiter": 300, "ftol": 1e-14},
     )
-    x = full(np.clip(found.x, [b[0] if b[0] is not None else -np.inf for b in bounds], [b[1] if b[1] is not None else np.inf for b in bounds]))
-    return x if case.excess(x) < 1e-6 * p else None
+    x = full(
+        np.clip(
+            found.x,
+            [b[0] if b[0] is not None else -np.inf for b in bounds],
+            [b[1] if b[1] is not None else np.inf for b in bounds],
+        )
+    )
+    return x if case.excess(x) < 1e-8 * p else None
 
 
 def _pieces(case: Case, best: Sequence[float]) -> list[tuple[np.ndarray, float]]:
@@ -275,8 +284,6 @@ def _pieces(case: Case, best: Sequence[float]) -> list[tuple[np.ndarray, float]]
         sets = [np.array([(m >> j) & 1 for j in range(s)]) for m in range(2**s)]
         return [(w * (1 - lam * (w @ a)) + lam * w * a, 0.0) for a in sets]
     if case.risk == "cvar":
-        from itertools import permutations
-
         found = []
         for order in permutations(range(s)):
             left, t = case.alpha, np.zeros(s)
@@ -289,7 +296,7 @@ def _pieces(case: Case, best: Sequence[float]) -> list[tuple[np.ndarray, float]]
 
 
 def enumerate_all(case: Case, best: Sequence[float] = ()) -> tuple[float, np.ndarray] | None:
-    """The best of every set of at most `count` gauges, each solved by SLSQP from two starts; None where nothing fits."""
+    """The best of every set of at most `count` gauges, each by SLSQP from two starts; None where nothing fits."""
     usable = np.flatnonzero(case.most >= case.least)
     low, at = -np.inf, None
     for size in range(1, case.count + 1):
