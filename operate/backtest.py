@@ -150,8 +150,13 @@ def _uplift(row: Mapping[str, Any]) -> str:
     if row["median_uplift_share"] is None:
         return ""
     if row["uplift_low_share"] is None:
-        return f"{row['median_uplift_share']:+.1%}"
-    return f"{row['median_uplift_share']:+.1%} ({row['uplift_low_share']:+.1%} to {row['uplift_high_share']:+.1%})"
+        return _signed(row["median_uplift_share"])
+    low, high = _signed(row["uplift_low_share"]), _signed(row["uplift_high_share"])
+    return f"{_signed(row['median_uplift_share'])} ({low} to {high})"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.1%}"  # + 0.0: a rounded -0.0 is no loss
 
 
 def _usd(value: float | None) -> str:

@@ -67,3 +67,24 @@ def test_lineage_runs_from_raw_to_the_leakage_checks(page: object, site: Path) -
     assert 2 <= route <= 8
     page.screenshot(path=str(site.parent / "lineage.png"))  # type: ignore[attr-defined]
     assert (site.parent / "lineage.png").stat().st_size > 20_000
+
+
+def test_a_recommended_vote_can_be_followed_to_the_raw_zone(page: object, site: Path) -> None:
+    """Every number of a decision has its way through the Python models back to what was landed."""
+    view = "?g_v=1&g_i=%2Bpreboundary_backtest_summary%20%2Bpreboundary_recommended_votes"
+    open_model(page, site, "preboundary_recommended_votes", view)
+    page.wait_for_function(  # type: ignore[attr-defined]
+        f"() => document.getElementById('cy')?._cyreg && {GRAPH}.nodes().length > 30"
+    )
+    drawn = set(page.evaluate(f"{GRAPH}.nodes().map(node => node.id())"))  # type: ignore[attr-defined]
+    steps = (
+        "preboundary_features",
+        "forecast_quantiles",
+        "forecast_scenarios",
+        "vote_recommendations",
+        "vote_backtest",
+    )
+    assert {f"model.foreshore.{name}" for name in steps} <= drawn
+    assert {"source.foreshore.raw.voting_events", "source.foreshore.raw.submitted_votes"} <= drawn
+    assert {f"seed.foreshore.{name}" for name in ("voters", "risk_profiles", "scenario_weights", "thresholds")} <= drawn
+    page.screenshot(path=str(site.parent / "decisions.png"))  # type: ignore[attr-defined]
