@@ -46,6 +46,11 @@ class Task:
     seed: int
 
     @property
+    def kind(self) -> str:
+        """What makes it hard: nothing (one piece), several pieces, or a turnover limit."""
+        return "turnover" if self.turnover is not None else "pieces" if self.family == "chasing" else "plain"
+
+    @property
     def name(self) -> str:
         return self.family if self.turnover is None else f"{self.family} {self.turnover:g}"
 
@@ -310,8 +315,8 @@ def gaps_text(gauges: int, ms: list[float]) -> str:
 def show_peer(name: str, rows: list[dict[str, Any]]) -> None:
     """One peer: seconds, ratio to ours, what its votes lose, what it proved, and whether it contradicts us."""
     print(f"\n{name}: median s, times ours (least), loss of its votes median (most), proved, above our bound at most")
-    for gauges in sorted({row["task"].gauges for row in rows}):
-        here = [row for row in rows if row["task"].gauges == gauges]
+    for kind, gauges in sorted({(row["task"].kind, row["task"].gauges) for row in rows}):
+        here = [row for row in rows if (row["task"].kind, row["task"].gauges) == (kind, gauges)]
         done = [row for row in here if "failed" not in row]
         for row in here:
             if "failed" in row:
@@ -322,8 +327,8 @@ def show_peer(name: str, rows: list[dict[str, Any]]) -> None:
         above = [row["above_bound"] for row in done if row["above_bound"] == row["above_bound"]]
         lost = f"{median(losses):.1e} ({max(losses):.1e})" if losses else "no votes"
         print(
-            f"  N {gauges:5}  {median(row['seconds'] for row in done):8.2f}  {median(ratios):8.0f} ({min(ratios):.0f})"
-            f"  {lost}  {sum(row['proved'] for row in done)}/{len(here)}"
+            f"  {kind:9}N {gauges:5}  {median(row['seconds'] for row in done):8.2f}"
+            f"  {median(ratios):8.0f} ({min(ratios):.0f})  {lost}  {sum(row['proved'] for row in done)}/{len(here)}"
             f"  {max(above, default=float('nan')):.1e}  broke a limit {len(done) - len(losses)}"
         )
 

@@ -114,7 +114,7 @@ def _best_alone(model: Model, tolerance: float, max_nodes: int) -> Floats:
     best = np.zeros(len(model.votes))
     for s, only in enumerate(np.eye(len(best))):
         alone = replace(model, risk=Risk("none", only, 0.0, 1.0))
-        found = Search(alone, Pool(alone.risk, model.votes, model.rewards), tolerance).run(max_nodes)
+        found = Search(alone, Pool(alone.risk, model.votes, model.rewards), 1e-3 * tolerance).run(max_nodes)
         if found.vote is None:
             raise Infeasible(why_none(model, 1 / model.grid, found.nodes >= max_nodes))
         best[s] = found.vote.value

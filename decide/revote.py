@@ -134,6 +134,8 @@ def _choose(
             )
     rest: Action = "wait" if later else "keep"
     then = f"look again at {later[0].name}" if later else "keep what stands"
+    if uplift < 0:
+        return rest, f"what stands earns {-uplift:,.2f} USD more than anything these limits allow: {then}"
     if stage.inclusion_prob * uplift <= guard.gas_usd:
         return rest, f"a new vote would gain {uplift:,.2f} USD, not worth its gas: {then}"
     if standing <= 0:

@@ -101,14 +101,14 @@ class Search:
             solver = relax if turn == 0 else relax_all
             found = solver(self.model, pieces, gauges, forced, prices, self.on_grid)
             if found is None:
-                if turn == 0:
-                    return
                 break
             if turn:
                 self.pool.used(found.prices.share)
             prices, limit = found.prices, min(limit, found.bound)
+            rest = found.bound - float(found.gain[found.chosen].sum())
             for support in found.supports:
-                self._try(gauges[support], prices)
+                if rest + float(found.gain[support].sum()) > self._floor():
+                    self._try(gauges[support], prices)
             if self._is_cut(limit):
                 return
             gauges, forced, found = self._shrink(gauges, forced, found)
@@ -126,17 +126,22 @@ class Search:
         rates = model.rewards[:, gauges] * (found.x / (model.votes[:, gauges] + found.x))
         return self.pool.add(model.risk, np.asarray(rates @ found.level))
 
-    def _try(self, gauges: Codes, prices: Prices) -> None:
+    def _try(self, gauges: Codes, prices: Prices) -> Prices:
+        """The best votes on some gauges become the incumbent if they are worth more; their multipliers."""
         key = gauges.tobytes()
         if key in self.tried:
-            return
+            return prices
         self.tried.add(key)
-        vote = fill(self.model, self.pool, gauges, prices, self._floor())
+        filled = fill(self.model, self.pool, gauges, prices, self._floor())
+        if filled is None:
+            return prices
+        vote: Vote | None = filled[0]
         if vote is not None and self.on_grid:
             vote = whole(self.model, self.pool.pieces, vote)
             vote = vote if self.model.moved(vote) <= 1 - self.model.keep + 1e-9 * self.model.grid else None
         if vote is not None and vote.value > self._floor():
             self.best = vote
+        return filled[1]
 
     def _shrink(self, gauges: Codes, forced: Flags, found: Relaxed) -> tuple[Codes, Flags, Relaxed]:
         """Without the gauges that no better allocation uses, and with those forced that each of them uses.
@@ -185,13 +190,12 @@ class Search:
     def _leaf(self, gauges: Codes, forced: Flags, prices: Prices, limit: float) -> None:
         if not fits(self.model, gauges):
             return
-        self._try(gauges, prices)
+        prices = self._try(gauges, prices)
         model = settled(self.model, gauges)
         for solver in (relax, relax_all):
             own = solver(model, self.pool.pieces, gauges, forced, prices, self.on_grid)
-            if own is None:
-                return
-            limit, prices = min(limit, own.bound), own.prices
+            if own is not None:
+                limit = min(limit, own.bound)
             if self._is_cut(limit):
                 return
         self.cut = max(self.cut, limit)

@@ -115,16 +115,15 @@ class Least:
         )
 
 
-def least_price(curve: Curve, limits: Limits, guess: float, stay: float = 0.0) -> Least | None:
-    """min over the price of D. None where D falls without end: no allocation fits.
+def least_price(curve: Curve, limits: Limits, guess: float, stay: float = 0.0) -> Least:
+    """min over the price of D; where D falls without end (no allocation fits), a value far below any objective.
 
     Newton in price^(−1/2), where demand is nearly linear, kept inside the bracket; where it leaves the bracket, the two
     tangents' intersection, which finds a kink (a change of the chosen gauges) in one step.
     """
-    ends = _bracket(curve, limits, at(curve, limits, guess, stay), stay)
-    if ends is None:
-        return None
-    below, above, last = ends
+    below, above, last = _bracket(curve, limits, at(curve, limits, guess, stay), stay)
+    if not below.slope <= 0 <= above.slope:
+        return Least(last, last, last)
     for turn in range(SEARCHES):
         cut = _tangents(below, above)
         best = min(below.value, above.value)
@@ -142,13 +141,13 @@ def least_price(curve: Curve, limits: Limits, guess: float, stay: float = 0.0) -
     return Least(below if below.value <= above.value else above, below, above)
 
 
-def _bracket(curve: Curve, limits: Limits, point: Point, stay: float) -> tuple[Point, Point, Point] | None:
-    """Points with slope ≤ 0 and ≥ 0, and the last one. Prices below zero count only where caps hold the power back."""
+def _bracket(curve: Curve, limits: Limits, point: Point, stay: float) -> tuple[Point, Point, Point]:
+    """Points with slope ≤ 0 and ≥ 0, if there are any, and the last one. Prices below zero matter only under caps."""
     below = above = point
     step = max(abs(point.price), 1e-3)
     for turn in range(80):
         if below.slope <= 0 <= above.slope:
-            return below, above, point
+            break
         if above.slope < 0:
             below, price = above, _newton(above) * 1.0000001
             near = turn < 6 and above.price < price < np.inf
@@ -159,7 +158,7 @@ def _bracket(curve: Curve, limits: Limits, point: Point, stay: float) -> tuple[P
                 price = below.price / 8 if turn < 14 else 0.0 if turn == 14 else -step
             point = below = at(curve, limits, price, stay)
         step *= 2
-    return None
+    return below, above, point
 
 
 def _newton(point: Point) -> float:

@@ -48,6 +48,7 @@ class Centre:
     stay: float
     x: Floats
     z: Floats
+    is_close: bool  # every condition holds nearly
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class Interior:
         z[self.free] = self.dual[1][1]
         share = np.maximum(self.y[: self.pieces], 0.0)
         stay = max(float(self.y[self.pieces + 1]), 0.0) if self.limited else 0.0
-        return Centre(share / share.sum(), float(self.y[self.pieces]), stay, self.x, z)
+        return Centre(share / share.sum(), float(self.y[self.pieces]), stay, self.x, z, self.error < 1e-7)
 
     def _iterate(self, total: int) -> None:
         for self.steps in range(STEPS):

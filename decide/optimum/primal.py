@@ -8,45 +8,66 @@ import numpy as np
 
 from decide.optimum.curve import Codes, Flags, Floats
 from decide.optimum.dual import least_price
+from decide.optimum.interior import Centre
 from decide.optimum.model import Model, Vote
-from decide.optimum.pieces import Pool
-from decide.optimum.relax import Prices, interior, is_separable
+from decide.optimum.pieces import Pieces, Pool
+from decide.optimum.relax import Prices, interior
 
 ROUNDS = 30  # of pieces that turn out to bind
 SLACK = 1e-11  # of the power
 
 
-def fill(model: Model, pool: Pool, gauges: Codes, start: Prices, floor: float = -np.inf) -> Vote | None:
-    """The best votes on all of some gauges, each at least the minimum; None where they cannot hold the power.
+def fill(model: Model, pool: Pool, gauges: Codes, start: Prices, floor: float = -np.inf) -> tuple[Vote, Prices] | None:
+    """The best votes on all of some gauges, each at least the minimum, and their multipliers; None where none fit.
 
-    Votes that cannot be worth more than `floor` need not be the best.
     Where several pieces or a turnover limit bind, votes come from the multipliers and are moved into the limits; what
-    that may cost shows in the gap, because the bound does not depend on it.
+    that may cost shows in the gap, because the bound does not depend on it. Votes that cannot be worth more than
+    `floor` need not be the best.
     """
     if not fits(model, gauges):
         return None
     model = settled(model, gauges)
-    forced = np.ones(len(gauges), dtype=np.bool_)
-    if is_separable(model, pool):
-        found = least_price(model.curve(gauges, pool.pieces.mixes[0]), model.limits(gauges, forced, False), start.price)
-        if found is None:
-            return None
-        x = balance(found.blend(), model.low[gauges], model.high[gauges])
-        return Vote(gauges, x, model.objective(gauges, x))
-    best: Vote | None = None
+    if len(pool.pieces.ids) == 1 and pool.is_whole:
+        simple = _separable(model, pool, gauges, start)
+        if simple is not None:
+            return simple
+    best: tuple[Vote, Prices] | None = None
     for _ in range(ROUNDS):
         pieces = pool.pieces
-        centre = interior(model, pieces, gauges, forced, start).run()
+        centre = _centre(model, pieces, gauges, start)
         if centre is None:
             break
         x = _stay(model, gauges, balance(centre.x, model.low[gauges], model.high[gauges]))
         vote = Vote(gauges, x, model.objective(gauges, x))
-        best = vote if best is None or vote.value > best.value else best
+        if best is None or vote.value > best[0].value:
+            best = vote, Prices(centre.price, centre.stay, centre.share, pieces.ids)
         returns = model.returns(gauges, x)
         hoped = float((pieces.mixes @ returns + pieces.offsets).min())
         if not pool.add(model.risk, returns) or hoped < floor:
             break
     return best
+
+
+def _centre(model: Model, pieces: Pieces, gauges: Codes, start: Prices) -> Centre | None:
+    """The interior point method from the multipliers given, and where that gets stuck, from plain ones."""
+    forced = np.ones(len(gauges), dtype=np.bool_)
+    centre = interior(model, pieces, gauges, forced, start).run()
+    if centre is not None and centre.is_close:
+        return centre
+    plain = replace(start, price=1.0, stay=0.1, share=np.ones(len(start.ids)) / len(start.ids))
+    again = interior(model, pieces, gauges, forced, plain).run()
+    return again if again is not None and (centre is None or again.is_close) else centre
+
+
+def _separable(model: Model, pool: Pool, gauges: Codes, start: Prices) -> tuple[Vote, Prices] | None:
+    """The best votes of a single piece without the turnover limit; None where they break it."""
+    free = replace(model, previous=None, keep=0.0)
+    everything = np.ones(len(gauges), dtype=np.bool_)
+    found = least_price(free.curve(gauges, pool.pieces.mixes[0]), free.limits(gauges, everything, False), start.price)
+    x = balance(found.blend(), model.low[gauges], model.high[gauges])
+    if model.previous is not None and _kept(model, gauges, x) < model.keep:
+        return None
+    return Vote(gauges, x, model.objective(gauges, x)), Prices(found.best.price, 0.0, np.ones(1), pool.pieces.ids)
 
 
 def fits(model: Model, gauges: Codes) -> bool:

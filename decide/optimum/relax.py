@@ -48,28 +48,24 @@ def is_separable(model: Model, pool: Pool) -> bool:
     return len(pool.pieces.ids) == 1 and pool.is_whole and model.previous is None
 
 
-def relax(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices, on_grid: bool) -> Relaxed | None:
-    """The dual's least value over the price alone, at the other multipliers given. None where no allocation fits."""
+def relax(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices, on_grid: bool) -> Relaxed:
+    """The dual's least value over the price alone, at the other multipliers given."""
     share = start.on(pieces)
     curve = model.curve(gauges, np.asarray(share @ pieces.mixes))
     stay = start.stay if model.previous is not None else 0.0
     least = least_price(curve, model.limits(gauges, forced, on_grid), start.price, stay)
-    if least is None:
-        return None
     return _described(least, float(share @ pieces.offsets), Prices(least.best.price, stay, share, pieces.ids))
 
 
 def relax_all(
     model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices, on_grid: bool
 ) -> Relaxed | None:
-    """The dual's least value over all multipliers. None where no allocation fits, or the multipliers are not found."""
+    """The dual's least value over all multipliers. None where the multipliers are not found."""
     centre = interior(model, pieces, gauges, forced, start).run()
     if centre is None:
         return None
     prices = Prices(centre.price, centre.stay, centre.share, pieces.ids)
     found = relax(model, pieces, gauges, forced, prices, on_grid)
-    if found is None:
-        return None
     best = np.argsort(-(centre.z + forced), kind="stable")[: model.count]
     likely = np.sort(best[centre.z[best] > 0.01])
     supports = {s.tobytes(): s for s in (likely, *found.supports)}
