@@ -6,42 +6,24 @@ python -m benchmarks.backtest --json
 
 from __future__ import annotations
 
-import csv
 import functools
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from benchmarks.common import Contestant, arguments, race, result, show
+from benchmarks.decision_tables import WINDOW_SCHEMA, seed_rows, window_row
 from decide.backtest_tables import backtest_tables
 from decide.forecast_tables import forecast_quantiles, forecast_scenarios
 from decide.recommend_tables import Seeds
 
 WEEK = 604_800
 FIRST = 1_700_092_800  # a Thursday 00:00 UTC
-SEEDS = Path(__file__).parents[1] / "seeds"
 WINDOWS = {"day": (86_400, 0.25), "T-5": (300, 0.05), "T-1": (60, 0.02), "T-0": (0, 0.0)}
 POWER = 1_774_908.0
-
-
-def seed_rows(name: str) -> list[dict[str, Any]]:
-    """A seed as dbt loads it: empty is null, numbers and booleans are typed."""
-    with (SEEDS / f"{name}.csv").open(newline="") as handle:
-        return [{key: _typed(value) for key, value in row.items()} for row in csv.DictReader(handle)]
-
-
-def _typed(text: str) -> Any:
-    if text in ("", "true", "false"):
-        return None if not text else text == "true"
-    try:
-        return float(text) if "." in text else int(text)
-    except ValueError:
-        return text
 
 
 @functools.cache
@@ -62,7 +44,7 @@ def inputs(epochs: int, gauges: int, windows: tuple[str, ...]) -> tuple[pa.Table
             if name not in windows:
                 continue
             key = {"protocol": "hydrex", "voter_id": "observer", "epoch": epoch, "decision_window": name}
-            rows.append(key | _window(position, decision_at))
+            rows.append(key | window_row(position, decision_at, POWER, "none"))
             for g in range(gauges):
                 panel.append(
                     key
@@ -81,42 +63,7 @@ def inputs(epochs: int, gauges: int, windows: tuple[str, ...]) -> tuple[pa.Table
                         "known_at": known_at,
                     }
                 )
-    return pa.Table.from_pylist(panel), pa.Table.from_pylist(rows, schema=_WINDOW_SCHEMA)
-
-
-_WINDOW_SCHEMA = pa.schema(
-    [
-        ("protocol", pa.string()),
-        ("voter_id", pa.string()),
-        ("epoch", pa.int64()),
-        ("decision_window", pa.string()),
-        ("voter_position", pa.int64()),
-        ("window_position", pa.int64()),
-        ("is_control", pa.bool_()),
-        ("is_exempt", pa.bool_()),
-        ("votes_reset_each_epoch", pa.bool_()),
-        ("own_votes_status", pa.string()),
-        ("voting_power", pa.float64()),
-        ("decision_block", pa.int64()),
-        ("voted_at", pa.timestamp("us", "UTC")),
-        ("decision_at", pa.timestamp("us", "UTC")),
-    ]
-)
-
-
-def _window(position: int, decision_at: datetime) -> dict[str, Any]:
-    return {
-        "voter_position": 1,
-        "window_position": position,
-        "is_control": False,
-        "is_exempt": False,
-        "votes_reset_each_epoch": True,
-        "own_votes_status": "none",
-        "voting_power": POWER,
-        "decision_block": 0,
-        "voted_at": None,
-        "decision_at": decision_at,
-    }
+    return pa.Table.from_pylist(panel), pa.Table.from_pylist(rows, schema=WINDOW_SCHEMA)
 
 
 def run(epochs: int, gauges: int, windows: tuple[str, ...]) -> int:

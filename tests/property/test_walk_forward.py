@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.decision_tables import seed_rows
 from decide.constants import forecast_rules, thresholds
 from decide.evaluate import coverage, pinball
 from decide.forecast import LEVELS, NEVER, ForecastRules, Panel, apply_move, move, walk_forward
 from decide.quantiles import Sample, fallback_shares, mixture_quantiles, pooled_shares, support
 
-SEEDS = Path(__file__).parents[2] / "seeds"
 WEEK = 604_800 * 1_000_000
-
-
-def rows_of(name: str) -> list[dict[str, str]]:
-    with (SEEDS / f"{name}.csv").open(newline="") as handle:
-        return list(csv.DictReader(handle))
 
 
 @pytest.fixture(scope="module")
 def rules() -> ForecastRules:
-    candidates = [row | {"is_default": row["is_default"] == "true"} for row in rows_of("forecast_candidates")]
-    return forecast_rules(candidates, thresholds(rows_of("thresholds")))
+    return forecast_rules(seed_rows("forecast_candidates"), thresholds(seed_rows("thresholds")))
 
 
 @st.composite

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from benchmarks.decision_tables import WINDOW_SCHEMA, seed_rows, window_row
 from decide.backtest_statistics import backtest_statistics
 from decide.backtest_tables import backtest_tables
 from decide.forecast_tables import forecast_quantiles, forecast_scenarios
 from decide.recommend_tables import Seeds, recommend_tables
 
-SEEDS = Path(__file__).parents[2] / "seeds"
 WEEK, FIRST = 604_800, 1_700_092_800
 STAGES = (("day", 86_400), ("T-5", 300))
 TEXT = {
@@ -34,19 +32,6 @@ TEXT = {
     "scenario_set",
 }
 Tables = dict[str, Any]
-
-
-def seed_rows(name: str) -> list[dict[str, Any]]:
-    def typed(text: str) -> Any:
-        if text in ("", "true", "false"):
-            return None if not text else text == "true"
-        try:
-            return float(text) if "." in text else int(text)
-        except ValueError:
-            return text
-
-    with (SEEDS / f"{name}.csv").open(newline="") as handle:
-        return [{key: typed(value) for key, value in row.items()} for row in csv.DictReader(handle)]
 
 
 SEED_NAMES = ("thresholds", "scenario_weights", "risk_profiles", "voting_rules", "decision_windows")
@@ -96,32 +81,6 @@ def exchange(
                 }
             )
     return {"panel": pa.Table.from_pylist(panel), "windows": pa.Table.from_pylist(windows, schema=WINDOW_SCHEMA)}
-
-
-def window_row(position: int, decision_at: datetime, power: float | None, status: str) -> dict[str, Any]:
-    return {
-        "voter_position": 1,
-        "window_position": position,
-        "is_control": False,
-        "is_exempt": False,
-        "votes_reset_each_epoch": True,
-        "own_votes_status": status,
-        "voting_power": power,
-        "decision_block": position,
-        "voted_at": None,
-        "decision_at": decision_at,
-    }
-
-
-WINDOW_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("protocol", "voter_id", "decision_window", "own_votes_status")),
-        *((name, pa.int64()) for name in ("epoch", "voter_position", "window_position", "decision_block")),
-        *((name, pa.bool_()) for name in ("is_control", "is_exempt", "votes_reset_each_epoch")),
-        ("voting_power", pa.float64()),
-        *((name, pa.timestamp("us", "UTC")) for name in ("voted_at", "decision_at")),
-    ]
-)
 
 
 def forecast(tables: Tables) -> tuple[pa.Table, pa.Table]:
