@@ -329,7 +329,7 @@ def show_peer(name: str, rows: list[dict[str, Any]]) -> None:
         print(
             f"  {kind:9}N {gauges:5}  {median(row['seconds'] for row in done):8.2f}"
             f"  {median(ratios):8.0f} ({min(ratios):.0f})  {lost}  {sum(row['proved'] for row in done)}/{len(here)}"
-            f"  {max(above, default=float('nan')):.1e}  broke a limit {len(done) - len(losses)}"
+            f"  {max(above, default=float('nan')):.1e}  without usable votes {len(done) - len(losses)}"
         )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from decide.errors import DecisionError, Infeasible, NothingToGain
@@ -47,9 +45,10 @@ def build(
         most = np.floor(np.minimum(caps / unit + 1e-9, units))
     most = np.where(most < least, 0.0, most)
     count = min(k_max, units // least, int(np.count_nonzero(most)))
-    if not rewards.any():
+    returns = (risk.weights * rewards * (power / (votes + power))).sum(axis=1)
+    scale = float(max(returns.max(), (rewards * (power / (votes + power))).max() * 1e-3))
+    if scale <= 0:
         raise NothingToGain("rewards are zero for every gauge in every scenario: any vote is worth nothing")
-    scale = _scale(votes, rewards, power, count, risk)
     limited = max_turnover is not None and max_turnover < 1 and previous is not None and previous.any()
     model = Model(
         votes=np.ascontiguousarray(votes.T) / power,
@@ -64,20 +63,6 @@ def build(
     )
     _check_caps(model, power, k_max)
     return model, scale
-
-
-def _scale(votes: Floats, rewards: Floats, power: float, count: int, risk: Risk) -> float:
-    """About what the objective can be, in USD: equal votes on the best gauges by mean, by least, and by each scenario.
-
-    Where nearly all the worth is in a scenario that the risk term ignores, the mean would be the wrong yardstick.
-    """
-    each = rewards * (power / count / (votes + power / count))  # (N, S)
-    rough = max(float((each @ risk.weights).max()), 1e-3 * float(each.max()))
-    ranks = [each @ risk.weights, each.min(axis=1), (each / np.maximum(each.max(axis=0), 1e-300)).min(axis=1), *each.T]
-    tops = [each[np.argsort(-rank, kind="stable")[:count]].sum(axis=0) for rank in ranks]
-    plain = replace(risk, kind="none") if risk.kind == "regret" else risk
-    found = max(plain.worst_piece(returns)[0] for returns in tops)
-    return found if found > 1e-12 * rough else rough
 
 
 def _check_caps(model: Model, power: float, k_max: int) -> None:

@@ -163,6 +163,7 @@ def test_bad_input_names_the_field(data: Any, words: str) -> None:
 CANNOT: list[tuple[str, Any, str]] = [
     ("minimum above power", week(min_votes=2_000_000), "min_votes is 2e\\+06"),
     ("caps", week(gauges=[row | {"cap": 100_000} for row in WEEK["gauges"]]), "caps.*raise the caps or k_max"),
+    ("caps under the minimum", week(gauges=[row | {"cap": 40_000} for row in WEEK["gauges"]]), "caps"),
     ("turnover", week(max_turnover=0.1, k_max=1), "max_turnover is 0.1.*raise max_turnover"),
     ("power under a unit", week(voting_power=0.5, min_votes=0), "under one unit"),
 ]
