@@ -178,7 +178,8 @@ def _staged(
         return []
     key = (strategy.name, STAGED)
     start = memory.last.get(key, {})
-    branches: list[tuple[float, Mapping[str, float], bool]] = [(1.0, start if carries else {}, False)]
+    standing = _within(start, cases[0].snapshot.power) if carries else {}
+    branches: Branches = [(1.0, standing, False)]
     previous, submissions, last = start, 0.0, None
     for case in cases:
         gauges = case.snapshot.gauges
@@ -198,6 +199,12 @@ def _staged(
 
 
 Branches = list[tuple[float, Mapping[str, float], bool]]
+
+
+def _within(votes: Mapping[str, float], power: float) -> Mapping[str, float]:
+    """Votes that carry over, scaled down to today's power: a decayed lock is poked, and more than it cannot be earned."""
+    total = sum(votes.values())
+    return {gauge: amount * (power / total) for gauge, amount in votes.items()} if total > power else votes
 
 
 def _stage_branches(

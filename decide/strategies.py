@@ -47,10 +47,15 @@ def choose(strategy: Strategy, case: Case, setting: Setting, previous: Floats, h
         return _hindsight(situation, case.truth, strategy.profile, setting)
     if strategy.kind in ("forecast", "snapshot"):
         return _solved(situation, strategy.profile, setting)
-    votes = _hold(held, situation.power) if strategy.kind == "hold" else _simple(strategy.kind, situation, strategy)
-    if votes is None:
-        return _nothing(situation, "nothing_to_hold" if strategy.kind == "hold" else "nothing_to_vote_for")
-    votes = _whole(votes, setting.rule.vote_unit)
+    is_hold = strategy.kind == "hold"
+    wanted = (
+        _hold(held, situation.power, strategy.profile.min_votes)
+        if is_hold
+        else _simple(strategy.kind, situation, strategy)
+    )
+    votes = None if wanted is None else _whole(wanted, setting.rule.vote_unit)
+    if votes is None or not votes.any():
+        return _nothing(situation, "nothing_to_hold" if is_hold else "nothing_to_vote_for")
     return Choice(votes, situation.returns(votes), situation.weights, 0.0, "ok")
 
 
@@ -95,10 +100,19 @@ def _simple(kind: str, situation: Situation, strategy: Strategy) -> Floats | Non
     return votes
 
 
-def _hold(held: Floats, power: float) -> Floats | None:
-    """The last allocation rescaled to today's power; gauges that are no candidates any more lose theirs to the rest."""
-    total = float(held.sum())
-    return held * (power / total) if total > 0 and np.isfinite(power) else None
+def _hold(held: Floats, power: float, least: float) -> Floats | None:
+    """The last allocation rescaled to today's power; gauges that are no candidates any more lose theirs to the rest.
+
+    So do, smallest first, those that the rescaling brings under `least` votes: holding obeys the optimum's limits.
+    """
+    kept = np.array(held, dtype=np.float64)
+    while kept.any() and np.isfinite(power):
+        votes: Floats = kept * (power / kept.sum())
+        smallest = int(np.argmin(np.where(kept > 0, kept, np.inf)))
+        if votes[smallest] >= least * (1 - 1e-12):
+            return votes
+        kept[smallest] = 0.0
+    return None
 
 
 def _whole(votes: Floats, unit: int) -> Floats:

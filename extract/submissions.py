@@ -6,10 +6,11 @@ allocation until the chain shows a later vote.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,9 @@ from extract.land import Lake, land
 from extract.ledger import COMPLETE, LEDGER_SCHEMA, LEDGER_TABLE, LedgerRow, Partition, fingerprint, ledger_table, now
 from extract.seeds import WEEK
 
+LAST_EPOCH = 253_370_764_800 // WEEK * WEEK  # the year 9999: later ones are no dates
+MOST = 2**256
+MAX_DIGITS = 80  # digits of 2^256, and a few
 SUBMITTED_TABLE = "submitted_votes"
 _UTC = pa.timestamp("us", "UTC")
 SUBMITTED_SCHEMA = pa.schema(
@@ -65,7 +69,7 @@ def parse_submission(document: Any, votes_decimals: int) -> Submission:
     if missing:
         raise RequestError(f"the submission lacks {', '.join(missing)}")
     epoch = document["epoch"]
-    if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch <= 0 or epoch % WEEK:
+    if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch <= 0 or epoch % WEEK or epoch > LAST_EPOCH:
         raise RequestError(f"epoch = {epoch!r} is not an epoch: a multiple of {WEEK} (Thursday 00:00 UTC) in seconds")
     allocation = document["allocation"]
     if not isinstance(allocation, Mapping) or not allocation:
@@ -77,13 +81,29 @@ def parse_submission(document: Any, votes_decimals: int) -> Submission:
             raise RequestError(f"allocation names {address} twice (addresses are compared in lower case)")
         votes[address] = _raw(address, amount, votes_decimals)
     return Submission(
-        protocol=str(document["protocol"]),
-        voter_id=str(document["voter_id"]).lower(),
+        protocol=_text(document, "protocol"),
+        voter_id=_text(document, "voter_id").lower(),
         epoch=epoch,
         submitted_at=_moment(document["submitted_at"]),
         votes_raw=votes,
-        transaction_hash=document.get("transaction_hash"),
+        transaction_hash=_transaction(document.get("transaction_hash")),
     )
+
+
+def _text(document: Mapping[str, Any], field: str) -> str:
+    value = document[field]
+    if not isinstance(value, str) or not value.strip() or "/" in value:
+        raise RequestError(f"{field} = {value!r}: use its name as the warehouse has it, e.g. from a recommendation")
+    return value.strip()
+
+
+def _transaction(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = str(value).lower()
+    if re.fullmatch(r"0x[0-9a-f]{64}", text) is None:
+        raise RequestError(f"transaction_hash = {value!r} is not a 32-byte hex hash; leave it out if there is none")
+    return text
 
 
 def _address(text: Any) -> str:
@@ -100,17 +120,22 @@ def _raw(gauge: str, amount: Any, decimals: int) -> int:
         votes = Decimal("NaN")
     if isinstance(amount, bool) or not votes.is_finite() or votes < 0:
         raise RequestError(f"allocation: {gauge} has {amount!r} votes; it must be a number of votes, 0 or more")
-    return int(votes.scaleb(decimals))
+    with localcontext(prec=MAX_DIGITS * 2):  # the default of 28 digits would round what a chain holds exactly
+        raw = votes.scaleb(decimals) if votes.adjusted() < MAX_DIGITS else votes
+        if raw >= MOST:
+            raise RequestError(f"allocation: {gauge} has {amount!r} votes; a chain counts to 2^256 at most")
+        return int(raw)
 
 
 def _moment(text: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        utc = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        utc = moment = None
+    if moment is None or utc is None or moment.tzinfo is None:
         raise RequestError(f"submitted_at = {text!r}: use an ISO time with its zone, e.g. 2026-02-25T23:54:10Z")
-    return moment.astimezone(UTC)
+    return utc
 
 
 def record_submission(lake: Lake, submission: Submission, run_id: str) -> int:

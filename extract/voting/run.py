@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
+from extract.catalog import RAW_TABLES
 from extract.config import Config
 from extract.errors import ConfigError, ForeshoreError, StorageError
 from extract.evm.redact import redact
@@ -15,7 +16,6 @@ from extract.land import Lake, land
 from extract.ledger import (
     COMPLETE,
     FAILED,
-    LEDGER_SCHEMA,
     LEDGER_TABLE,
     Ledger,
     LedgerRow,
@@ -24,7 +24,6 @@ from extract.ledger import (
     now,
 )
 from extract.prices import ask_sources
-from extract.submissions import SUBMITTED_SCHEMA, SUBMITTED_TABLE
 from extract.voting.decode import epoch_table, feed_price, merge, window_tables
 from extract.voting.epochs import spoken
 from extract.voting.events import Emitters, Stamp, scan
@@ -38,7 +37,6 @@ from extract.voting.plan import (
     state_partitions,
 )
 from extract.voting.state import BlockState, StateError, read_bribes, read_states
-from extract.voting.tables import VOTING_TABLES
 from extract.voting.timeline import Timeline
 
 Fetched = tuple[dict[str, pa.Table], list[LedgerRow]]
@@ -100,7 +98,7 @@ async def extract_voting(config: Config, request: Request, run_id: str, report: 
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration)."""
     lake, outcome = Lake(config.raw_url), Outcome()
     with lake.lock():
-        lake.declare({**VOTING_TABLES, SUBMITTED_TABLE: SUBMITTED_SCHEMA, LEDGER_TABLE: LEDGER_SCHEMA})
+        lake.declare(RAW_TABLES)
         lake.sweep()
         ledger = Ledger.read(lake)
         async for chain in chain_runs(config, request, ledger, run_id):

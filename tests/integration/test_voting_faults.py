@@ -222,7 +222,8 @@ def test_an_interrupted_run_says_how_to_go_on(line: Line) -> None:
         [sys.executable, "-m", "operate.cli", "extract", "voting", "--epochs", "3"],
         cwd=ROOT, env={**os.environ, **line.environment()}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(3)
+    while not (line.folder / "raw").exists() and process.poll() is None:
+        time.sleep(0.02)  # planned by then, the first partitions are being read
     process.send_signal(2)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors

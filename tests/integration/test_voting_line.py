@@ -277,7 +277,7 @@ def _as_if_final(table: pa.Table) -> pa.Table:
 
 def test_a_bare_dbt_build_works_right_after_extraction(built_line: Line, tmp_path: Path) -> None:
     """`make extract && dbt build` in a fresh clone: the project's own default paths, no folder made before."""
-    for name in ("models", "seeds", "macros", "tests", "docs"):
+    for name in ("models", "python_models", "analyses", "decide", "seeds", "macros", "tests", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dbt_project.yml", "profiles.yml"):
         shutil.copy(ROOT / name, tmp_path / name)

@@ -21,14 +21,14 @@ GOOD = {
     "epoch": 1_771_459_200,
     "submitted_at": "2026-02-25T23:54:10Z",
     "allocation": {A.upper().replace("0X", "0x"): 50_000, B: "1774908.123456789012345678"},
-    "transaction_hash": "0x12",
+    "transaction_hash": f"0x{'12' * 32}",
 }
 
 
 def test_a_good_submission_is_read_exactly() -> None:
     found = parse_submission(json.loads(json.dumps(GOOD)), 18)
     assert found.votes_raw == {A: 50_000 * 10**18, B: 1774908123456789012345678}
-    assert found.voter_id == GOOD["voter_id"].lower() and found.transaction_hash == "0x12"
+    assert found.voter_id == GOOD["voter_id"].lower() and found.transaction_hash == GOOD["transaction_hash"]
     assert found.submitted_at == datetime(2026, 2, 25, 23, 54, 10, tzinfo=UTC)
     assert found.partition.partition_id == (
         f"decisions/submitted/hydrex/{GOOD['voter_id'].lower()}/1771459200/2026-02-25T23:54:10Z"
