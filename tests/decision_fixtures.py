@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from benchmarks.decision_tables import WINDOW_SCHEMA, seed_rows, window_row
 from decide.backtest_tables import backtest_tables
 from decide.constants import forecast_rules, thresholds
 from decide.decision_tables import Case, cases
@@ -20,35 +18,12 @@ from decide.forecast import ForecastRules, Panel
 from decide.forecast_tables import forecast_quantiles, forecast_scenarios
 from decide.recommend_tables import Seeds, Settings, recommend_tables
 
-SEEDS = Path(__file__).parents[1] / "seeds"
 WEEK_SECONDS = 604_800
 WEEK = WEEK_SECONDS * 1_000_000  # microseconds, as in a Panel
 START = 1_700_092_800  # an epoch's start: a Thursday, 00:00 UTC
 WINDOWS = {"day": 86_400, "T-5": 300, "T-1": 60, "T-0": 2}  # seconds before the boundary
 Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]
-
-
-@cache
-def _seed_text(name: str) -> tuple[Row, ...]:
-    with (SEEDS / f"{name}.csv").open(newline="") as handle:
-        return tuple({key: _typed(text) for key, text in row.items()} for row in csv.DictReader(handle))
-
-
-def _typed(text: str) -> Any:
-    if text in ("", "true", "false"):
-        return {"": None, "true": True, "false": False}[text]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def seed_rows(name: str) -> list[Row]:
-    """Rows of a seed, typed as dbt types them: empty is null."""
-    return [dict(row) for row in _seed_text(name)]
 
 
 def seeds(**changed: list[Row]) -> Seeds:
@@ -142,12 +117,10 @@ class Exchange:
             power = self.power[e] if isinstance(self.power, list) else self.power
             rows.append(
                 self._key(e, w)
-                | {"own_votes_status": self.own_votes_status, "voting_power": power, "voted_at": None}
-                | {"voter_position": 1, "window_position": w + 1, "decision_block": 100 * e + w}
-                | {"is_control": False, "is_exempt": False, "votes_reset_each_epoch": self.resets}
-                | {"decision_at": self._decision_at(e, w)}
+                | window_row(w + 1, self._decision_at(e, w), power, self.own_votes_status)
+                | {"decision_block": 100 * e + w, "votes_reset_each_epoch": self.resets}
             )
-        return pa.Table.from_pylist(rows, schema=VOTER_WINDOWS)
+        return pa.Table.from_pylist(rows, schema=WINDOW_SCHEMA)
 
     def tables(self, shuffled: int | None = None) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
         """Panel, quantiles, forecasts and voter windows; `shuffled` is the seed of another order of their rows."""
@@ -200,16 +173,5 @@ PANEL = pa.schema(
         ("is_price_stale", pa.bool_()),
         ("decision_at", _UTC),
         ("known_at", _UTC),
-    ]
-)
-VOTER_WINDOWS = pa.schema(
-    [
-        *_KEYS,
-        ("own_votes_status", pa.string()),
-        ("voting_power", pa.float64()),
-        ("voted_at", _UTC),
-        *((name, pa.int64()) for name in ("voter_position", "window_position", "decision_block")),
-        *((name, pa.bool_()) for name in ("is_control", "is_exempt", "votes_reset_each_epoch")),
-        ("decision_at", _UTC),
     ]
 )

@@ -91,7 +91,7 @@ def test_regret_is_never_negative(seed: int) -> None:
 
 
 def test_hold_is_ours_of_an_epoch_ago_rescaled() -> None:
-    world = replace(PLAIN, power=[500_000.0, 500_000.0, 750_000.0, 750_000.0, 300_000.0])
+    world = replace(PLAIN, power=[500_000.0, 500_000.0, 750_000.0, 750_000.0, 900_000.0])
     table = world.replayed()
     for before, after in pairwise(ours(table)):
         (held,) = rows_of(table, strategy="hold", decision_window="T-5", epoch=after["epoch"])
@@ -101,6 +101,16 @@ def test_hold_is_ours_of_an_epoch_ago_rescaled() -> None:
         assert held["gauges_used"] == len(kept)
     first = rows_of(table, strategy="hold", epoch=START)
     assert {row["outcome"] for row in first} == {"nothing_to_hold"} and len(first) == 2
+
+
+@pytest.mark.parametrize("resets", [True, False])
+def test_falling_power_never_beats_hindsight(resets: bool) -> None:
+    """What carries over weighs no more than today's power, and what is held obeys min_votes."""
+    world = replace(PLAIN, power=[900_000.0, 400_000.0, 210_000.0, 120_000.0, 60_000.0], resets=resets)
+    scored = [row for row in world.replayed().to_pylist() if row["outcome"] == "ok"]
+    assert {row["kind"] for row in scored} >= {"hold", "staged"}
+    for row in scored:
+        assert row["realised_usd"] <= row["hindsight_usd"] * (1 + 1e-5), (row["kind"], row["epoch"])
 
 
 def test_a_gauge_without_truth_earns_nothing_and_is_counted() -> None:

@@ -147,9 +147,22 @@ def test_gauges_whose_truth_is_unknown_earn_nothing_and_hindsight_leaves_them() 
 def test_hold_keeps_shares_and_rescales() -> None:
     at = case(4, 300_000.0)
     assert chosen("hold", at, held=np.array([100.0, 0, 200, 0])).votes.tolist() == [100_000, 0, 200_000, 0]
-    thirds = chosen("hold", case(3, 100_000.0), held=np.array([1.0, 1, 1])).votes
+    thirds = chosen("hold", case(3, 100_000.0), held=np.array([1.0, 1, 1]), min_votes=1_000.0).votes
     assert thirds.tolist() == [33_334, 33_333, 33_333], "whole votes, none lost"
     assert chosen("hold", at).outcome == "nothing_to_hold"
+
+
+def test_hold_obeys_min_votes_when_power_falls() -> None:
+    """Rescaled 50,000 and 20,000 and 30,000: the smallest goes, then 37,500 goes too."""
+    falling = chosen("hold", case(3, 100_000.0), held=np.array([100_000.0, 40_000, 60_000]))
+    assert falling.votes.tolist() == [100_000, 0, 0]
+    assert chosen("hold", case(3, 49_999.0), held=np.array([1.0, 1, 1])).outcome == "nothing_to_hold"
+
+
+def test_a_vote_below_one_unit_in_all_is_no_vote() -> None:
+    coarse = replace(SETTING, rule=replace(SETTING.rule, vote_unit=100))
+    found = chosen("hold", case(3, 60.0), held=np.array([1.0, 1, 1]), min_votes=0.0, setting=coarse)
+    assert found.outcome == "nothing_to_hold" and not found.votes.any()
 
 
 def test_votes_come_in_the_exchange_s_units() -> None:

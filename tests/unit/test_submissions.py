@@ -51,7 +51,16 @@ def test_times_are_put_into_utc(text: str, utc: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("votes", "raw"), [(0, 0), (1, 10**18), (0.5, 5 * 10**17), (1e-18, 1), ("7", 7 * 10**18), (1e6, 10**24)]
+    ("votes", "raw"),
+    [
+        (0, 0),
+        (1, 10**18),
+        (0.5, 5 * 10**17),
+        (1e-18, 1),
+        ("7", 7 * 10**18),
+        (1e6, 10**24),
+        ("12345678901234567890123456789012345.000000000000000001", 12345678901234567890123456789012345 * 10**18 + 1),
+    ],
 )
 def test_any_number_of_votes_counts(votes: Any, raw: int) -> None:
     found = parse_submission({**GOOD, "allocation": {A: votes}}, 18)
@@ -85,6 +94,17 @@ def test_only_an_object_is_a_submission(document: Any) -> None:
         ({"submitted_at": "yesterday"}, "submitted_at = 'yesterday'"),
         ({"submitted_at": 1_772_063_650}, "submitted_at = 1772063650"),
         ({"submitted_at": None}, "submitted_at = None"),
+        ({"submitted_at": "0001-01-01T00:00:00+23:00"}, "submitted_at = '0001"),
+        ({"submitted_at": "9999-12-31T23:59:59-23:00"}, "submitted_at = '9999"),
+        ({"epoch": 604_800 * 10**12}, "is not an epoch"),
+        ({"protocol": None}, "protocol = None"),
+        ({"protocol": " "}, "protocol = ' '"),
+        ({"voter_id": 7}, "voter_id = 7"),
+        ({"voter_id": "a/b"}, "voter_id = 'a/b'"),
+        ({"transaction_hash": "0x12"}, "transaction_hash = '0x12'"),
+        ({"transaction_hash": 12}, "transaction_hash = 12"),
+        ({"allocation": {A: "1e999999"}}, "2^256 at most"),
+        ({"allocation": {A: "1e60"}}, "2^256 at most"),
         ({"allocation": {}}, "allocation must be an object"),
         ({"allocation": [A]}, "allocation must be an object"),
         ({"allocation": {A: float("nan")}}, f"{A} has nan votes"),
