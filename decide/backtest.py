@@ -202,7 +202,7 @@ Branches = list[tuple[float, Mapping[str, float], bool]]
 
 
 def _within(votes: Mapping[str, float], power: float) -> Mapping[str, float]:
-    """Votes that carry over, scaled down to today's power: a lock that decayed is poked, and earns by what it weighs."""
+    """Votes that carry over, scaled down to today's power: a lock that decayed is poked."""
     total = sum(votes.values())
     return {gauge: amount * (power / total) for gauge, amount in votes.items()} if total > power else votes
 
