@@ -130,12 +130,11 @@ def _raw(gauge: str, amount: Any, decimals: int) -> int:
 def _moment(text: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(str(text))
-        utc = moment.astimezone(UTC)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        utc = moment = None
-    if moment is None or utc is None or moment.tzinfo is None:
-        raise RequestError(f"submitted_at = {text!r}: use an ISO time with its zone, e.g. 2026-02-25T23:54:10Z")
-    return utc
+        pass
+    raise RequestError(f"submitted_at = {text!r}: use an ISO time with its zone, e.g. 2026-02-25T23:54:10Z")
 
 
 def record_submission(lake: Lake, submission: Submission, run_id: str) -> int:

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from extract.evm.abi import Function
 from extract.evm.calls import Reply
+from extract.evm.views import status, word
 from extract.voting.epochs import utc
-from extract.voting.state import BlockState, status, word
+from extract.voting.state import BlockState
 from extract.voting.tables import EPOCHS, GAUGES, PRICES, REWARDS, WINDOWS
 from extract.voting.timeline import Timeline, WindowPoint
 

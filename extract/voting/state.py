@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TypeVar
 
 from extract.errors import ForeshoreError
-from extract.evm.abi import Function
 from extract.evm.calls import Call, Reply
 from extract.evm.client import ChainClient
+from extract.evm.views import address, call, status, word
 from extract.prices import Quote
 from extract.voting.families import Protocol
 
@@ -50,35 +49,6 @@ class BlockState:
     quotes: dict[str, Quote] = field(default_factory=dict)  # by token, from configured sources
     calls: int = 0
     problem: str | None = None  # why this block has no state; the other blocks are not lost with it
-
-
-@cache
-def view(signature: str) -> Function:
-    return Function(signature)
-
-
-def call(target: str, signature: str, *arguments: object) -> Call:
-    return Call(target, view(signature).encode(*arguments))
-
-
-def word(reply: Reply, index: int = 0) -> int | None:
-    """The 32-byte word at `index` as an unsigned integer; None unless the reply is whole. Empty is never 0."""
-    if reply.status != "ok" or len(reply.data) < 32 * (index + 1):
-        return None
-    return int.from_bytes(reply.data[32 * index : 32 * (index + 1)], "big")
-
-
-def status(reply: Reply, index: int = 0) -> str:
-    """`ok`, or why there is no number: missing, reverted, no_archive_state, malformed."""
-    if reply.status == "ok" and len(reply.data) < 32 * (index + 1):
-        return "malformed"
-    return reply.status
-
-
-def address(reply: Reply) -> str | None:
-    """The address in a one-word reply, lower-case; None when missing or zero."""
-    value = word(reply)
-    return None if not value else f"0x{value:040x}"
 
 
 async def read_states(

@@ -1,0 +1,37 @@
+"""View calls by signature, and the words of their replies. Empty is never 0."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from extract.evm.abi import Function
+from extract.evm.calls import Call, Reply
+
+
+@cache
+def view(signature: str) -> Function:
+    return Function(signature)
+
+
+def call(target: str, signature: str, *arguments: object) -> Call:
+    return Call(target, view(signature).encode(*arguments))
+
+
+def word(reply: Reply, index: int = 0) -> int | None:
+    """The 32-byte word at `index` as an unsigned integer; None unless the reply is whole. Empty is never 0."""
+    if reply.status != "ok" or len(reply.data) < 32 * (index + 1):
+        return None
+    return int.from_bytes(reply.data[32 * index : 32 * (index + 1)], "big")
+
+
+def status(reply: Reply, index: int = 0) -> str:
+    """`ok`, or why there is no number: missing, reverted, no_archive_state, malformed."""
+    if reply.status == "ok" and len(reply.data) < 32 * (index + 1):
+        return "malformed"
+    return reply.status
+
+
+def address(reply: Reply) -> str | None:
+    """The address in a one-word reply, lower-case; None when missing or zero."""
+    value = word(reply)
+    return None if not value else f"0x{value:040x}"
