@@ -1,0 +1,122 @@
+"""The raw tables of the lending line: one Arrow schema each.
+
+Integers of the chain are decimal text: exact, and readable by every engine. Times are UTC; `day` is a New York date.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+UTC = pa.timestamp("us", "UTC")
+
+
+def _text(*names: str, required: bool = False) -> list[pa.Field]:
+    return [pa.field(name, pa.string(), nullable=not required) for name in names]
+
+
+_FETCHED = [*_text("provider"), pa.field("fetched_at", UTC, nullable=False)]
+_DAY = [
+    *_text("partition_id", required=True),
+    pa.field("chain_id", pa.int64(), nullable=False),
+    pa.field("day", pa.date32(), nullable=False),
+]
+_CSU_DAY = [*_DAY, *_text("csu_id", required=True)]
+_OBSERVED = [pa.field("observed_block", pa.int64(), nullable=False), pa.field("observed_at", UTC, nullable=False)]
+
+DAYS = pa.schema(
+    [
+        *_DAY,
+        *_text("chain", required=True),
+        pa.field("window_start_at", UTC, nullable=False),
+        pa.field("window_end_at", UTC, nullable=False),
+        pa.field("first_block", pa.int64(), nullable=False),  # the first block of the day
+        pa.field("last_block", pa.int64(), nullable=False),  # the snapshot block: the last one before midnight
+        pa.field("last_block_at", UTC, nullable=False),
+        *_text("last_block_hash", required=True),
+        pa.field("next_block_at", UTC, nullable=False),  # its successor's time: the proof
+        *_FETCHED,
+    ]
+)
+SNAPSHOTS = pa.schema(
+    [
+        *_CSU_DAY,
+        *_text("family", "chain", "registry_address", required=True),
+        *_text("status", required=True),  # ok, not_deployed, unsupported, no_archive_state, unreadable
+        *_text("reason"),
+        pa.field("reserve_count", pa.int64(), nullable=False),
+        *_OBSERVED,
+        *_FETCHED,
+    ]
+)
+RESERVES = pa.schema(
+    [
+        *_CSU_DAY,
+        *_text("reserve_id", required=True),
+        *_text("market_id", "asset_address", "asset_symbol"),
+        pa.field("asset_decimals", pa.int16()),
+        *_text("role", required=True),  # lent (can be borrowed) or collateral (stands as security only)
+        *_text("supplied_raw", "borrowed_variable_raw", "borrowed_stable_raw", "available_raw"),
+        *_text("read_status", required=True),
+        pa.field("is_frozen", pa.bool_()),
+        pa.field("is_paused", pa.bool_()),
+        *_OBSERVED,
+        *_FETCHED,
+    ]
+)
+LIQUIDATIONS = pa.schema(
+    [
+        *_CSU_DAY,
+        pa.field("block_number", pa.int64(), nullable=False),
+        pa.field("block_at", UTC, nullable=False),
+        *_text("transaction_hash", required=True),
+        pa.field("log_index", pa.int64(), nullable=False),
+        *_text("emitter_address", "event_kind", required=True),
+        *_text("market_id", "liquidator", "borrower"),
+        *_text("debt_asset", "debt_raw", "bad_debt_raw"),
+        pa.field("debt_decimals", pa.int16()),
+        *_text("collateral_token", "collateral_token_raw"),  # what was seized: an asset, or shares of one
+        *_text("collateral_asset", "collateral_raw"),  # the asset behind it, in its own units
+        pa.field("collateral_decimals", pa.int16()),
+        *_text("stated_usd_raw"),
+        *_text("decode_status", required=True),
+        pa.field("topics", pa.list_(pa.string()), nullable=False),
+        *_text("data", required=True),
+        *_FETCHED,
+    ]
+)
+PRICES = pa.schema(
+    [
+        *_CSU_DAY,
+        *_text("asset_address", required=True),
+        pa.field("block_number", pa.int64(), nullable=False),
+        pa.field("block_at", UTC, nullable=False),
+        *_text("price_status", required=True),  # ok, missing
+        *_text("price_source"),  # oracle, feed, or the name of a configured source
+        *_text("price_raw"),  # what the oracle or feed answered; null for other sources
+        pa.field("price_decimals", pa.int16()),
+        *_text("unit_asset"),  # null: USD; otherwise the asset that the raw price counts in
+        pa.field("unit_price_usd", pa.float64()),
+        pa.field("price_usd", pa.float64()),
+        pa.field("price_at", UTC),  # when the price was made, where its source says so
+        *_text("tried", required=True),  # every source that was asked and what it said
+        *_FETCHED,
+    ]
+)
+MARKETS = pa.schema(
+    [
+        *_CSU_DAY,
+        *_text("market_id", "loan_asset", "collateral_asset", "oracle", "rate_model", "lltv", required=True),
+        *_text("collateral_raw", required=True),  # what stands as collateral after the day's last block, from all logs
+        *_OBSERVED,
+        *_FETCHED,
+    ]
+)
+
+LENDING_TABLES = {
+    "lending_days": DAYS,
+    "lending_snapshots": SNAPSHOTS,
+    "lending_reserves": RESERVES,
+    "lending_liquidations": LIQUIDATIONS,
+    "lending_prices": PRICES,
+    "lending_markets": MARKETS,
+}
