@@ -51,3 +51,11 @@ def decision_windows(folder: Path) -> list[DecisionWindow]:
         for row in read_seed(folder, "decision_windows")
     ]
     return sorted(rows, key=lambda window: window.position)
+
+
+def threshold(folder: Path, name: str) -> float:
+    """A constant of the `thresholds` seed; ConfigError when it has none of that name."""
+    for row in read_seed(folder, "thresholds"):
+        if row["threshold"] == name:
+            return float(row["value"])
+    raise ConfigError(f"seed {folder}/thresholds.csv has no {name}: restore its row")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from extract.changed import changed_partitions
 from extract.config import Config
 from extract.errors import ConfigError
 from extract.evm.blocks import Block
@@ -132,7 +133,7 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
                 final=final,
                 epochs=tuple(epochs),
                 ledger=ledger,
-                changed=await _changed_partitions(client, ledger, spec.chain_id, final),
+                changed=await changed_partitions(client, ledger, spec.chain_id, final),
                 run_id=run_id,
                 resume=request.resume,
             )
@@ -149,19 +150,6 @@ def _wanted_protocols(config: Config, request: Request) -> list[Protocol]:
         missing = unknown[0] if unknown else "NAME"
         raise ConfigError(f"{config.path} has no [voting.{missing}]; it has: {', '.join(known) or 'none'}")
     return [known[name] for name in (request.protocols or known)]
-
-
-async def _changed_partitions(client: ChainClient, ledger: Ledger, chain_id: int, final: Block) -> frozenset[str]:
-    """Partitions whose last block no longer has the hash it was read under."""
-    held = [
-        (name, state.complete)
-        for name, state in ledger.states.items()
-        if state.complete and state.complete["chain_id"] == chain_id and state.complete["to_block_hash"]
-    ]
-    numbers = sorted({row["to_block"] for _, row in held if row["to_block"] <= final.number})
-    hashes = {block.number: block.hash for block in await client.blocks(numbers, fresh=True)} if numbers else {}
-    # a block beyond the final head is not known to have changed: the provider may only be behind
-    return frozenset(n for n, row in held if hashes.get(row["to_block"], row["to_block_hash"]) != row["to_block_hash"])
 
 
 def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partition, LedgerRow | None]]:
