@@ -17,6 +17,7 @@ from operate import demo as demo_world
 from operate import extraction
 from operate.allocate import allocate
 from operate.console import err, out, print_json, print_rows, say_error
+from operate.lending_commands import extract_lending, show_lending_status
 from operate.options import config_option, json_option
 from operate.vote_commands import backtest, recommend, submitted
 from operate.warehouse import Warehouse, publish, query, run_dbt
@@ -34,6 +35,7 @@ def cli() -> None:
       foreshore demo run                            the whole line on an embedded chain
       foreshore extract voting --epochs 12 --plan   what a run would do and cost
       foreshore extract voting --epochs 12          fetch what is missing
+      foreshore extract lending --days 7            supply, debt and liquidations of lending markets
       foreshore build                               dbt build, then publish what passed
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
@@ -110,18 +112,24 @@ def extract_all(**options: Any) -> None:
     sys.exit(_run_voting(**options))
 
 
+extract.add_command(extract_lending)
+
+
 @cli.command()
+@click.option("--lending", is_flag=True, help="CSU by CSU: days done, failing and open, missing prices.")
 @json_option
 @config_option
-def status(as_json: bool, config_file: str | None) -> None:
+def status(lending: bool, as_json: bool, config_file: str | None) -> None:
     """What is complete, what fails and why, how long a running extraction still takes.
 
     \b
     Examples
       foreshore status
+      foreshore status --lending
       foreshore status --json
     """
-    sys.exit(extraction.show_status(load_config(config_file), as_json))
+    show = show_lending_status if lending else extraction.show_status
+    sys.exit(show(load_config(config_file), as_json))
 
 
 @cli.command()

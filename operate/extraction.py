@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,8 @@ from extract.config import Config
 from extract.land import Lake
 from extract.ledger import Ledger, PartitionState
 from extract.voting.plan import PlannedPartition, Request, plan_voting
-from extract.voting.run import Outcome, Step, extract_voting
+from extract.voting.run import extract_voting
+from extract.work import Outcome, Report, Step
 from operate.console import err, out, print_json, table
 from operate.log import DurableLog, last_lines
 
@@ -26,10 +27,20 @@ LOG_NAME = "extract.jsonl"
 CALLS_PER_SECOND = 2_000  # a plan's guess of view calls per second for a provider that has not been measured yet
 
 
+Extract = Callable[[str, Report], Coroutine[Any, Any, Outcome]]  # (run id, report) to what came of it
+
+
 def run_voting(config: Config, request: Request, as_json: bool) -> int:
-    """Extract; exit code 0 done, 1 failed, 2 partial, 3 nothing to do."""
+    """Extract the voting line; exit code 0 done, 1 failed, 2 partial, 3 nothing to do."""
+    return run_line(
+        config, "voting", request, lambda run_id, report: extract_voting(config, request, run_id, report), as_json
+    )
+
+
+def run_line(config: Config, source: str, request: object, extract: Extract, as_json: bool) -> int:
+    """Run one line of extraction with progress and a durable log; exit code 0 done, 1 failed, 2 partial, 3 nothing."""
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    log = DurableLog(config.root / "logs" / LOG_NAME, run_id=run_id, source="voting")
+    log = DurableLog(config.root / "logs" / LOG_NAME, run_id=run_id, source=source)
     started = time.monotonic()
     log.write("started", request=str(request))
     try:
@@ -41,7 +52,7 @@ def run_voting(config: Config, request: Request, as_json: bool) -> int:
                 )
                 show(step)
 
-            outcome = asyncio.run(extract_voting(config, request, run_id, report))
+            outcome = asyncio.run(extract(run_id, report))
     except BaseException as error:
         log.write("stopped", error=type(error).__name__)
         raise
@@ -142,11 +153,12 @@ def _measured_rate(config: Config) -> float:
 
 def show_status(config: Config, as_json: bool) -> int:
     """What is complete, what fails and why, and how a running extraction stands. Exit code 2 when something fails."""
-    ledger = Ledger.read(Lake(config.raw_url))
+    states = list(Ledger.read(Lake(config.raw_url)).states.values())
     groups: dict[tuple[str, str, str], list[PartitionState]] = defaultdict(list)
-    for state in ledger.states.values():
+    for state in states:
         newest = state.newest
-        groups[newest["source"], newest["table_group"], newest["partition_window"]].append(state)
+        window = newest["partition_window"] if newest["source"] == "voting" else "all"  # others have one for every day
+        groups[newest["source"], newest["table_group"], window].append(state)
     rows = [
         {
             "source": source,
@@ -159,8 +171,8 @@ def show_status(config: Config, as_json: bool) -> int:
         }
         for (source, group, window), states in sorted(groups.items())
     ]
-    failing = [s.newest for s in ledger.states.values() if s.is_failing]
-    running = _running(config)
+    failing = [s.newest for s in states if s.is_failing]
+    running = running_now(config)
     if as_json:
         print_json({"groups": rows, "failing": failing, "running": running})
     elif not rows:
@@ -180,7 +192,7 @@ def show_status(config: Config, as_json: bool) -> int:
     return 2 if failing else 0
 
 
-def _running(config: Config) -> dict[str, Any] | None:
+def running_now(config: Config) -> dict[str, Any] | None:
     """The newest run's progress if it has not finished: units done and the time left at its pace."""
     lines = last_lines(config.root / "logs" / LOG_NAME, 500)
     if not lines or lines[-1]["event"] in ("finished", "stopped"):

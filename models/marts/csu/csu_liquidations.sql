@@ -1,0 +1,67 @@
+with liquidations as (
+    select * from {{ ref('stg_lending__liquidations') }}
+),
+
+prices as (
+    select * from {{ ref('stg_lending__prices') }}
+),
+
+priced as (
+    select
+        liquidations.*,
+        {{ scaled('liquidations.debt_raw', 'liquidations.debt_decimals') }} as debt,
+        {{ scaled('liquidations.bad_debt_raw', 'liquidations.debt_decimals') }} as bad_debt,
+        {{ scaled('liquidations.collateral_raw', 'liquidations.collateral_decimals') }} as collateral,
+        debt_prices.price_usd as debt_price_usd,
+        debt_prices.price_source as debt_price_source,
+        collateral_prices.price_usd as collateral_price_usd,
+        collateral_prices.price_source as collateral_price_source
+    from liquidations
+    left join prices as debt_prices
+        on
+            liquidations.csu_id = debt_prices.csu_id
+            and liquidations.day = debt_prices.day
+            and liquidations.debt_asset = debt_prices.asset_address
+            and liquidations.block_number = debt_prices.block_number
+    left join prices as collateral_prices
+        on
+            liquidations.csu_id = collateral_prices.csu_id
+            and liquidations.day = collateral_prices.day
+            and liquidations.collateral_asset = collateral_prices.asset_address
+            and liquidations.block_number = collateral_prices.block_number
+)
+
+select
+    chain_id,
+    transaction_hash,
+    log_index,
+    csu_id,
+    transaction_hash || ':' || coalesce(borrower, log_index::varchar) as liquidation_id,
+    event_kind,
+    emitter_address,
+    market_id,
+    liquidator,
+    borrower,
+    debt_asset,
+    collateral_token,
+    collateral_asset,
+    debt_price_source,
+    collateral_price_source,
+    decode_status,
+    debt_raw,
+    bad_debt_raw,
+    collateral_token_raw,
+    collateral_raw,
+    debt,
+    bad_debt,
+    collateral,
+    debt_price_usd,
+    collateral_price_usd,
+    if(debt_raw = 0, 0, debt * debt_price_usd) as debt_usd,
+    if(bad_debt_raw = 0, 0, bad_debt * debt_price_usd) as bad_debt_usd,
+    if(collateral_raw = 0, 0, collateral * collateral_price_usd) as collateral_usd,
+    {{ scaled('stated_usd_raw', '8') }} as stated_value,
+    block_number,
+    day,
+    block_at
+from priced

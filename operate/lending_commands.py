@@ -1,0 +1,161 @@
+"""The verbs of the lending line: extract it, plan it, see how far it is."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from extract.config import Config, load_config
+from extract.land import Lake
+from extract.ledger import Ledger, PartitionState
+from extract.lending.plan import KINDS, MISSING_PRICES, SOURCE, Cost, Request, costs
+from extract.lending.run import extract_lending as run_extraction
+from operate.console import err, out, print_json, table
+from operate.extraction import run_line, running_now
+from operate.options import config_option, json_option
+
+CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free tiers, most, the widest
+
+
+@click.command("lending")
+@click.option("--csu", "csus", metavar="ID,ID,...", help="CSUs of the registry  [default: every one with a provider].")
+@click.option("--since", metavar="DAY", help="First New York day, e.g. 2024-12-01.")
+@click.option("--until", metavar="DAY", help="Last New York day  [default: the last ended one].")
+@click.option("--days", type=click.IntRange(1), help="How many days, counted back from --until  [default: 1].")
+@click.option("--workers", type=click.IntRange(1, 64), default=5, show_default=True, help="Chain-days in flight.")
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Skip what is complete, or fetch anew.")
+@click.option("--retry-missing", is_flag=True, help="Ask again for prices that nobody had; scans nothing anew.")
+@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="Who fetches.")
+@click.option("--scheduler", metavar="ADDR", help="A running Dask scheduler, e.g. tcp://10.0.0.5:8786.")
+@click.option("--hosts", metavar="HOST,HOST,...", help="Start a Dask cluster over SSH; the first host schedules.")
+@click.option("--plan", is_flag=True, help="Print calls by chain and provider cap; asks no chain, lands nothing.")
+@json_option
+@config_option
+def extract_lending(
+    csus: str | None, hosts: str | None, plan: bool, as_json: bool, config_file: str | None, **asked: Any
+) -> None:
+    """Daily supply, debt and liquidations of lending deployments (CSUs), New York days.
+
+    \b
+    Examples
+      foreshore extract lending --csu aave_v3_ethereum --since 2024-12-01 --until 2024-12-31 --plan
+      foreshore extract lending --csu aave_v3_ethereum,compound_v3_eth_usdc --since 2024-12-01 --until 2024-12-31
+      foreshore extract lending --days 7 --engine dask --workers 2
+      foreshore extract lending --days 7 --retry-missing
+    """
+    request = Request(csus=_names(csus), hosts=_names(hosts), **asked)
+    sys.exit(run(load_config(config_file), request, plan, as_json))
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def run(config: Config, request: Request, plan: bool, as_json: bool) -> int:
+    """Extract the lending line, or print its plan."""
+    if plan:
+        return show_plan(config, request, as_json)
+    return run_line(
+        config, SOURCE, request, lambda run_id, report: run_extraction(config, request, run_id, report), as_json
+    )
+
+
+def show_plan(config: Config, request: Request, as_json: bool) -> int:
+    """Calls of a request by chain, at three caps, beside the naive plan. Exit code 0, or 3 when nothing is due."""
+    ledger = Ledger.read(Lake(config.raw_url))
+    by_cap = {cap: costs(config, request, ledger, cap) for cap in CAPS}
+    found = by_cap[CAPS[0]]
+    naive = sum(cost.naive_logs for cost in found)
+    if as_json:
+        print_json({"naive_calls": naive, "caps": {cap: [vars(c) for c in of] for cap, of in by_cap.items()}})
+        return 0 if naive else 3
+    right = ["CSUs", "days", "blocks a day", "state reads", "naive", *(f"at {cap:,}" for cap in CAPS)]
+    rows = [_plan_row(i, by_cap) for i in range(len(found))]
+    rows.append(
+        ("all", sum(c.csus for c in found), max((c.days for c in found), default=0), "", f"{_reads(found):,}",
+         f"{naive:,}", *(f"{_logs(by_cap[cap]):,}" for cap in CAPS))
+    )  # fmt: skip
+    out.print(table("Requests by chain and blocks per request", ["chain", *right], rows, right=right))
+    for cap in CAPS:
+        total = _logs(by_cap[cap]) + _reads(by_cap[cap])
+        ratio = f"{naive / total:,.0f}x fewer than naive" if total else "nothing is due"
+        out.print(f"At {cap:,} blocks a request: {total:,} requests for logs and state, {ratio}.")
+    out.print(
+        "[dim]naive: each CSU scans each day by itself, 10 blocks a request. Ours: one scan per chain and day, ranges "
+        "as wide as the provider and its results allow. Nothing was done.[/dim]"
+    )
+    return 0 if naive else 3
+
+
+def _plan_row(i: int, by_cap: dict[int, list[Cost]]) -> tuple[Any, ...]:
+    cost = by_cap[CAPS[0]][i]
+    logs = (f"{by_cap[cap][i].logs:,}" for cap in CAPS)
+    return (
+        cost.chain,
+        cost.csus,
+        cost.days,
+        f"{cost.blocks_per_day:,}",
+        f"{cost.reads:,}",
+        f"{cost.naive_logs:,}",
+        *logs,
+    )
+
+
+def _logs(costs_: list[Cost]) -> int:
+    return sum(cost.logs for cost in costs_)
+
+
+def _reads(costs_: list[Cost]) -> int:
+    return sum(cost.reads for cost in costs_)
+
+
+def show_lending_status(config: Config, as_json: bool) -> int:
+    """Days done, failing and open by CSU; exit code 2 when something fails."""
+    states = [
+        s for s in Ledger.read(Lake(config.raw_url)).states.values()
+        if s.newest["source"] == SOURCE and s.newest["table_group"] in KINDS
+    ]  # fmt: skip
+    days = sorted({s.newest["partition_window"] for s in states})
+    by_csu: dict[str, list[PartitionState]] = defaultdict(list)
+    for state in states:
+        by_csu[state.newest["partition_key"]].append(state)
+    rows = [_status_row(csu, of, days) for csu, of in sorted(by_csu.items())]
+    failing = [s.newest for s in states if s.is_failing]
+    running = running_now(config)
+    if as_json:
+        print_json({"days": days, "csus": rows, "failing": failing, "running": running})
+    elif not rows:
+        out.print("No CSU has been extracted yet: run `foreshore extract lending --plan`, then without --plan.")
+    else:
+        heads = ["csu", "days", "done", "failing", "open", "days without a price"]
+        title = f"Lending, {days[0]} to {days[-1]}"
+        out.print(table(title, heads, [list(row.values()) for row in rows], right=heads[1:]))
+        for row in failing[:20]:
+            reason = escape(row["error_message"] or "")
+            out.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
+        if running:
+            left = running["seconds_left"]
+            err.print(f"running: {running['done']} of {running['total']} chain-days, about {left} s left")
+    return 2 if failing else 0
+
+
+def _status_row(csu: str, states: list[PartitionState], days: list[str]) -> dict[str, Any]:
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for state in states:
+        if state.complete is not None:
+            kinds[state.newest["partition_window"]].add(state.newest["table_group"])
+    failing = {s.newest["partition_window"] for s in states if s.is_failing}
+    done = {day for day, of in kinds.items() if of == set(KINDS)}
+    unpriced = sum(bool(s.complete and s.complete["error_class"] == MISSING_PRICES) for s in states)
+    return {
+        "csu": csu,
+        "days": len(days),
+        "done": len(done),
+        "failing": len(failing),
+        "open": len(set(days) - done - failing),
+        "unpriced_days": unpriced,
+    }
