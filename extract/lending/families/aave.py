@@ -45,6 +45,7 @@ class Aave:
 
     pool_view: str
     events: tuple[EventRule, ...]
+    may_omit_unit: bool = False  # the first oracles of V2 have no view of their unit: it is ether
     version: int = 1
     has_memory: bool = False
 
@@ -75,19 +76,22 @@ class Aave:
         if oracle:
             questions |= {"unit": call(oracle, "BASE_CURRENCY_UNIT()"), "currency": call(oracle, "BASE_CURRENCY()")}
         found = await at.ask(questions)
-        base = {"unit": word(found["unit"]), "currency": address(found["currency"])} if oracle else {}
-        return found["listed"], base
+        if not oracle:
+            return found["listed"], {}
+        unit = word(found["unit"])
+        if unit is None and self.may_omit_unit and found["unit"].status in ("reverted", "missing"):
+            return found["listed"], {"unit": 10**18, "currency": ETH}
+        return found["listed"], {"unit": unit, "currency": address(found["currency"]) or USD}
 
     def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
         oracle, unit = state.oracle.get("address"), state.oracle.get("unit")
         if oracle is None:
             return {}
-        places = len(str(unit)) - 1 if unit else 18
-        if unit and unit != 10**places:
-            return {}  # a unit that is no power of ten is none that we know how to read
-        quoted_in = (state.oracle.get("currency") or USD) if unit else ETH
+        places = len(str(unit)) - 1
+        if unit != 10**places:
+            return {}  # no unit, or one that is no power of ten, is none that we know how to read
         return {
-            asset: PriceRule(call(oracle, "getAssetPrice(address)", asset), places, quoted_in)
+            asset: PriceRule(call(oracle, "getAssetPrice(address)", asset), places, state.oracle["currency"])
             for asset in state.assets()
         }
 
@@ -119,12 +123,14 @@ async def _reserves(at: At, pool: str, provider: str, assets: Sequence[str]) -> 
     for a in assets:
         reserve = Reserve(a, a)
         supplied, stable, variable, available = (totals.get((a, i)) for i in range(4))
-        if supplied is None:
-            reserve.fail(reply_status(tokens[a]) if tokens[a].status != OK else "missing")
+        if supplied is None or word(tokens[a], 2) is None:
+            reserve.lose(tokens[a].status if tokens[a].status != OK else "malformed")
+            reserves.append(reserve)
+            continue
         for reply in (supplied, stable, variable, available):
             if reply is not None and word(reply) is None:
                 reserve.fail(reply_status(reply))
-        reserve.supplied = word(supplied) if supplied else None
+        reserve.supplied = word(supplied)
         reserve.borrowed = word(variable) if variable else 0
         reserve.borrowed_stable = word(stable) if stable else 0  # gone from V3.2 on
         reserve.available = word(available) if available else None
@@ -143,4 +149,4 @@ def address_at(reply: Reply, index: int) -> str | None:
 
 
 V3 = Aave("getPool()", (EventRule(LIQUIDATION, "liquidation"), EventRule(DEFICIT, "deficit")))
-V2 = Aave("getLendingPool()", (EventRule(LIQUIDATION, "liquidation"),))
+V2 = Aave("getLendingPool()", (EventRule(LIQUIDATION, "liquidation"),), may_omit_unit=True)

@@ -62,6 +62,11 @@ class Reserve:
         if self.status == OK:
             self.status = status
 
+    def lose(self, status: str) -> None:
+        """Mark the reserve unreadable and all its amounts unknown: what was not read is never zero."""
+        self.fail(status)
+        self.supplied = self.borrowed = self.borrowed_stable = self.available = None
+
 
 @dataclass(frozen=True)
 class Market:
@@ -117,6 +122,7 @@ class Legs:
     shares_of: Call | None = None  # answers the asset amount of the shares, or their rate where `rate_decimals` is set
     rate_decimals: int | None = None
     stated_usd: int | None = None  # as the event says, 8 decimals, in the protocol's own unit
+    status: str = OK  # why a leg is without an asset or an amount, where the protocol does not say it
 
 
 @dataclass

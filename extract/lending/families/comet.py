@@ -16,6 +16,7 @@ from extract.lending.families.aave import address_at
 from extract.lending.families.base import (
     COLLATERAL,
     OK,
+    UNREADABLE,
     USD,
     At,
     EventRule,
@@ -54,7 +55,11 @@ class Comet:
         base = address(found["baseToken()"])
         if base is None:
             return absent(csu, "baseToken()", found["baseToken()"])
-        infos = await at.ask({i: call(comet, "getAssetInfo(uint8)", i) for i in range(word(found["numAssets()"]) or 0)})
+        count = word(found["numAssets()"])
+        if count is None:
+            why = reply_status(found["numAssets()"])
+            return State(UNREADABLE, f"{comet} does not answer numAssets() at block {at.block} ({why})")
+        infos = await at.ask({i: call(comet, "getAssetInfo(uint8)", i) for i in range(count)})
         assets = {i: address_at(reply, _ASSET) for i, reply in infos.items()}
         held = await at.ask(
             {a: call(comet, "totalsCollateral(address)", a) for a in assets.values() if a}
@@ -70,8 +75,10 @@ class Comet:
         reserves = [lent]
         for i, asset in assets.items():
             reserve = Reserve(f"{asset or i}:collateral", asset, COLLATERAL, is_paused=lent.is_paused)
-            reserve.supplied = _number(reserve, held[asset] if asset else infos[i])
-            reserve.available = reserve.supplied
+            if asset:
+                reserve.supplied = reserve.available = _number(reserve, held[asset])
+            else:
+                reserve.lose(infos[i].status if infos[i].status != OK else "malformed")
             reserves.append(reserve)
         feeds = {base: address(found["baseTokenPriceFeed()"])}
         feeds |= {a: address_at(infos[i], _FEED) for i, a in assets.items() if a}

@@ -59,10 +59,13 @@ class CompoundV2:
             asset = NATIVE if native else address(underlying[m])
             cash, borrows, kept = (amounts[m, v] for v in _VIEWS)
             reserve = Reserve(m, asset, market_id=m)
+            if asset is None:
+                reserve.fail(reply_status(underlying[m]))
+                reserve.fail("malformed")
             for reply in (cash, borrows, kept):
                 if word(reply) is None:
-                    reserve.fail(reply_status(reply))
-            if reserve.status == OK:
+                    reserve.lose(reply_status(reply))
+            if reserve.borrowed is not None:
                 reserve.supplied = (word(cash) or 0) + (word(borrows) or 0) - (word(kept) or 0)
                 reserve.borrowed, reserve.available = word(borrows), word(cash)
             stopped = word(paused[m])

@@ -161,9 +161,9 @@ def _reserves(of: Market, totals: Reply, rate: Reply | None, timestamp: int) -> 
     lent = Reserve(f"{of.market_id}:loan", of.loan, market_id=of.market_id)
     six = _six(totals)
     if not six:
-        lent.fail(reply_status(totals))
+        lent.lose(totals.status if totals.status != OK else "malformed")
     elif rate is not None and word(rate) is None and six[2]:
-        lent.fail(f"rate_{reply_status(rate)}")
+        lent.lose(f"rate_{reply_status(rate)}")
     else:
         lent.supplied, lent.borrowed = accrue(six, (word(rate) or 0) if rate else 0, timestamp)
         lent.available = lent.supplied - lent.borrowed
