@@ -18,11 +18,17 @@ from operate.console import err, out, print_json, table
 from operate.extraction import run_line, running_now
 from operate.options import config_option, json_option
 
+FIRST_PLAN_CALLS = 720  # 7,200 blocks a day, 10 a request
 CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free tiers, most, the widest
 
 
 @click.command("lending")
-@click.option("--csu", "csus", metavar="ID,ID,...", help="CSUs of the registry  [default: every one with a provider].")
+@click.option(
+    "--csu",
+    "csus",
+    metavar="ID,ID,...",
+    help="CSUs of the registry, or `planned` for the 43  [default: every one with a provider].",
+)
 @click.option("--since", metavar="DAY", help="First New York day, e.g. 2024-12-01.")
 @click.option("--until", metavar="DAY", help="Last New York day  [default: the last ended one].")
 @click.option("--days", type=click.IntRange(1), help="How many days, counted back from --until  [default: 1].")
@@ -70,8 +76,15 @@ def show_plan(config: Config, request: Request, as_json: bool) -> int:
     by_cap = {cap: costs(config, request, ledger, cap) for cap in CAPS}
     found = by_cap[CAPS[0]]
     naive = sum(cost.naive_logs for cost in found)
+    first_plan = sum(cost.csus * cost.days for cost in found) * FIRST_PLAN_CALLS
     if as_json:
-        print_json({"naive_calls": naive, "caps": {cap: [vars(c) for c in of] for cap, of in by_cap.items()}})
+        print_json(
+            {
+                "first_plan_calls": first_plan,
+                "naive_calls": naive,
+                "caps": {cap: [vars(c) for c in of] for cap, of in by_cap.items()},
+            }
+        )
         return 0 if naive else 3
     right = ["CSUs", "days", "blocks a day", "state reads", "naive", *(f"at {cap:,}" for cap in CAPS)]
     rows = [_plan_row(i, by_cap) for i in range(len(found))]
@@ -84,6 +97,7 @@ def show_plan(config: Config, request: Request, as_json: bool) -> int:
         total = _logs(by_cap[cap]) + _reads(by_cap[cap])
         ratio = f"{naive / total:,.0f}x fewer than naive" if total else "nothing is due"
         out.print(f"At {cap:,} blocks a request: {total:,} requests for logs and state, {ratio}.")
+    out.print(f"The first plan counted {FIRST_PLAN_CALLS} a day and CSU as if every block took 12 s: {first_plan:,}.")
     out.print(
         "[dim]naive: each CSU scans each day by itself, 10 blocks a request. Ours: one scan per chain and day, ranges "
         "as wide as the provider and its results allow. Nothing was done.[/dim]"

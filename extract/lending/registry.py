@@ -15,6 +15,7 @@ from extract.config import Config
 from extract.errors import ConfigError, RequestError
 from extract.seeds import read_seed
 
+PLANNED = "planned"  # as a name: every CSU of the first plan
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 
 
@@ -86,6 +87,8 @@ def _check_unique(csus: Iterable[Csu]) -> None:
 def wanted_csus(config: Config, names: Sequence[str]) -> list[Csu]:
     """The CSUs asked for, or every one whose chain is configured. RequestError names unknown ones and what is near."""
     known = load_registry(config)
+    if PLANNED in names:
+        names = [*(n for n in names if n != PLANNED), *(c.csu_id for c in known.values() if c.is_planned)]
     unknown = [name for name in names if name not in known]
     if unknown:
         raise RequestError(f"no CSU {unknown[0]!r}: the registry has {_near(unknown[0], known)}")
