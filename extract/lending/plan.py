@@ -126,8 +126,9 @@ def make_plan(
 def _days(config: Config, request: Request) -> list[Day]:
     """The days asked for; `[lending] since` and `until` of the configuration stand in for what was not given."""
     asked = config.section("lending")
-    since, until = request.since or asked.get("since"), request.until or asked.get("until")
-    return requested_days(int(time.time()), request.days, None if request.days else since, until)
+    until = request.until or asked.get("until")
+    since = request.since or (None if request.days or request.until else asked.get("since"))
+    return requested_days(int(time.time()), request.days, since, until)
 
 
 def _partitions(config: Config, chain: str, csus: Sequence[Csu], day: Day) -> Iterable[tuple[Partition, str, int]]:
