@@ -70,16 +70,20 @@ class Fluid:
         if count is None:
             return absent(csu, READ, found["tokens"])
         vaults = word(found["vaults"])
-        if vaults is None and found["vaults"].status != "missing":  # no factory yet: no vault, no liquidation
+        if vaults is None:  # vaults that are not known are not scanned: no liquidation would look like none at all
+            why = "no code there" if found["vaults"].status == "missing" else reply_status(found["vaults"])
             return State(
                 UNREADABLE,
-                f"vault factory {factory} does not answer totalVaults() at block {at.block} "
-                f"({reply_status(found['vaults'])}): check second_address of the registry row",
+                f"vault factory {factory} does not answer totalVaults() at block {at.block} ({why}): "
+                "check second_address of the registry row",
             )
         start = int.from_bytes(keccak(TOKENS_SLOT.to_bytes(32, "big")), "big")
         listed = await at.ask({i: _slot(liquidity, start + i) for i in range(count)})
         reserves = await _reserves(at, liquidity, {i: address_at(reply, 0) for i, reply in listed.items()}, listed)
-        return State(OK, reserves=reserves, emitters=await _vaults(at, factory, vaults or 0))
+        emitters = await _vaults(at, factory, vaults)
+        if len(emitters) < vaults:
+            return State(UNREADABLE, f"vault factory {factory} does not name all its {vaults} vaults: try again")
+        return State(OK, reserves=reserves, emitters=emitters)
 
     def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
         return {}

@@ -39,6 +39,7 @@ LOSS = "IncurUncoveredLoss(address indexed creditManager, uint256 loss)"
 REGISTER = b"CONTRACTS_REGISTER"
 NO_VERSION = 0  # AddressProviderV3.NO_VERSION_CONTROL
 PRICE_DECIMALS = 8
+V3 = 300  # PoolV3.version() is 300 and more
 _LOOK_UP = "getAddressOrRevert(bytes32,uint256)"
 _AMOUNTS = ("expectedLiquidity()", "totalBorrowed()", "availableLiquidity()")
 
@@ -61,12 +62,14 @@ class Gearbox:
         pools = token_list(listed)
         if pools is None:
             return State(UNREADABLE, f"register {register} does not answer getPools() ({reply_status(listed)})")
-        views = ("underlyingToken()", "creditManagers()", "paused()", *_AMOUNTS)
+        views = ("underlyingToken()", "version()", "creditManagers()", "paused()", *_AMOUNTS)
         answers = await at.ask({(p, view): call(p, view) for p in pools for view in views})
         state = State(OK, reserves=[_reserve(p, answers) for p in pools])
         for reserve in state.reserves:
             state.emitters[reserve.reserve_id] = {"asset": reserve.asset}
-        await _add_managers(at, {p: token_list(answers[p, "creditManagers()"]) or [] for p in pools}, state)
+        managers = {p: _managers(answers[p, "version()"], answers[p, "creditManagers()"]) for p in pools}
+        if None in managers.values() or not await _add_facades(at, {p: m or [] for p, m in managers.items()}, state):
+            return State(UNREADABLE, f"register {register}: not every credit manager names its facade: try again")
         return state
 
     def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
@@ -98,8 +101,17 @@ def _reserve(pool: str, answers: Mapping[tuple[str, str], Reply]) -> Reserve:
     return reserve
 
 
-async def _add_managers(at: At, managers: Mapping[str, list[str]], state: State) -> None:
-    """The facades that log, and the price oracle of the largest pool's managers (one for all in V3.0)."""
+def _managers(version: Reply, listed: Reply) -> list[str] | None:
+    """Credit managers of a pool; pools from before V3 have no such list and their managers log other events."""
+    number = word(version)
+    return [] if number is not None and number < V3 else token_list(listed) if number is not None else None
+
+
+async def _add_facades(at: At, managers: Mapping[str, list[str]], state: State) -> bool:
+    """The facades that log, and the price oracle of the largest pool's managers (one for all in V3.0).
+
+    False where a manager does not name its facade: liquidations there would look like none at all.
+    """
     assets = {r.reserve_id: r.asset for r in state.reserves}
     pool_of = {m: p for p, of_pool in managers.items() for m in of_pool}
     facades = await at.addresses({m: call(m, "creditFacade()") for m in pool_of})
@@ -110,6 +122,7 @@ async def _add_managers(at: At, managers: Mapping[str, list[str]], state: State)
     size = {r.reserve_id: r.supplied or 0 for r in state.reserves}
     priced = [(-size[pool_of[m]], m, oracle) for m, oracle in oracles.items() if oracle]
     state.oracle = {"address": min(priced)[2]} if priced else {}
+    return all(facades.values())
 
 
 FAMILY = Gearbox()

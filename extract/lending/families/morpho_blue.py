@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -114,13 +115,21 @@ class MorphoBlue:
 async def _markets(at: At, csu: Csu, memory: Memory) -> dict[str, Market]:
     """Every market with its collateral after the block: what was remembered, and all logs since."""
     markets, moved = dict(memory.markets), Counter[str]()
-    first = (csu.start_block or 0) if memory.block is None else memory.block + 1
+    first = await _first_block(at, csu) if memory.block is None else memory.block + 1
     if first <= at.block:
         topics = [CREATED.topic0, *(event.topic0 for event in MOVES)]
         async for chunk in at.logs([csu.registry_address], topics, first):
             markets |= _created(chunk.table)
             moved.update(_moved(chunk.table))
     return {m: replace(of, collateral_raw=of.collateral_raw + moved[m]) for m, of in markets.items()}
+
+
+async def _first_block(at: At, csu: Csu) -> int:
+    """Where the logs of a CSU may begin: its first block, or the block of its first day (a day early, any zone)."""
+    if csu.start_block is not None or csu.start_date is None:
+        return csu.start_block or 0
+    midnight = datetime.combine(csu.start_date, time(), UTC) - timedelta(days=1)
+    return min((await at.client.block_at_or_before(int(midnight.timestamp()))).number, at.block)
 
 
 def _created(logs: pa.Table) -> dict[str, Market]:

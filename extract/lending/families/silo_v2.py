@@ -19,6 +19,7 @@ from extract.lending.families.aave import address_at
 from extract.lending.families.base import (
     COLLATERAL,
     OK,
+    UNREADABLE,
     At,
     EventRule,
     Legs,
@@ -56,13 +57,17 @@ class SiloV2:
             return absent(csu, "getNextSiloId()", following)
         named = await at.ask({i: call(factory, "idToSiloConfig(uint256)", i) for i in range(1, count)})
         configs = [c for c in (address(reply) for reply in named.values()) if c]  # a factory may start at a later id
-        unread = [Reserve(f"pair:{i}", None) for i, reply in named.items() if word(reply) is None]
+        unread = [i for i, reply in named.items() if word(reply) is None]
+        if unread:
+            why = reply_status(named[unread[0]])
+            return State(
+                UNREADABLE, f"factory {factory} does not answer idToSiloConfig({unread[0]}) ({why}): try again"
+            )
         pairs = await at.ask({c: call(c, "getSilos()") for c in configs})
         state = State(OK)
-        for reserve in unread:
-            _give_up(reserve, named[int(reserve.reserve_id[5:])])
-            state.reserves.append(reserve)
-        await _read_pairs(at, pairs, state)
+        unhooked = await _read_pairs(at, pairs, state)
+        if unhooked:  # a hook that is not known is not scanned: no liquidation there would look like none at all
+            return State(UNREADABLE, f"config {unhooked[0]} does not answer getConfig(address): try again")
         return state
 
     def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
@@ -93,14 +98,10 @@ class SiloV2:
         )
 
 
-async def _read_pairs(at: At, pairs: Mapping[str, Reply], state: State) -> None:
-    """Fill in the reserves, hooks and oracles of every pair."""
+async def _read_pairs(at: At, pairs: Mapping[str, Reply], state: State) -> list[str]:
+    """Fill in the reserves, hooks and oracles of every pair; returns configs whose hook is not known."""
     both = {c: (address_at(reply, 0), address_at(reply, 1)) for c, reply in pairs.items()}
     whole = {c: (a, b) for c, (a, b) in both.items() if a and b}
-    for c in pairs.keys() - whole.keys():
-        reserve = Reserve(c, None, market_id=c)
-        _give_up(reserve, pairs[c])
-        state.reserves.append(reserve)
     silos = [(c, s) for c, pair in whole.items() for s in pair]
     configs = await at.ask({s: call(c, "getConfig(address)", s) for c, s in silos})
     assets = await at.ask({s: call(s, "asset()") for _, s in silos})
@@ -122,6 +123,7 @@ async def _read_pairs(at: At, pairs: Mapping[str, Reply], state: State) -> None:
         state.reserves += [lent, kept]
     for pair in whole.values():
         _add_hooks(state, pair, configs, {s: address(assets[s]) for s in pair})
+    return [c for c, s in silos if word(configs[s], _HOOK) is None] + sorted(pairs.keys() - whole.keys())
 
 
 def _add_hooks(
@@ -133,10 +135,6 @@ def _add_hooks(
         if hook:
             known = dict(state.emitters.get(hook, {}).get("silos", {}))
             state.emitters[hook] = {"silos": known | {silo: {"asset": assets[silo], "other": assets[other]}}}
-
-
-def _give_up(reserve: Reserve, reply: Reply) -> None:
-    reserve.lose(reply.status if reply.status != OK else "malformed")
 
 
 FAMILY = SiloV2()
