@@ -101,7 +101,7 @@ def _one(log: dict[str, Any], values: dict[str, Any], rule: EventRule, snapshot:
     family, state = FAMILIES[snapshot.csu.family], snapshot.state
     legs = family.legs(rule.kind, values, state.emitters[log["address"]], state)
     plain = legs.collateral_token_amount if legs.shares_of is None else None
-    return Liquidation(log, rule.kind, OK, legs, plain)
+    return Liquidation(log, rule.kind, legs.status, legs, plain)
 
 
 async def _unwrap(client: ChainClient, found: Sequence[Liquidation]) -> list[Liquidation]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from extract.lending.families.base import NATIVE, NOT_DEPLOYED, OK, UNSUPPORTED,
 from extract.lending.registry import Csu
 from extract.lending.tables import MARKETS, RESERVES, SNAPSHOTS
 
+_SLACK = timedelta(days=1)  # a start date is a UTC date, a day is New York's
 _MOST_DECIMALS = 77  # 10^77 < 2^256: more is no token but a mistake
 
 
@@ -69,6 +70,9 @@ async def read_snapshot(
         return Snapshot(csu, day, block, timestamp, state)
     if csu.start_block is not None and block < csu.start_block:
         state = State(NOT_DEPLOYED, f"deployed at block {csu.start_block}, after block {block}")
+        return Snapshot(csu, day, block, timestamp, state)
+    if csu.start_block is None and csu.start_date is not None and day.date < csu.start_date - _SLACK:
+        state = State(NOT_DEPLOYED, f"not deployed before {csu.start_date}")
         return Snapshot(csu, day, block, timestamp, state)
     at = At(client, block, timestamp)
     state = await FAMILIES[csu.family].read(at, csu, memory)
