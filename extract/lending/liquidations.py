@@ -19,7 +19,7 @@ from extract.evm.calls import Call
 from extract.evm.client import ChainClient
 from extract.evm.views import word
 from extract.lending.families import FAMILIES
-from extract.lending.families.base import OK, At, EventRule, Legs
+from extract.lending.families.base import At, EventRule, Legs
 from extract.lending.snapshot import Snapshot, Token, read_tokens
 from extract.lending.tables import LIQUIDATIONS
 
