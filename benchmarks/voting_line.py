@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import simulate
-from operate.demo import world_config
+from operate.worlds import world_config
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = (3, 12)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -11,10 +11,12 @@ import click
 from extract.config import load_config
 from extract.errors import ForeshoreError
 from extract.evm.redact import redact
+from extract.lending.plan import Request as LendingRequest
+from extract.lending.plan import is_configured
 from extract.voting.epochs import parse_moment
 from extract.voting.plan import Request
-from operate import demo as demo_world
-from operate import extraction
+from operate import demo as demo_lines
+from operate import extraction, lending_commands, worlds
 from operate.allocate import allocate
 from operate.console import err, out, print_json, print_rows, say_error
 from operate.lending_commands import extract_lending, show_lending_status
@@ -108,8 +110,20 @@ def extract_voting(**options: Any) -> None:
 @extract.command("all")
 @_voting_options
 def extract_all(**options: Any) -> None:
-    """Every source that is configured."""
-    sys.exit(_run_voting(**options))
+    """Every source that is configured; the options are the voting line's, other lines take what is next."""
+    config = load_config(options["config_file"])
+    codes = [_run_voting(**options)] if config.section("voting") else []
+    if is_configured(config):
+        request = LendingRequest(resume=options["resume"], workers=options["workers"])
+        codes.append(lending_commands.run(config, request, options["plan"], options["as_json"]))
+    sys.exit(_of_all(codes))
+
+
+def _of_all(codes: Sequence[int]) -> int:
+    """One exit code for several lines: done unless something failed; failed only when nothing was done."""
+    if any(code in (1, 2) for code in codes):
+        return 1 if all(code == 1 for code in codes) else 2
+    return 0 if 0 in codes else 3
 
 
 extract.add_command(extract_lending)
@@ -199,14 +213,14 @@ def demo_up(**sizes: int) -> None:
       foreshore demo up
       foreshore demo up --epochs 3 --gauges 10 --voters 8
     """
-    world = demo_world.up(**sizes)
+    world = worlds.up(**sizes)
     out.print(f"The embedded world is up at {world['rpc_url']}; `foreshore demo down` stops it.")
 
 
 @demo.command("down")
 def demo_down() -> None:
     """Stop the embedded world, if it is up."""
-    out.print("The embedded world is stopped." if demo_world.down() else "No embedded world is up.")
+    out.print("The embedded world is stopped." if worlds.down() else "No embedded world is up.")
 
 
 @demo.command("with", context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -218,14 +232,14 @@ def demo_with(arguments: tuple[str, ...]) -> None:
     Examples
       foreshore demo with extract all --epochs 3
     """
-    sys.exit(demo_world.run_with_world(arguments))
+    sys.exit(worlds.run_with_world(arguments))
 
 
 @demo.command("run")
 @_world_options
 def demo_run(**sizes: int) -> None:
     """The whole line: start the world, extract, build, test, write docs, show the result, stop the world."""
-    sys.exit(demo_world.run(**sizes))
+    sys.exit(demo_lines.run(**sizes))
 
 
 def main() -> None:

@@ -1,188 +1,49 @@
-"""The embedded world from the outside: start it, point Foreshore at it, run the whole line on it, stop it.
-
-The world is a process of its own, reached over JSON-RPC only, exactly like a real provider.
-"""
+"""`make demo`: every line on the embedded worlds, from extraction to what it tells."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
 from extract.config import DEFAULT_CONFIG, WORLD_CONFIG, load_config
-from extract.errors import ForeshoreError
+from extract.lending.plan import Request as LendingRequest
 from extract.voting.epochs import utc
 from extract.voting.plan import Request
-from operate import extraction
+from operate import extraction, lending_commands, worlds
 from operate.backtest import show_verdicts, summary
 from operate.console import err, out, table
 from operate.recommend import ACTION_STYLE
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
-WORLD = Path(WORLD_CONFIG).parent
-START_SECONDS = 300
-FAMILY_OF = {"hydrex": "thena", "velodrome": "velodrome"}  # key in world.json -> family of its contracts
-
-
-class WorldError(ForeshoreError):
-    """The embedded world did not start or stop as it should."""
-
-
-def up(**sizes: int) -> dict[str, Any]:
-    """Start the world, wait until it is ready, write its configuration; returns world.json."""
-    process = start(**sizes)
-    return ready(process)
-
-
-def start(**sizes: int) -> subprocess.Popen[bytes]:
-    """Start the world's process without waiting for it."""
-    if is_up():
-        raise WorldError("the embedded world is up already: `foreshore demo down` stops it")
-    WORLD.mkdir(parents=True, exist_ok=True)
-    _forget()
-    arguments = [f"--{name}={value}" for name, value in sizes.items()]
-    command = [sys.executable, "-m", "simulate", "serve", "--port=0", f"--out={WORLD}", *arguments]
-    with (WORLD / "world.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-    (WORLD / "pid").write_text(str(process.pid))
-    return process
-
-
-def ready(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """Wait for a started world; WorldError shows the end of its log when it dies or takes too long."""
-    deadline = time.monotonic() + START_SECONDS
-    while not (WORLD / "world.json").exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            tail = (WORLD / "world.log").read_text(errors="replace")[-2000:]
-            down()
-            raise WorldError(f"the embedded world did not start; the end of {WORLD / 'world.log'}:\n{tail}")
-        time.sleep(0.05)
-    world = dict(json.loads((WORLD / "world.json").read_text()))
-    Path(WORLD_CONFIG).write_text(world_config(world))
-    return world
-
-
-def is_up() -> bool:
-    """Whether a world process of this folder is alive."""
-    pid = _pid()
-    if pid is None:
-        return False
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    return Path(f"/proc/{pid}").exists() if Path("/proc").exists() else _responds(pid)
-
-
-def down() -> bool:
-    """Stop the world and forget its configuration; False when none was up."""
-    was_up, pid = is_up(), _pid()
-    if was_up and pid is not None:
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 15
-        while is_up() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if is_up():
-            os.kill(pid, signal.SIGKILL)
-    _forget()
-    return was_up
-
-
-def _forget() -> None:
-    for path in (Path(WORLD_CONFIG), WORLD / "world.json", WORLD / "pid"):
-        path.unlink(missing_ok=True)
-
-
-def _pid() -> int | None:
-    try:
-        return int((WORLD / "pid").read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _responds(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def world_config(world: dict[str, Any]) -> str:
-    """foreshore.toml for a world: its chain, its feeds, its two exchanges."""
-    lines = [
-        "# Written by `foreshore demo up`; gone with `foreshore demo down`.",
-        "[chains.world]",
-        f"chain_id = {world['chain_id']}",
-        "block_seconds = 2.0",
-        "finality_depth = 5",
-        "[[chains.world.providers]]",
-        'name = "world"',
-        f'url = "{world["rpc_url"]}"',
-        "[chains.world.feeds]",
-        *(f'"{t["address"]}" = "{t["feed"]}"' for t in world["tokens"] if t.get("feed")),
-    ]
-    for name, family in FAMILY_OF.items():
-        exchange = world["protocols"][name]
-        lines += [
-            f"[voting.{name}_world]",
-            f'family = "{family}"',
-            'chain = "world"',
-            f'voter = "{exchange["voter"]}"',
-            f'minter = "{exchange["minter"]}"',
-        ]
-    return "\n".join(lines) + "\n"
-
-
-@contextmanager
-def world_if_needed() -> Iterator[None]:
-    """The world for the duration, where no provider is configured; says so."""
-    if _is_configured():
-        yield
-        return
-    err.print("No RPC provider is configured (BASE_RPC_URL is not set): using the embedded world.")
-    up()
-    try:
-        yield
-    finally:
-        down()
-
-
-def _is_configured() -> bool:
-    if os.environ.get("FORESHORE_CONFIG") or is_up():
-        return True
-    chains = load_config(DEFAULT_CONFIG).section("chains").values()
-    providers = [p for chain in chains for p in chain.get("providers", [])]
-    return any("url" in p or os.environ.get(p.get("url_env", "")) for p in providers)
-
 
 def run(**sizes: int) -> int:
-    """The whole line on the embedded world, in one process; returns the exit code."""
+    """Every line on the embedded worlds, in one process; returns the exit code."""
     clock = _Clock()
-    was_up = is_up()
-    process = None if was_up else start(**sizes)
-    out.print(f"Building a chain with two exchanges and {sizes['epochs']} weekly epochs (about 20 s) ...")
+    was_up = worlds.is_up()
+    processes = None if was_up else worlds.start(**sizes)
+    out.print(
+        f"Building a chain with two exchanges and {sizes['epochs']} weekly epochs, and one with lending markets "
+        "(about 30 s) ..."
+    )
     try:
         warehouse = Warehouse.of(load_config(DEFAULT_CONFIG))
-        if process is not None:
-            run_dbt(warehouse, ["--quiet", "parse"])  # while the world builds on the other core
-            ready(process)
-        clock.lap("world")
+        if processes is not None:
+            run_dbt(warehouse, ["--quiet", "parse"])  # while the worlds build
+            worlds.ready(processes)
+        clock.lap("worlds")
         config = load_config(WORLD_CONFIG)
-        code = extraction.run_voting(config, Request(epochs=sizes["epochs"]), as_json=False)
+        codes = [
+            extraction.run_voting(config, Request(epochs=sizes["epochs"]), as_json=False),
+            lending_commands.run(config, LendingRequest(), plan=False, as_json=False),
+        ]
         clock.lap("extract")
-        if code not in (0, 3):
-            return code
+        if any(code not in (0, 3) for code in codes):
+            return max(codes)
     finally:
         if not was_up:
-            down()
+            worlds.down()
     out.print("Building and testing the warehouse, then its docs ...")
     if not run_dbt(warehouse, ["--quiet", "build"]):
         err.print("[bold red]error[/bold red] the build did not pass; see the failures above")
@@ -195,6 +56,7 @@ def run(**sizes: int) -> int:
     clock.lap("docs")
     show_result(warehouse)
     show_decisions(warehouse)
+    show_panel(warehouse)
     show_places(warehouse)
     out.print(clock.summary())
     return 0
@@ -334,8 +196,52 @@ def _result_row(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def run_with_world(arguments: Sequence[str]) -> int:
-    """Run a `foreshore` command, with the world for its duration where no provider is configured."""
-    with world_if_needed():
-        code = subprocess.call([sys.executable, "-m", "operate.cli", *arguments])
-    return 0 if code == 3 else code
+_PANEL = """
+    select
+        csu_id, family, count(*) as days, count(*) filter (where panel_status = 'complete') as complete,
+        max_by(gross_tvl_usd, day) as gross, max_by(debt_usd, day) as debt, max_by(net_tvl_usd, day) as net,
+        sum(liquidation_count) as liquidations, sum(repaid_debt_usd) as repaid, sum(bad_debt_usd) as bad_debt,
+        sum(missing_price_count) as missing,
+        string_agg(distinct panel_status, ', ') filter (where panel_status <> 'complete') as otherwise
+    from csu_daily_panel
+    group by csu_id, family
+    order by net desc nulls last, csu_id
+"""
+
+
+def show_panel(warehouse: Warehouse) -> None:
+    """Each CSU over all days: its newest net TVL, its liquidations, and how complete its panel is."""
+    columns, rows = query(warehouse, _PANEL)
+    heads = [
+        "csu",
+        "days",
+        "complete",
+        "gross USD",
+        "debt USD",
+        "net USD",
+        "liquidations",
+        "repaid USD",
+        "no price",
+        "else",
+    ]
+    shown = [_panel_row(dict(zip(columns, row, strict=True))) for row in rows]
+    out.print()
+    out.print(table("Lending markets, New York days, newest TVL", heads, shown, right=heads[1:-1]))
+
+
+def _panel_row(row: dict[str, Any]) -> list[str]:
+    def usd(value: float | None) -> str:
+        return "" if value is None else f"{value:,.0f}"
+
+    return [
+        row["csu_id"],
+        str(row["days"]),
+        str(row["complete"]),
+        usd(row["gross"]),
+        usd(row["debt"]),
+        usd(row["net"]),
+        "" if row["liquidations"] is None else f"{int(row['liquidations'])}",
+        usd(row["repaid"]),
+        "" if row["missing"] is None else f"{int(row['missing'])}",
+        row["otherwise"] or "",
+    ]

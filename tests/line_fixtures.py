@@ -15,8 +15,8 @@ import pytest
 import simulate
 from extract.config import Config, load_config
 from extract.voting.plan import Request
-from operate.demo import world_config
 from operate.extraction import run_voting
+from operate.worlds import world_config
 
 ROOT = Path(__file__).parents[1]
 

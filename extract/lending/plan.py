@@ -89,6 +89,11 @@ def make_scope(config: Config, request: Request) -> Scope:
     return Scope(chains, tuple(days), without)
 
 
+def is_configured(config: Config) -> bool:
+    """Whether any CSU stands on a chain with a provider."""
+    return any(_has_provider(config, chain) for chain in _by_chain(config, Request()))
+
+
 def _by_chain(config: Config, request: Request) -> dict[str, tuple[Csu, ...]]:
     found: dict[str, tuple[Csu, ...]] = {}
     for csu in wanted_csus(config, request.csus):

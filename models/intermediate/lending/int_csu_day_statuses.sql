@@ -37,7 +37,8 @@ select
     end as extraction_status,
     case
         when kinds.csu_id is null then 'never asked for'
-        when kinds.extracted_count < 3 then kinds.failed_kind || ': ' || coalesce(kinds.failure_reason, 'not extracted yet')
+        when kinds.extracted_count < 3
+            then kinds.failed_kind || ': ' || coalesce(kinds.failure_reason, 'not extracted yet')
         else snapshots.snapshot_reason
     end as reason,
     kinds.scanned_from_block,

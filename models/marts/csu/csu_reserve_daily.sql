@@ -11,7 +11,7 @@ priced as (
         reserves.*,
         reserves.borrowed_variable_raw + reserves.borrowed_stable_raw as borrowed_raw,
         {{ scaled('reserves.supplied_raw', 'reserves.asset_decimals') }} as supplied,
-        {{ scaled('reserves.borrowed_variable_raw + reserves.borrowed_stable_raw', 'reserves.asset_decimals') }} as borrowed,
+        {{ scaled('borrowed_raw', 'reserves.asset_decimals') }} as borrowed,
         {{ scaled('reserves.available_raw', 'reserves.asset_decimals') }} as available,
         prices.price_usd,
         coalesce(prices.price_status, 'not_extracted') as price_status,

@@ -12,18 +12,46 @@ prices as (
 ),
 
 needed as (
-    select csu_id, chain_id, 'reserve' as needed_for, asset_address, supplied as amount, observed_block as block_number, day
+    select
+        csu_id,
+        chain_id,
+        'reserve' as needed_for,
+        asset_address,
+        supplied as amount,
+        observed_block as block_number,
+        day
     from reserves
     union all
-    select csu_id, chain_id, 'debt' as needed_for, debt_asset as asset_address, debt as amount, block_number, day
+    select
+        csu_id,
+        chain_id,
+        'debt' as needed_for,
+        debt_asset as asset_address,
+        debt as amount,
+        block_number,
+        day
     from liquidations
     where debt_asset is not null and debt_raw > 0 and debt_usd is null
     union all
-    select csu_id, chain_id, 'bad_debt' as needed_for, debt_asset as asset_address, bad_debt as amount, block_number, day
+    select
+        csu_id,
+        chain_id,
+        'bad_debt' as needed_for,
+        debt_asset as asset_address,
+        bad_debt as amount,
+        block_number,
+        day
     from liquidations
     where debt_asset is not null and bad_debt_raw > 0 and bad_debt_usd is null
     union all
-    select csu_id, chain_id, 'collateral' as needed_for, collateral_asset as asset_address, collateral as amount, block_number, day
+    select
+        csu_id,
+        chain_id,
+        'collateral' as needed_for,
+        collateral_asset as asset_address,
+        collateral as amount,
+        block_number,
+        day
     from liquidations
     where collateral_asset is not null and collateral_raw > 0 and collateral_usd is null
 )
