@@ -66,21 +66,28 @@ class RunningWorld:
 
 @contextmanager
 def running(out: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, seed: int = 7) -> Iterator[RunningWorld]:
-    """A world in a process of its own, for the duration; RuntimeError shows its output when it does not start."""
+    """The voting world in a process of its own, for the duration."""
+    sizes = [f"--epochs={epochs}", f"--gauges={gauges}", f"--voters={voters}", f"--seed={seed}"]
+    with serving("serve", "world.json", out, sizes) as world:
+        yield world
+
+
+@contextmanager
+def serving(verb: str, told: str, out: Path, sizes: Sequence[str]) -> Iterator[RunningWorld]:
+    """A process of `python -m simulate` that writes the file `told`; RuntimeError shows its output when it does not."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "world.json").unlink(missing_ok=True)  # an earlier world's
-    sizes = [f"--epochs={epochs}", f"--gauges={gauges}", f"--voters={voters}", f"--seed={seed}"]
-    command = [sys.executable, "-m", "simulate", "serve", "--port=0", f"--out={folder}", *sizes]
+    (folder / told).unlink(missing_ok=True)  # an earlier world's
+    command = [sys.executable, "-m", "simulate", verb, "--port=0", f"--out={folder}", *sizes]
     with (folder / "world.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not (folder / "world.json").exists():
+        while not (folder / told).exists():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the world did not start:\n{(folder / 'world.log').read_text()[-3000:]}")
             time.sleep(0.02)
-        yield RunningWorld(folder, json.loads((folder / "world.json").read_text()), process)
+        yield RunningWorld(folder, json.loads((folder / told).read_text()), process)
     finally:
         process.terminate()
         process.wait(15)

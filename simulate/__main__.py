@@ -1,4 +1,4 @@
-"""`python -m simulate serve`: build a world, put the proxy in front, serve until told to stop."""
+"""`python -m simulate serve|lending`: build a world, put the proxy in front, serve until told to stop."""
 
 from __future__ import annotations
 
@@ -6,23 +6,37 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 import click
 from aiohttp import web
 
+from simulate import lending as lending_room
+from simulate import world as voting_room
 from simulate.contracts import ARTIFACTS
+from simulate.lending.world import LendingWorld
 from simulate.node import NodeError, anvil
 from simulate.proxy import Proxy
-from simulate.world import CHAIN_ID, GENESIS, Size, World
+from simulate.rpc import Rpc
+from simulate.world import GENESIS, Size, World
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
+class Buildable(Protocol):
+    """A world: built once, then written down."""
+
+    def build(self) -> None: ...
+
+    def write(self, folder: Path, **urls: str) -> None: ...
+
+
 @click.group(context_settings=CONTEXT)
 def main() -> None:
-    """The embedded world of Foreshore: a local chain with two exchanges, their agents, and an RPC endpoint."""
+    """The embedded worlds of Foreshore: local chains with exchanges or lending markets, and an RPC endpoint."""
 
 
 @main.command()
@@ -43,8 +57,43 @@ def serve(port: int, epochs: int, gauges: int, voters: int, seed: int, out: Path
       python -m simulate serve
       python -m simulate serve --epochs 3 --gauges 10 --voters 8 --port 0
     """
-    out.mkdir(parents=True, exist_ok=True)
     (out / "world.json").unlink(missing_ok=True)
+
+    def make(rpc: Rpc, say: Callable[[str], None]) -> World:
+        return World(rpc, Size(epochs, gauges, voters, seed), artifacts, say)
+
+    _run(make, voting_room.CHAIN_ID, lambda: GENESIS, out, port)
+
+
+@main.command()
+@click.option("--port", default=8548, show_default=True, help="Port on loopback; 0 takes a free one.")
+@click.option("--days", default=10, show_default=True, help="New York days, at least 3; 2025-11-02 is among them.")
+@click.option("--small", is_flag=True, help="Fewer lending markets: one per shape that differs most.")
+@click.option("--seed", default=7, show_default=True, help="Same seed and sizes, same blocks.")
+@click.option(
+    "--out", type=FOLDER, default="data/lending_world", show_default=True, help="Where lending_world.json goes."
+)
+@click.option("--artifacts", type=FOLDER, default=ARTIFACTS, help="Where compiled contracts are kept.")
+def lending(port: int, days: int, small: bool, seed: int, out: Path, artifacts: Path) -> None:
+    """Build a chain of lending markets and serve it until stopped; `lending_world.json` appears when all is ready.
+
+    \b
+    Examples
+      python -m simulate lending
+      python -m simulate lending --days 4 --small --port 0
+    """
+    (out / "lending_world.json").unlink(missing_ok=True)
+    size = lending_room.Size(days, seed, small)
+
+    def make(rpc: Rpc, say: Callable[[str], None]) -> LendingWorld:
+        return LendingWorld(rpc, size, artifacts, say)
+
+    _run(make, lending_room.CHAIN_ID, lambda: size.genesis, out, port)
+
+
+def _run(make: Callable[..., Any], chain_id: int, genesis: Callable[[], int], out: Path, port: int) -> None:
+    """A node, a world on it, and its provider, until told to stop."""
+    out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = time.monotonic()
 
@@ -52,17 +101,17 @@ def serve(port: int, epochs: int, gauges: int, voters: int, seed: int, out: Path
         click.echo(f"{time.monotonic() - started:6.1f} s  {text}")
 
     try:
-        with anvil(CHAIN_ID, GENESIS, out / "states") as rpc:
-            world = World(rpc, Size(epochs, gauges, voters, seed), artifacts, say)
+        with anvil(chain_id, genesis(), out / "states") as rpc:
+            world = make(rpc, say)
             world.build()
-            asyncio.run(_serve(world, out, rpc.url, port))
+            asyncio.run(_serve(world, out, rpc.url, port, chain_id))
     except (NodeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         say("stopped")
 
 
-async def _serve(world: World, out: Path, node_url: str, port: int) -> None:
+async def _serve(world: Buildable, out: Path, node_url: str, port: int, chain_id: int) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
@@ -72,7 +121,7 @@ async def _serve(world: World, out: Path, node_url: str, port: int) -> None:
         await web.TCPSite(runner, "127.0.0.1", port).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
         world.write(out, rpc_url=url, node_url=node_url)
-        click.echo(f"ready at {url} (chain {CHAIN_ID})")
+        click.echo(f"ready at {url} (chain {chain_id})")
         await stop.wait()
     except OSError as error:
         raise NodeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,13 +27,20 @@ class Chain:
     rpc: Rpc
     timestamp: int
     number: int = 0
+    hashes: list[str] = field(default_factory=list)
     _waiting: list[Request] = field(default_factory=list)
     _busy: list[int] = field(default_factory=list)
     _nonces: dict[str, int] = field(default_factory=dict)
 
-    def send(self, sender: str, to: str, function: str, *arguments: Any) -> None:
-        """Queue a transaction for the next block."""
-        self._transact({"from": sender, "to": to, "data": calldata(function, *arguments)})
+    def send(self, sender: str, to: str, function: str, *arguments: Any, value: int = 0) -> int:
+        """Queue a transaction for the next block; returns its place among all (its hash will be `hashes[place]`)."""
+        paid = {"value": hex(value)} if value else {}
+        return self._transact({"from": sender, "to": to, "data": calldata(function, *arguments), **paid})
+
+    def together(self, sender: str, calls: Sequence[tuple[Any, ...]]) -> int:
+        """Queue one transaction of several calls `(to, function, arguments...)`, whose sender is Multicall3."""
+        packed = [(to, False, bytes.fromhex(calldata(function, *rest)[2:])) for to, function, *rest in calls]
+        return self.send(sender, MULTICALL3, "aggregate3((address,bool,bytes)[])", packed)
 
     def deploy(self, sender: str, contract: Contract, *arguments: Any) -> str:
         """Queue a deployment; returns the address it will have."""
@@ -40,11 +48,12 @@ class Chain:
         self._transact({"from": sender, "data": contract.deployment(*arguments)})
         return "0x" + address
 
-    def _transact(self, fields: dict[str, Any]) -> None:
+    def _transact(self, fields: dict[str, Any]) -> int:
         nonce = self._nonces.get(fields["from"], 0)
         self._nonces[fields["from"]] = nonce + 1
         common = {"gas": hex(GAS), "gasPrice": "0x0", "nonce": hex(nonce)}
         self._waiting.append(("eth_sendTransaction", [{**fields, **common}]))
+        return len(self.hashes) + len(self._waiting) - 1
 
     def place_multicall3(self) -> None:
         """Put Multicall3 where it stands on public chains; its code counts as part of the newest block already."""
@@ -65,7 +74,7 @@ class Chain:
         if self._waiting:
             self._busy.append(self.number + 1)
         for method, params in self._waiting:
-            self.rpc.call(method, *params)
+            self.hashes.append(self.rpc.call(method, *params))
         self._waiting = []
 
     def check(self) -> int:

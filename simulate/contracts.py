@@ -32,10 +32,10 @@ class Contract:
         return self.code + encode([_type(i) for i in inputs], list(arguments)).hex()
 
 
-def compile_all(folder: Path) -> dict[str, Contract]:
-    """Every contract of the world by name; `folder` keeps the results between runs."""
+def compile_all(folder: Path, sources: Path | None = None) -> dict[str, Contract]:
+    """Every contract in `sources` (None: of the voting world) by name; `folder` keeps the results between runs."""
     folder.mkdir(parents=True, exist_ok=True)
-    return {path.stem: _compiled(path, folder) for path in sorted(SOURCES.glob("*.vy"))}
+    return {path.stem: _compiled(path, folder) for path in sorted((sources or SOURCES).glob("*.vy"))}
 
 
 def _compiled(path: Path, folder: Path) -> Contract:
@@ -81,4 +81,12 @@ def calldata(text: str, *arguments: Any) -> str:
 
 
 def _split(types: str) -> list[str]:
-    return [t for t in types.split(",") if t]
+    """The parts of a list of types; a tuple is one part."""
+    parts, depth = [""], 0
+    for letter in types:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part for part in parts if part]
