@@ -1,3 +1,9 @@
 """Fixtures shared by every test."""
 
-pytest_plugins = ["tests.world_fixtures", "tests.line_fixtures"]
+pytest_plugins = [
+    "tests.world_fixtures",
+    "tests.lending_fixtures",
+    "tests.line_fixtures",
+    "tests.lending_line_fixtures",
+    "tests.price_fixtures",
+]

@@ -21,7 +21,7 @@ from extract.ledger import Ledger, LedgerRow
 from extract.lending.engine import dask_engine, pricer_of
 from extract.lending.families.base import Market, Memory
 from extract.lending.fetch import DayBlocks, Known, fetch
-from extract.lending.plan import MISSING_PRICES, PRICES, SOURCE, Plan, Request, Scope, Unit, make_plan, make_scope
+from extract.lending.plan import PRICES, SOURCE, Plan, Request, Scope, Unit, make_plan, make_scope
 from extract.lending.tables import DAYS, MARKETS
 from extract.lending.tables import PRICES as PRICES_SCHEMA
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
@@ -120,21 +120,21 @@ def read_known(lake: Lake, plan: Plan, ledger: Ledger, resume: bool) -> Known:
     known = Known(days={_key(row): _blocks(row) for row in newest("lending_days", DAYS).to_pylist()})
     if any(c.family == "morpho_blue" for unit in plan.units for c in unit.csus):
         known.memories = _memories(newest("lending_markets", MARKETS).to_pylist())
-    if missing := _missing_prices(plan, ledger):
+    if names := _only_prices(plan, ledger):
         rows = newest("lending_prices", PRICES_SCHEMA)
-        rows = rows.filter(pc.is_in(rows["partition_id"], pa.array(sorted(missing))))
-        known.priced = {name: rows.filter(pc.equal(rows["partition_id"], name)) for name in missing}
+        rows = rows.filter(pc.is_in(rows["partition_id"], pa.array(sorted(names))))
+        known.priced = {name: rows.filter(pc.equal(rows["partition_id"], name)) for name in names}
     return known
 
 
-def _missing_prices(plan: Plan, ledger: Ledger) -> set[str]:
-    """Price partitions that are due only because assets in them had no price."""
+def _only_prices(plan: Plan, ledger: Ledger) -> set[str]:
+    """Price partitions of which only prices may be new: their snapshot and liquidations stand as they are."""
     found = set()
     for unit in plan.units:
         for csu in unit.csus:
             row = unit.row(PRICES, csu.csu_id)
-            state = ledger.state(row.partition) if row else None
-            if row and state and state.complete and state.complete["error_class"] == MISSING_PRICES:
+            state = ledger.state(row.partition) if row and unit.kinds(csu) == {PRICES} else None
+            if row and state and state.complete:
                 found.add(row.partition.partition_id)
     return found
 

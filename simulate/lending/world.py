@@ -201,6 +201,7 @@ class LendingWorld:
             "csu_id": csu.csu_id,
             "family": csu.family,
             "registry": csu.registry,
+            "price_unit": "base" if getattr(csu, "unit", "USD") == "ETH" else "usd",
             "start_block": block,
             "start_at": None if block is None else self.blocks[block],
             "addresses": csu.addresses,

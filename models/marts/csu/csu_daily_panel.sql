@@ -24,7 +24,7 @@ reserves as (
         sum(available_usd) as available_usd,
         count(*) as reserve_count,
         count(*) filter (where read_status <> 'ok') as unread_count,
-        min(reserve_id || ' ' || read_status) filter (where read_status <> 'ok') as first_unread
+        min(coalesce(asset_symbol, reserve_id) || ' ' || read_status) filter (where read_status <> 'ok') as first_unread
     from reserve_rows
     group by csu_id, day
 ),

@@ -1,0 +1,292 @@
+"""The lending line against the world's own books: every reserve, every liquidation, awkward moments; then faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import simulate
+from extract.lending.days import day_of, parse_day
+from tests.lending_line_fixtures import LendingLine
+from tests.line_fixtures import ROOT
+from tests.price_fixtures import Api
+
+pytestmark = pytest.mark.node
+
+ROLES = {"reserve": "lent", "base": "lent", "loan": "lent", "market": "lent", "collateral": "collateral"}
+KINDS = {
+    "LiquidationCall": "liquidation", "LiquidateBorrow": "liquidation", "Liquidate": "liquidation",
+    "AbsorbDebt": "absorb_debt", "AbsorbCollateral": "absorb_collateral", "DeficitCreated": "deficit",
+}  # fmt: skip
+NATIVE = {"0x" + "0" * 40: "0x" + "ee" * 20, None: None}
+DST, QUIET = "2025-11-02", "2025-11-01"
+
+
+def truth(line: LendingLine) -> dict[str, Any]:
+    return dict(line.world.info["truth"])
+
+
+def test_every_reserve_is_what_the_agents_booked(built_lending_line: LendingLine) -> None:
+    line = built_lending_line
+    found = {
+        (row[0], row[1], row[2], row[3]): row[4:]
+        for row in line.query(
+            "select csu_id, day::varchar, coalesce(asset_address, ''), reserve_role || coalesce(market_id, ''), "
+            "supplied_raw::varchar, borrowed_variable_raw::varchar, borrowed_stable_raw::varchar, price_usd, net_usd, "
+            "is_frozen, is_paused, read_status from csu_reserve_daily"
+        )
+    }
+    wanted = 0
+    for of in truth(line)["snapshots"]:
+        family = next(c["family"] for c in line.world.info["csus"] if c["csu_id"] == of["csu_id"])
+        for reserve in of["reserves"]:
+            asset = NATIVE.get(reserve["token_address"], reserve["token_address"])
+            market = reserve.get("market_id") if family == "morpho_blue" else None
+            if family == "compound_v2":
+                market = reserve["reserve_id"]
+            row = found[of["csu_id"], of["date"], asset, ROLES[reserve["role"]] + (market or "")]
+            wanted += 1
+            assert row[:3] == tuple(reserve[f"{n}_raw"] for n in ("supplied", "borrowed_variable", "borrowed_stable"))
+            if family.startswith("aave"):
+                pauses = reserve["is_paused"] if family == "aave_v3" else None  # this V2 pool has no such view
+                assert row[5:7] == (reserve["is_frozen"], pauses), reserve
+            if reserve["decimals"] is None:
+                assert row[4] is None and row[7].startswith("no_decimals")
+                continue
+            if reserve["price_usd"] is None:
+                assert row[3] is None and row[4] is None, reserve
+            else:
+                assert row[3] == pytest.approx(float(reserve["price_usd"]), rel=1e-9), reserve
+                assert row[4] == pytest.approx(float(reserve["net_usd"]), rel=1e-9, abs=1e-6)
+    assert wanted == len(found) > 300
+
+
+def test_every_liquidation_is_what_the_agents_booked(built_lending_line: LendingLine) -> None:
+    line = built_lending_line
+    found = {
+        (row[0], row[1]): row[2:]
+        for row in line.query(
+            "select transaction_hash, log_index, csu_id, day::varchar, event_kind, liquidator, borrower, debt_asset, "
+            "debt_raw::varchar, collateral_asset, collateral_raw::varchar, bad_debt_raw::varchar, debt_usd, "
+            "collateral_usd, bad_debt_usd, decode_status from csu_liquidations"
+        )
+    }
+    wanted = truth(line)["liquidations"]
+    odd = [row for row in found.values() if row[-1] != "ok"]
+    assert [(row[0], row[-1]) for row in odd] == [("moon_world", "malformed")], "kept, counted, never guessed"
+    assert len(found) - 1 == len(wanted) > 40
+    for one in wanted:
+        row = found[one["tx_hash"], one["log_index"]]
+        assert row[:2] == (one["csu_id"], one["date"])
+        assert row[2] == KINDS[one["event"]] and row[4] == one["borrower"]
+        assert row[5] == NATIVE.get(one["debt_asset"], one["debt_asset"]), one
+        assert row[7] == NATIVE.get(one["collateral_asset"], one["collateral_asset"]), one
+        assert (row[6], row[8]) == (one["debt_raw"], one["collateral_raw"]), one
+        assert (row[9] or "0") == (one["bad_debt_raw"] or "0"), one
+        for mine, theirs in ((row[10], one["debt_usd"]), (row[11], one["collateral_usd"])):
+            if mine is not None and theirs is not None:
+                assert mine == pytest.approx(float(theirs), rel=1e-9)
+
+
+def test_the_panel_adds_up_to_the_books(built_lending_line: LendingLine) -> None:
+    line = built_lending_line
+    rows = line.query(
+        "select csu_id, day::varchar, panel_status, net_tvl_usd, liquidation_event_count, reason from csu_daily_panel"
+    )
+    snapshots = {(s["csu_id"], s["date"]): s for s in truth(line)["snapshots"]}
+    events = defaultdict(int)
+    for one in truth(line)["liquidations"]:
+        events[one["csu_id"], one["date"]] += 1
+    assert len(rows) == len(snapshots) == 9 * 10, "every expected pair, with a status"
+    for csu, day, status, net, count, reason in rows:
+        of = snapshots[csu, day]
+        assert (status == "not_deployed") == (of["status"] == "not_deployed")
+        if status == "not_deployed":
+            assert net is None and count is None and "not deployed" in reason, "not zero"
+            continue
+        known = [r for r in of["reserves"] if r["net_usd"] is not None and r["decimals"] is not None]
+        assert net == pytest.approx(float(sum(Decimal(r["net_usd"]) for r in known)), rel=1e-9)
+        garbled = (csu, day) == ("moon_world", "2025-11-03")  # an event of this topic with other data
+        assert count == events[csu, day] + garbled
+        if garbled:
+            assert reason == "1 liquidations not decoded"
+        assert (status == "complete") == (reason is None)
+
+
+def test_awkward_moments_fall_into_their_own_day(built_lending_line: LendingLine) -> None:
+    line = built_lending_line
+    [(hours, first, last)] = line.query(
+        f"select day_hours, first_block, last_block from csu_snapshot_blocks where day = date '{DST}'"
+    )
+    assert hours == 25
+    at = dict(line.query("select block_number, count(*) from csu_liquidations group by 1"))
+    assert first in at and last in at and first - 1 not in at, "the quiet day's last block holds none"
+    in_25th = line.query(
+        "select count(*) from csu_liquidations inner join csu_snapshot_blocks using (chain_id, day) "
+        "where block_at >= window_end_at - interval 1 hour and day_hours = 25"
+    )
+    assert in_25th[0][0] >= 3
+    twice = line.query("select count(*) from csu_liquidations group by transaction_hash, csu_id having count(*) > 1")
+    assert twice, "two in one transaction are two"
+    [(absorbed, events)] = line.query(
+        "select sum(liquidation_count), sum(liquidation_event_count) from csu_daily_panel "
+        "where csu_id = 'comet_usdx_world' and day = date '2025-10-31'"
+    )
+    assert (absorbed, events) == (1, 4), "one absorption of three assets is one liquidation in four logs"
+    quiet = line.query(
+        "select sum(liquidation_event_count), min(scanned_to_block - scanned_from_block) from csu_daily_panel "
+        f"where day = date '{QUIET}' and panel_status in ('complete', 'incomplete')"
+    )
+    assert quiet[0][0] == 0 and quiet[0][1] > 5, "zero because blocks were scanned"
+    assert line.query("select count(*) from csu_liquidations where csu_id not like '%_world'") == [(0,)]
+
+
+def test_what_nobody_prices_is_listed_and_what_one_feed_breaks_loses_no_other(built_lending_line: LendingLine) -> None:
+    rows = built_lending_line.query(
+        "select csu_id, asset_symbol, m.tried from missing_prices m inner join csu_reserve_daily r "
+        "using (csu_id, day, asset_address) where m.needed_for = 'reserve' and m.day = date '2025-11-05' order by all"
+    )
+    by_csu = {(csu, symbol): tried for csu, symbol, tried in rows}
+    assert "oracle: reverted" in by_csu["aave_v3_world", "LOST"] and "feed: none" in by_csu["aave_v3_world", "LOST"]
+    assert ("aave_v3_world", "BRKN") not in by_csu, "its public feed stands in"
+    [(source,)] = built_lending_line.query(
+        "select price_source from csu_reserve_daily where asset_symbol = 'BRKN' and day = date '2025-11-05'"
+    )
+    assert source == "feed"
+
+
+def test_nothing_is_left_to_do_and_status_says_so(built_lending_line: LendingLine) -> None:
+    assert built_lending_line.extract() == 3
+    done = built_lending_line.cli("status", "--lending", "--json")
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)
+    assert len(status["csus"]) == 9 and all(row["done"] == 10 and not row["failing"] for row in status["csus"])
+
+
+def test_later_blocks_change_nothing_of_earlier_days(
+    built_lending_line: LendingLine, lending_line: LendingLine
+) -> None:
+    """The first five days extracted while the rest is not asked for: the same rows as in the whole panel."""
+    assert lending_line.extract(until=DST, days=5) == 0
+    whole, early = built_lending_line.everything(), lending_line.everything()
+    for name, rows in early.items():
+        assert rows == [row for row in whole[name] if row["day"] <= parse_day(DST)] and rows, name
+
+
+def test_killed_anywhere_it_resumes_to_the_same_rows(
+    built_lending_line: LendingLine, lending_line: LendingLine
+) -> None:
+    lending_line.configure()
+    command = [sys.executable, "-m", "operate.cli", "extract", "lending", "--workers", "3"]
+    environment = {**os.environ, **lending_line.environment()}
+    chance, kills = random.Random(3), 0
+    for _ in range(4):
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(2.5 + chance.random() * 2)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills >= 2 and lending_line.extract() in (0, 3)
+    assert lending_line.everything() == built_lending_line.everything()
+
+
+def test_two_worker_processes_give_the_same_rows(built_lending_line: LendingLine, lending_line: LendingLine) -> None:
+    assert lending_line.extract(engine="dask", workers=2) == 0
+    assert lending_line.everything() == built_lending_line.everything()
+
+
+def test_a_provider_with_ten_blocks_a_request_gives_the_same_rows(
+    built_lending_line: LendingLine, lending_line: LendingLine, healthy_lending_world: simulate.RunningWorld
+) -> None:
+    config = lending_line.configure(rpc_url=healthy_lending_world.profile_url("alchemy_free"))
+    assert lending_line.extract(config) == 0
+    assert lending_line.everything() == built_lending_line.everything()
+
+
+def test_a_provider_without_archive_state_fails_by_name_and_loses_nothing(lending_line: LendingLine) -> None:
+    world = lending_line.world
+    world.control("no_archive", 20)
+    assert lending_line.extract(days=3) in (1, 2)
+    failing = json.loads(lending_line.cli("status", "--lending", "--json").stdout)["failing"]
+    assert failing and all("archive" in row["error_message"] for row in failing)
+    lending_line.build()
+    states = dict(lending_line.query("select panel_status, count(*) from csu_daily_panel group by 1"))
+    odd = "panel_status = 'failed' and (net_tvl_usd is not null or reason is null)"
+    assert states.get("failed", 0) > 0
+    assert lending_line.query(f"select count(*) from csu_daily_panel where {odd}") == [(0,)]
+    world.heal()
+    assert lending_line.extract(days=3) == 0
+
+
+def test_a_source_that_comes_later_fills_prices_without_scanning(lending_line: LendingLine, api: str) -> None:
+    world = lending_line.world
+    assert lending_line.extract(days=2) == 0
+    missing = [row for row in lending_line.rows("lending_prices") if row["price_status"] == "missing"]
+    assert missing
+    before = world.stats()
+    source = f'[[chains.lending_world.price_sources]]\nname = "llama"\nchain_key = "x"\nurl = "{api}"\n'
+    text = (lending_line.folder / "foreshore.toml").read_text().split("[chains.lending_world]", 1)[1]
+    text = "[chains.lending_world]" + text.replace(
+        "[chains.lending_world.feeds]", source + "[chains.lending_world.feeds]"
+    )
+    assert lending_line.extract(lending_line.configure(text), days=2) == 0
+    after = world.stats()
+    scans = [of.get("eth_getLogs", 0) for stats in (before, after) for name, of in stats.items() if name == "clean"]
+    assert scans[0] == scans[-1], "nothing was scanned anew"
+    rows = lending_line.rows("lending_prices")
+    assert not [row for row in rows if row["price_status"] == "missing"] and Api.asked
+    filled = [row for row in rows if row["price_source"] == "llama"]
+    assert len(filled) == len(missing) and all(row["price_usd"] == 2.5 for row in filled)
+    assert all(row["tried"].startswith("oracle: ") for row in filled), "what the oracle said stays"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--csu", "aave_v3_wrld"), "no CSU 'aave_v3_wrld': the registry has aave_v3_world"),
+        (("--since", "2025-11-05", "--until", "2025-11-01"), "is after --until"),
+        (("--until", "2999-01-01"), "has not ended in New York yet"),
+        (("--csu", "aave_v3_ethereum"), "has no [chains.ethereum] with providers"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_one_line(
+    lending_line: LendingLine, arguments: tuple[str, ...], said: str
+) -> None:
+    lending_line.configure()
+    done = lending_line.cli("extract", "lending", *arguments)
+    assert done.returncode == 1 and said in done.stderr.replace("\n", " ") and "Traceback" not in done.stderr
+    assert not (lending_line.folder / "raw").exists() or not lending_line.rows("lending_days")
+
+
+def test_a_day_after_the_chains_head_waits(lending_line: LendingLine) -> None:
+    """Ended by the clock on the wall, not on this chain: recorded as failed, and tried again next time."""
+    assert lending_line.extract(csus=("aave_v3_world",), since="2025-11-07", until="2025-11-09") == 2
+    failing = json.loads(lending_line.cli("status", "--lending", "--json").stdout)["failing"]
+    assert {row["partition_window"] for row in failing} == {"2025-11-08", "2025-11-09"}
+    assert all("try later" in row["error_message"] for row in failing)
+
+
+def test_days_before_the_chain_are_named(lending_line: LendingLine) -> None:
+    assert lending_line.extract(csus=("aave_v3_world",), since="2025-01-01", until="2025-01-01") == 1
+    [row, *_] = json.loads(lending_line.cli("status", "--lending", "--json").stdout)["failing"]
+    assert "is before the chain's first block" in row["error_message"]
+
+
+def test_windows_of_the_world_are_the_tz_databases(lending_world: simulate.RunningWorld) -> None:
+    """The world keeps its own clock; both must come to the same midnights."""
+    for span in lending_world.info["days"]:
+        day = day_of(parse_day(span["date"]))
+        assert (day.start, day.end) == (span["start"], span["end"])
