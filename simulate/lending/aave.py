@@ -98,9 +98,9 @@ class Aave(Csu):
             self.admin, [(self.registry, "set(address,address,address)", self.pool, provider, self.oracle)]
         )
         for symbol in self.symbols:
-            self.list(at, symbol)
+            self.list_reserve(at, symbol)
 
-    def list(self, at: int, symbol: str) -> None:
+    def list_reserve(self, at: int, symbol: str) -> None:
         """A new reserve, with its first deposits and loans."""
         token, n = self.token(symbol), len(self.reserves)
         reserve = Reserve(

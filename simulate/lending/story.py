@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
-TIMED = {"liquidate", "list", "buy", "drop", "zero", "create", "open"}  # verbs that take the block's time
+TIMED = {"liquidate", "list_reserve", "buy", "drop", "zero", "create", "open"}  # verbs that take the block's time
 QUIET = -1  # no liquidation anywhere on this day
 
 
@@ -83,7 +83,7 @@ def _liquidations() -> list[Moment]:
 def _odd_things() -> list[Moment]:
     aave, comet = "aave_v3_world", "comet_usdx_world"
     return [
-        Moment(-2, "noon", aave, "list", {"symbol": "NEWT"}),
+        Moment(-2, "noon", aave, "list_reserve", {"symbol": "NEWT"}),
         Moment(-2, "noon", "stranger"),
         Moment(-1, "noon", "moon_world", "deploy"),
         Moment(-1, "noon", "market", "kill", {"name": "BRKN / USD source"}),
