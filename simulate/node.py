@@ -30,7 +30,7 @@ def ensure_anvil() -> Path:
     """Path of the anvil binary, installing it with npm on first use."""
     found = _binary()
     if found is None:
-        _install()
+        install(FOLDER)
         found = _binary()
     if found is None:
         platform = f"{sys.platform}/{machine()}"
@@ -44,13 +44,14 @@ def _binary() -> Path | None:
     return found[0] if found else None
 
 
-def _install() -> None:
-    # the package's install script only looks for its platform's binary; `_binary` does that too
+def install(folder: Path) -> None:
+    """What the folder's package-lock.json pins, with its integrity checked, without any install script."""
+    # anvil's install script only looks for its platform's binary; `_binary` does that too
     command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NodeError(
-            f"installing the local node failed: `npm ci` in {FOLDER} said\n{done.stderr[-1500:]}\n"
+            f"installing from npm failed: `npm ci` in {folder} said\n{done.stderr[-1500:]}\n"
             "Check that the npm registry is reachable (`npm ping`), then try again."
         )
 

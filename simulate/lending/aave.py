@@ -94,14 +94,18 @@ class Aave(Csu):
         self.pool = self.make("aave_pool", self.is_v3, self.oracle)
         provider = self.make("aave_data_provider", self.is_v3, self.registry, self.pool)
         self.addresses = {"pool": self.pool, "data_provider": provider, "oracle": self.oracle}
-        self.chain.together(self.admin, [(self.registry, "set(address,address,address)", self.pool, provider, self.oracle)])
+        self.chain.together(
+            self.admin, [(self.registry, "set(address,address,address)", self.pool, provider, self.oracle)]
+        )
         for symbol in self.symbols:
-            self.list(at, symbol)
+            self.list_reserve(at, symbol)
 
-    def list(self, at: int, symbol: str) -> None:
+    def list_reserve(self, at: int, symbol: str) -> None:
         """A new reserve, with its first deposits and loans."""
         token, n = self.token(symbol), len(self.reserves)
-        reserve = Reserve(token, self._source(token), RAY * (2 + n) // 100, RAY * (4 + n) // 100, self._tokens(token), at)
+        reserve = Reserve(
+            token, self._source(token), RAY * (2 + n) // 100, RAY * (4 + n) // 100, self._tokens(token), at
+        )
         a, stable, variable = reserve.tokens
         calls: list[tuple[Any, ...]] = [
             (
@@ -110,9 +114,7 @@ class Aave(Csu):
             )
         ]  # fmt: skip
         if reserve.feed:
-            calls.append(
-                (self.oracle, "setAssetSources(address[],address[])", [token.address], [reserve.feed.address])
-            )
+            calls.append((self.oracle, "setAssetSources(address[],address[])", [token.address], [reserve.feed.address]))
         self.chain.together(self.admin, calls)
         self.reserves[symbol] = reserve
         self.supply(at, account(f"{self.csu_id} whale"), symbol, token.amount(4_000_000 / (1 + n)))
@@ -155,11 +157,15 @@ class Aave(Csu):
 
     def freeze(self, symbol: str) -> None:
         self.reserves[symbol].is_frozen = True
-        self.chain.send(self.admin, self.pool, "setReserveFreeze(address,bool)", self.reserves[symbol].token.address, True)
+        self.chain.send(
+            self.admin, self.pool, "setReserveFreeze(address,bool)", self.reserves[symbol].token.address, True
+        )
 
     def pause(self, symbol: str) -> None:
         self.reserves[symbol].is_paused = True
-        self.chain.send(self.admin, self.pool, "setReservePause(address,bool)", self.reserves[symbol].token.address, True)
+        self.chain.send(
+            self.admin, self.pool, "setReservePause(address,bool)", self.reserves[symbol].token.address, True
+        )
 
     def act(self, at: int) -> None:
         symbol = self.chance.choice([s for s, r in self.reserves.items() if not r.is_frozen and not r.is_paused])

@@ -91,6 +91,7 @@ class Liquidation:
     debt: Token | None = None
     debt_raw: int | None = None
     bad_debt_raw: int | None = None
+    is_readable: bool = True  # False: a log with this topic that does not decode
     facts: Row = field(default_factory=dict)
     usd: dict[str, Fraction | None] = field(default_factory=dict)
     block: int = 0
@@ -143,9 +144,7 @@ def locate(chain: Chain, liquidations: list[Liquidation]) -> list[Row]:
     """Rows with transaction hash and log index: the n-th log of this contract and topic in its transaction."""
     hashes = [chain.hashes[one.place] for one in liquidations]
     unique = list(dict.fromkeys(hashes))
-    receipts = dict(
-        zip(unique, chain.rpc.batch([("eth_getTransactionReceipt", [tx]) for tx in unique]), strict=True)
-    )
+    receipts = dict(zip(unique, chain.rpc.batch([("eth_getTransactionReceipt", [tx]) for tx in unique]), strict=True))
     taken: set[tuple[str, str]] = set()
     rows = []
     for one, tx in zip(liquidations, hashes, strict=True):
@@ -156,4 +155,4 @@ def locate(chain: Chain, liquidations: list[Liquidation]) -> list[Row]:
         )
         taken.add((tx, log["logIndex"]))
         rows.append(one.row(tx, int(log["logIndex"], 16)))
-    return sorted(rows, key=lambda row: (row["block"], row["log_index"]))
+    return rows

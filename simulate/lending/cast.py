@@ -9,9 +9,12 @@ from simulate.lending.aave import Aave
 from simulate.lending.comet import Comet
 from simulate.lending.compound import Compound
 from simulate.lending.csu import Csu, Scene
+from simulate.lending.euler import Euler
+from simulate.lending.fluid import Fluid
 from simulate.lending.morpho import Morpho
 
 AAVE = ("USDX", "WETX", "WBTX", "STAL", "COLD", "GOVX", "BRKN", "LOST", "ZERO")
+EULER = (("USDX", "USD"), ("WETX", "USD"), ("STEX", "WETX"), ("LOST", "USD"), ("WBTX", "escrow"))
 OWN_FEEDS = ("BRKN", "LOST", "ZERO")  # tokens for which Aave has a feed of its own, not the public one
 
 
@@ -30,6 +33,8 @@ def cast(scene: Scene, is_small: bool) -> list[Csu]:
         Aave("aave_v2_world", scene, 2, ("WETX", "USDX", "WBTX")),
         Aave("spark_world", scene, 32, ("USDY", "WETX")),
         Comet("comet_wetx_world", scene, "WETX", ("STEX", "WBTX")),
+        Fluid("fluid_world", scene, ("USDX", "WETX", "WBTX", "ETH"), (("WETX", "USDX"), ("WBTX", "USDX"))),
+        Euler("euler_v2_world", scene, EULER, unpriced=("LOST",)),
     ]
     return shapes if is_small else shapes + more
 

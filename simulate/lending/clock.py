@@ -1,4 +1,4 @@
-"""New York days and the world's blocks: sparse and irregular by day, dense around midnight, with stalls and exact hits."""
+"""New York days and the blocks of the world: sparse by day, dense around midnight, with stalls and exact hits."""
 
 from __future__ import annotations
 

@@ -45,19 +45,13 @@ class Comet(Csu):
         else:
             assert self.base.feed is not None
             base_feed = self.base.feed.address
-        self.registry = self.make(
-            "comet", self.base.address, base_feed, self.base.decimals, SUPPLY_RATE, BORROW_RATE
-        )
+        self.registry = self.make("comet", self.base.address, base_feed, self.base.decimals, SUPPLY_RATE, BORROW_RATE)
         self.addresses = {"comet": self.registry, "base": self.base.address, "base_feed": base_feed}
         self.at = at
         self.collaterals = {symbol: Collateral(self.token(symbol), self._feed(symbol)) for symbol in self.symbols}
-        self.chain.together(
-            self.admin,
-            [
-                (self.registry, "addAsset(address,address,uint64)", c.token.address, c.feed.address, 10**c.token.decimals)
-                for c in self.collaterals.values()
-            ],
-        )  # fmt: skip
+        function = "addAsset(address,address,uint64)"
+        assets = [(c.token.address, c.feed.address, 10**c.token.decimals) for c in self.collaterals.values()]
+        self.chain.together(self.admin, [(self.registry, function, *asset) for asset in assets])
         whale = account(f"{self.csu_id} whale")
         self.supply(at, whale, self.base, self.base.amount(3_000_000))
         for c in self.collaterals.values():

@@ -141,7 +141,9 @@ class Compound(Csu):
 
     def garble(self, symbol: str) -> None:
         """A log nobody can decode."""
-        self.chain.send(self.admin, self.markets[symbol].address, "garble()")
+        address = self.markets[symbol].address
+        place = self.chain.send(self.admin, address, "garble()")
+        self.note(EVENT, address, place, borrower=None, liquidator=None, is_readable=False)
 
     def pause(self, symbol: str) -> None:
         self.chain.send(self.admin, self.registry, "setMintPaused(address,bool)", self.markets[symbol].address, True)

@@ -25,7 +25,10 @@ class Scene:
 
 
 class Csu:
-    """One deployment: a mirror of its contracts in plain integers, and the agents that use it."""
+    """One deployment: a mirror of its contracts in plain integers, and the agents that use it.
+
+    Each has a `liquidate(at, ...)` of its own: someone's position is opened and closed by force, in one block.
+    """
 
     family = ""
 
@@ -46,16 +49,9 @@ class Csu:
         """An everyday action of someone: a deposit or a loan."""
         raise NotImplementedError
 
-    def liquidate(self, at: int, **how: Any) -> None:
-        """Someone's position is opened and closed by force, in one block."""
-        raise NotImplementedError
-
     def holdings(self, at: int, block: int) -> list[Holding]:
         """What a reader must find at a block."""
         raise NotImplementedError
-
-    def touch(self, at: int) -> None:
-        """After a block with a liquidation: nothing, for most."""
 
     def token(self, symbol: str) -> Token:
         return self.market.tokens[symbol]

@@ -194,7 +194,9 @@ class Morpho(Csu):
         interest = m.interest(at)
         supplied, borrowed = m.supplied + interest, m.borrowed + interest
         facts = {"market_id": m.id, "stored_supplied_raw": str(m.supplied), "stored_borrowed_raw": str(m.borrowed)}
-        loan = Holding(f"{m.id}:loan", "loan", m.loan, supplied, borrowed, 0, supplied - borrowed, NO_QUOTE, facts=facts)
+        loan = Holding(
+            f"{m.id}:loan", "loan", m.loan, supplied, borrowed, 0, supplied - borrowed, NO_QUOTE, facts=facts
+        )
         pledged = Holding(f"{m.id}:collateral", "collateral", m.collateral, m.pledged, 0, 0, None, self._quote(m, loan),
                           facts={"market_id": m.id})  # fmt: skip
         return [loan, pledged]

@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
-TIMED = {"liquidate", "list", "buy", "drop", "zero", "create"}  # verbs that take the block's time
+TIMED = {"liquidate", "list_reserve", "buy", "drop", "zero", "create", "open"}  # verbs that take the block's time
 QUIET = -1  # no liquidation anywhere on this day
 
 
@@ -71,13 +71,19 @@ def _liquidations() -> list[Moment]:
         Moment(3, "noon", "comet_wetx_world"),
         Moment(4, "noon", "moon_world", how={"collateral": "WETX", "times": 3}),
         Moment(5, "last", compound),
+        Moment(-3, "noon", "fluid_world"),
+        Moment(0, "hour_25", "fluid_world", how={"vault": 1}),
+        Moment(2, "first", "fluid_world", how={"absorb": True}),
+        Moment(-2, "last", "euler_v2_world"),
+        Moment(1, "noon", "euler_v2_world", how={"lost": True}),
+        Moment(3, "noon", "euler_v2_world", how={"debt": 2, "collateral": 1}),
     ]
 
 
 def _odd_things() -> list[Moment]:
     aave, comet = "aave_v3_world", "comet_usdx_world"
     return [
-        Moment(-2, "noon", aave, "list", {"symbol": "NEWT"}),
+        Moment(-2, "noon", aave, "list_reserve", {"symbol": "NEWT"}),
         Moment(-2, "noon", "stranger"),
         Moment(-1, "noon", "moon_world", "deploy"),
         Moment(-1, "noon", "market", "kill", {"name": "BRKN / USD source"}),
@@ -90,5 +96,7 @@ def _odd_things() -> list[Moment]:
         Moment(1, "first", "stranger"),
         Moment(1, "first", "spark_world", "deploy"),
         Moment(1, "noon", "moon_world", "garble", {"symbol": "USDX"}),
+        Moment(0, "noon", "fluid_world", "upgrade"),
+        Moment(2, "noon", "euler_v2_world", "open", {"symbol": "GOVX", "unit": "USD"}),
         Moment(2, "noon", "morpho_world", "create", {"loan_symbol": "USDY", "collateral_symbol": "WBTX"}),
     ]

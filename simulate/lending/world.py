@@ -166,7 +166,6 @@ class LendingWorld:
 
     def info(self) -> dict[str, Any]:
         """What a reader needs to find everything, and the truth to compare with."""
-        rows = [{"date": self._day_of(row["timestamp"]), **row} for row in locate(self.chain, self.liquidations)]
         market = self.scene.market
         return {
             "chain_id": CHAIN_ID,
@@ -192,8 +191,18 @@ class LendingWorld:
                 for f in market.feeds.values()
             ],
             "stranger": self.stranger,
-            "truth": {"snapshots": self.snapshots, "liquidations": rows},
+            "truth": {
+                "snapshots": self.snapshots,
+                "liquidations": self._located(is_readable=True),
+                "undecodable": self._located(is_readable=False),
+            },
         }
+
+    def _located(self, is_readable: bool) -> list[Row]:
+        """Logs of liquidations in the order of the chain, with their New York day."""
+        rows = locate(self.chain, [one for one in self.liquidations if one.is_readable == is_readable])
+        rows.sort(key=lambda row: (row["block"], row["log_index"]))
+        return [{"date": self._day_of(row["timestamp"]), **row} for row in rows]
 
     def _csu(self, csu: Csu) -> Row:
         block = csu.start_block
