@@ -178,7 +178,9 @@ def world_config(world: dict[str, Any]) -> str:
 
 def lending_config(world: Mapping[str, Any]) -> str:
     """foreshore.toml for a lending world: its chain, its public feeds, its CSUs, and its days."""
-    feeds = [f'"{t["address"]}" = "{t["feed"]}"' for t in world["tokens"] if t.get("feed")]
+    coin = "0x" + "ee" * 20  # how feeds name a chain's own coin; the world says the zero address
+    keys = {t["symbol"]: coin if t["symbol"] == "ETH" else t["address"] for t in world["tokens"]}
+    feeds = [f'"{keys[t["symbol"]]}" = "{t["feed"]}"' for t in world["tokens"] if t.get("feed")]
     ether = [f'eth = "{t["feed"]}"' for t in world["tokens"] if t["symbol"] == "ETH" and t.get("feed")]
     lines = [
         "[chains.lending_world]",
@@ -199,6 +201,8 @@ def lending_config(world: Mapping[str, Any]) -> str:
         lines += ["[[lending.csus]]", 'chain = "lending_world"', f"chain_id = {world['chain_id']}"]
         lines += [f'csu_id = "{csu["csu_id"]}"', f'family = "{csu["family"]}"']
         lines += [f'registry_address = "{csu["registry"]}"', f'price_unit = "{csu.get("price_unit", "usd")}"']
+        if factory := csu["addresses"].get("vault_factory"):
+            lines.append(f'second_address = "{factory}"')
     return "\n".join(lines) + "\n"
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from extract.evm.calls import Call, Reply
 from extract.evm.client import ChainClient
 from extract.evm.views import call, word
-from extract.lending.families.base import USD, PriceRule, reply_status
+from extract.lending.families.base import NATIVE, USD, PriceRule, reply_status
 from extract.prices import HttpPrices, PriceSourceError, Quote, ask_sources
 
 MISSING, OK = "missing", "ok"
 _SIGN = 1 << 255
+NOBODY = "0x" + "0" * 40  # how DefiLlama names a chain's own coin
 _ANSWER, _UPDATED = 1, 3  # words of latestRoundData
 
 
@@ -91,9 +92,11 @@ class Pricer:
         return found, sum(len(questions) for _, questions in asked)
 
     async def _quote(self, book: _Book, missing: Sequence[str]) -> None:
-        tokens = [a for a in missing if a.startswith("0x")]
+        tokens = [NOBODY if a == NATIVE else a for a in missing if a.startswith("0x")]
         try:
-            book.take(await ask_sources(self.sources, tokens, book.timestamp), [s.name for s in self.sources])
+            quotes = await ask_sources(self.sources, tokens, book.timestamp)
+            named = {NATIVE if token == NOBODY else token: quote for token, quote in quotes.items()}
+            book.take(named, [s.name for s in self.sources])
         except PriceSourceError as error:
             book.failed = str(error)
 

@@ -71,6 +71,37 @@ def book(token: address, layout: uint256) -> Book:
     assert layout == self.version, "another layout"
     return self._now(token)
 
+@pure
+@internal
+def _big(amount: uint256) -> uint256:
+    """BigMath of Fluid: 56 bits of coefficient over 8 of exponent, rounded down."""
+    coefficient: uint256 = amount
+    exponent: uint256 = 0
+    for i: uint256 in range(128):
+        if coefficient < 2 ** 56:
+            break
+        coefficient = coefficient >> 1
+        exponent += 1
+    return coefficient << 8 | exponent
+
+@view
+@external
+def readFromStorage(slot: bytes32) -> uint256:
+    """What the real one keeps in its slots 5 (exchange prices), 7 (total amounts) and 10 (tokens), as of this block."""
+    if slot == convert(10, bytes32):
+        return len(self.tokens)
+    index: uint256 = unsafe_sub(convert(slot, uint256), convert(keccak256(convert(10, bytes32)), uint256))
+    if index < len(self.tokens):
+        return convert(self.tokens[index], uint256)
+    for token: address in self.tokens:
+        b: Book = self._now(token)
+        if slot == keccak256(concat(convert(token, bytes32), convert(5, bytes32))):
+            return block.timestamp << 58 | b.supply_price << 91 | b.borrow_price << 155
+        if slot == keccak256(concat(convert(token, bytes32), convert(7, bytes32))):
+            supplied: uint256 = self._big(b.supply_raw) | self._big(b.supply_free) << 64
+            return supplied | self._big(b.borrow_raw) << 128 | self._big(b.borrow_free) << 192
+    return 0
+
 @payable
 @external
 def operate(token: address, supplyAmount: int256, borrowAmount: int256, withdrawTo: address, borrowTo: address, callbackData: Bytes[32]):
