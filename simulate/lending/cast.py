@@ -11,6 +11,7 @@ from simulate.lending.compound import Compound
 from simulate.lending.csu import Csu, Scene
 from simulate.lending.euler import Euler
 from simulate.lending.fluid import Fluid
+from simulate.lending.gearbox import Gearbox
 from simulate.lending.morpho import Morpho
 from simulate.lending.silo import Silo
 
@@ -37,6 +38,7 @@ def cast(scene: Scene, is_small: bool) -> list[Csu]:
         Fluid("fluid_world", scene, ("USDX", "WETX", "WBTX", "ETH"), (("WETX", "USDX"), ("WBTX", "USDX"))),
         Euler("euler_v2_world", scene, EULER, unpriced=("LOST",)),
         Silo("silo_v2_world", scene, (("STEX", "WETX"), ("WBTX", "USDX"))),
+        Gearbox("gearbox_world", scene, ("USDX", "WETX")),
     ]
     return shapes if is_small else shapes + more
 

@@ -137,7 +137,8 @@ class Silo(Csu):
         """What the pair's oracle answers."""
         ours, theirs = pair.first.token, pair.second.token
         assert ours.feed is not None and theirs.feed is not None
-        return amount * ours.feed.answer * 10**theirs.decimals // (theirs.feed.answer * 10**ours.decimals)
+        quoted: int = amount * ours.feed.answer * 10**theirs.decimals // (theirs.feed.answer * 10**ours.decimals)
+        return quoted
 
     def _quote(self, pair: Pair) -> Quote:
         """Of the first token, in the second, which is worth what its public feed says."""

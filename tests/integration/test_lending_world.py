@@ -157,6 +157,17 @@ def _silo(read: Reader, one: Row) -> Found:
     return found
 
 
+def _gearbox(read: Reader, one: Row) -> Found:
+    key = b"CONTRACTS_REGISTER".ljust(32, b"\0")
+    register = read.one(one["registry"], "getAddressOrRevert(bytes32,uint256)", "address", key, 0)
+    found: Found = {}
+    for pool in read.one(register, "getPools()", "address[]"):
+        views = ("expectedLiquidity", "totalBorrowed", "availableLiquidity")
+        expected, borrowed, available = read.many([(pool, f"{view}()", "uint256") for view in views])
+        found[pool] = expected, borrowed, 0, available
+    return found
+
+
 READ: dict[str, Callable[[Reader, Row], Found]] = {
     "aave_v2": _aave,
     "aave_v3": _aave,
@@ -166,6 +177,7 @@ READ: dict[str, Callable[[Reader, Row], Found]] = {
     "fluid": _fluid,
     "euler_v2": _euler,
     "silo_v2": _silo,
+    "gearbox": _gearbox,
 }
 
 
@@ -252,6 +264,12 @@ def _silo_quotes(read: Reader, one: Row, reserves: list[Row]) -> list[Any]:
     return found
 
 
+def _gearbox_quotes(read: Reader, one: Row, reserves: list[Row]) -> list[Any]:
+    key = b"PRICE_ORACLE".ljust(32, b"\0")
+    oracle = read.one(one["registry"], "getAddressOrRevert(bytes32,uint256)", "address", key, 300)
+    return read.many([(oracle, "getPrice(address)", "uint256", r["token_address"]) for r in reserves])
+
+
 QUOTES: dict[str, Callable[[Reader, Row, list[Row]], list[Any]]] = {
     "aave_v2": _aave_quotes,
     "aave_v3": _aave_quotes,
@@ -260,6 +278,7 @@ QUOTES: dict[str, Callable[[Reader, Row, list[Row]], list[Any]]] = {
     "morpho_blue": _morpho_quotes,
     "euler_v2": _euler_quotes,
     "silo_v2": _silo_quotes,
+    "gearbox": _gearbox_quotes,
 }
 
 
@@ -332,6 +351,7 @@ EVENTS = {  # topic -> (name, types of data, where raw amounts stand in it)
     "0x80fd9cc6b1821f4a510e45ffce6852ea3404807b5d3d833ffa85664408afcb66": "LogLiquidate",
     "0x8246cc71ab01533b5bebc672a636df812f10637ad720797319d5741d5ebb3962": "Liquidate",
     "0x3a84f64446e8eada995aa9da2ddbfcd9b5d5d650503b19f024096d04c05ef2a9": "LiquidationCall",
+    "0x7dfecd8419723a9d3954585a30c2a270165d70aafa146c11c1e1b88ae1439064": "LiquidateCreditAccount",
     "0x" + keccak(text="DebtSocialized(address,uint256)").hex(): "DebtSocialized",
 }
 AMOUNTS = {  # event and words of data -> what stands where: (field, word)
@@ -350,6 +370,7 @@ AMOUNTS = {  # event and words of data -> what stands where: (field, word)
     ("Liquidate", 5): (("debt_raw", 0), ("collateral_raw", 2), ("bad_debt_raw", 3)),
     ("LogLiquidate", 4): (("liquidator", 0), ("collateral_raw", 1), ("debt_raw", 2)),
     ("Liquidate", 3): (("collateral_share_token", 0), ("debt_raw", 1), ("seized_shares_raw", 2)),
+    ("LiquidateCreditAccount", 2): (("liquidator", 0), ("remaining_funds_raw", 1)),
     ("DebtSocialized", 1): (("bad_debt_raw", 0),),
 }
 
@@ -378,7 +399,7 @@ def test_every_liquidation_is_on_the_chain_and_the_other_way_round(lending_world
         assert EVENTS[log["topics"][0]] == row["event"]
         words = [log["data"][at : at + 64] for at in range(2, len(log["data"]), 64)]
         for name, place in AMOUNTS[row["event"], len(words)]:
-            value = row[name]
+            value: str = row[name]
             expected = int(value, 16) if value.startswith("0x") else int(value)
             assert int(words[place], 16) == expected, (row["csu_id"], row["event"], name)
 

@@ -65,6 +65,14 @@ TOPICS = {
             "8246cc71ab01533b5bebc672a636df812f10637ad720797319d5741d5ebb3962"
         ),
     },
+    "gearbox_facade": {
+        "LiquidateCreditAccount(address i,address i,address,uint256)": (
+            "7dfecd8419723a9d3954585a30c2a270165d70aafa146c11c1e1b88ae1439064"
+        ),
+    },
+    "gearbox_pool": {
+        "Repay(address i,uint256,uint256,uint256)": "2fe77b1c99aca6b022b8efc6e3e8dd1b48b30748709339b65c50ef3263443e09",
+    },
     "silo_hook": {
         "LiquidationCall(address i,address i,address i,uint256,uint256,bool)": (
             "3a84f64446e8eada995aa9da2ddbfcd9b5d5d650503b19f024096d04c05ef2a9"
@@ -172,6 +180,16 @@ VIEWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "totalAssets()": ("01e1d114", "uint256"),
         "config()": ("79502c55", "address"),
     },
+    "gearbox_provider": {"getAddressOrRevert(bytes32,uint256)": (None, "address")},
+    "gearbox_register": {"getPools()": (None, "address[]"), "getCreditManagers()": (None, "address[]")},
+    "gearbox_pool": {
+        "expectedLiquidity()": (None, "uint256"),
+        "availableLiquidity()": (None, "uint256"),
+        "totalBorrowed()": (None, "uint256"),
+        "underlyingToken()": (None, "address"),
+    },
+    "gearbox_manager": {"pool()": (None, "address"), "creditFacade()": (None, "address")},
+    "gearbox_oracle": {"getPrice(address)": ("41976e09", "uint256"), "priceFeeds(address)": (None, "address")},
     "feed": {
         "latestRoundData()": ("feaf968c", "uint80,int256,uint256,uint256,uint80"),
         "latestAnswer()": ("50d25bcd", "int256"),
