@@ -11,7 +11,9 @@ from simulate.lending.compound import Compound
 from simulate.lending.csu import Csu, Scene
 from simulate.lending.euler import Euler
 from simulate.lending.fluid import Fluid
+from simulate.lending.gearbox import Gearbox
 from simulate.lending.morpho import Morpho
+from simulate.lending.silo import Silo
 
 AAVE = ("USDX", "WETX", "WBTX", "STAL", "COLD", "GOVX", "BRKN", "LOST", "ZERO")
 EULER = (("USDX", "USD"), ("WETX", "USD"), ("STEX", "WETX"), ("LOST", "USD"), ("WBTX", "escrow"))
@@ -35,6 +37,8 @@ def cast(scene: Scene, is_small: bool) -> list[Csu]:
         Comet("comet_wetx_world", scene, "WETX", ("STEX", "WBTX")),
         Fluid("fluid_world", scene, ("USDX", "WETX", "WBTX", "ETH"), (("WETX", "USDX"), ("WBTX", "USDX"))),
         Euler("euler_v2_world", scene, EULER, unpriced=("LOST",)),
+        Silo("silo_v2_world", scene, (("STEX", "WETX"), ("WBTX", "USDX"))),
+        Gearbox("gearbox_world", scene, ("USDX", "WETX")),
     ]
     return shapes if is_small else shapes + more
 

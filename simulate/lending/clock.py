@@ -12,6 +12,7 @@ LONG_DAY = date(2025, 11, 2)  # 25 hours: clocks go back at 06:00 UTC
 DAYS_BEFORE = 4  # at most so many days of the world lie before the long one
 LAST_SECOND = (-2, 1)  # days, counted from the long one, whose last block is one second before midnight
 EXACT_MIDNIGHT = (-1, 1)  # days whose first block is at midnight exactly
+BLOCKS_PER_DAY = 36  # spread over the day, besides those around midnight
 STALLED_MIDNIGHT = 0  # the day that begins in a stall: no block for 37 minutes around its midnight
 
 
@@ -42,7 +43,8 @@ def days(count: int) -> list[Day]:
 def block_times(day: Day, chance: random.Random) -> list[int]:
     """Times of the day's blocks, ascending, all within [start, end)."""
     length = day.end - day.start
-    times = {day.start + int(length * (n + chance.uniform(0.1, 0.9)) / 10) for n in range(10)}
+    share = length / BLOCKS_PER_DAY
+    times = {day.start + int(share * (n + chance.uniform(0.1, 0.9))) for n in range(BLOCKS_PER_DAY)}
     times |= {day.start + seconds + chance.randrange(3) for seconds in (2, 14, 26, 300)}
     times |= {day.end - seconds - chance.randrange(3) for seconds in (900, 60, 27, 15, 3)}
     if day.offset == 0:

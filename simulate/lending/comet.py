@@ -157,7 +157,7 @@ class Comet(Csu):
 
     def _base_raw(self) -> int:
         if self.unit == "ETH":
-            return 10**USD
+            return int(10**USD)
         assert self.base.feed is not None
         return self.base.feed.answer
 

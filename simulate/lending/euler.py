@@ -164,7 +164,8 @@ class Euler(Csu):
 
     def _usd(self, token: Token, amount: int) -> int:
         assert token.feed is not None
-        return amount * token.feed.answer * 10**10 // 10**token.decimals
+        usd: int = amount * token.feed.answer * 10**10 // 10**token.decimals
+        return usd
 
     def _quote(self, v: Vault) -> Quote:
         """What `getQuote` says of one whole token, in the vault's unit."""

@@ -31,7 +31,8 @@ class Feed:
         """The answer for a price in USD."""
         if not self.is_in_eth:
             return int(price * 10**self.decimals)
-        return int(price / eth * 10**USD) * 10 ** (self.decimals - USD)
+        raised: int = 10 ** (self.decimals - USD)
+        return int(price / eth * 10**USD) * raised
 
     @property
     def value(self) -> Fraction:

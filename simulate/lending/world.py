@@ -162,7 +162,7 @@ class LendingWorld:
         self.snapshots.append({"csu_id": ghost()["csu_id"], **head, "status": "not_deployed", "reserves": []})
 
     def _day_of(self, timestamp: int) -> str:
-        return next(s["date"] for s in self.spans if s["start"] <= timestamp < s["end"])
+        return str(next(s["date"] for s in self.spans if s["start"] <= timestamp < s["end"]))
 
     def info(self) -> dict[str, Any]:
         """What a reader needs to find everything, and the truth to compare with."""

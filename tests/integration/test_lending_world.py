@@ -143,6 +143,31 @@ def _euler(read: Reader, one: Row) -> Found:
     return found
 
 
+def _silo(read: Reader, one: Row) -> Found:
+    """Interest included, where stored totals would lag; deposits that cannot be lent are supplied too."""
+    factory, found = one["registry"], {}
+    for number in range(1, read.one(factory, "getNextSiloId()", "uint256")):
+        config = read.one(factory, "idToSiloConfig(uint256)", "address", number)
+        for silo in read.one(config, "getSilos()", "address address"):
+            views = ("getCollateralAssets", "getDebtAssets", "getLiquidity")
+            collateral, debt, free = read.many([(silo, f"{view}()", "uint256") for view in views])
+            stored = [read.one(silo, "getTotalAssetsStorage(uint8)", "uint256", kind) for kind in range(3)]
+            assert stored[1] <= collateral and stored[2] <= debt
+            found[silo] = collateral + stored[0], debt, 0, free
+    return found
+
+
+def _gearbox(read: Reader, one: Row) -> Found:
+    key = b"CONTRACTS_REGISTER".ljust(32, b"\0")
+    register = read.one(one["registry"], "getAddressOrRevert(bytes32,uint256)", "address", key, 0)
+    found: Found = {}
+    for pool in read.one(register, "getPools()", "address[]"):
+        views = ("expectedLiquidity", "totalBorrowed", "availableLiquidity")
+        expected, borrowed, available = read.many([(pool, f"{view}()", "uint256") for view in views])
+        found[pool] = expected, borrowed, 0, available
+    return found
+
+
 READ: dict[str, Callable[[Reader, Row], Found]] = {
     "aave_v2": _aave,
     "aave_v3": _aave,
@@ -151,6 +176,8 @@ READ: dict[str, Callable[[Reader, Row], Found]] = {
     "morpho_blue": _morpho,
     "fluid": _fluid,
     "euler_v2": _euler,
+    "silo_v2": _silo,
+    "gearbox": _gearbox,
 }
 
 
@@ -223,6 +250,26 @@ def _euler_quotes(read: Reader, one: Row, reserves: list[Row]) -> list[Any]:
     return found
 
 
+def _silo_quotes(read: Reader, one: Row, reserves: list[Row]) -> list[Any]:
+    """The solvency oracle, where a silo has one; the other token of the pair is the unit."""
+    found: list[Any] = []
+    data = f"({'uint256,' * 2}{'address,' * 8}{'uint256,' * 5}address,bool)"
+    for r in reserves:
+        config = read.one(r["reserve_id"], "config()", "address")
+        told = read.one(config, "getConfig(address)", data, r["reserve_id"])
+        assert told[2:4] == (r["reserve_id"], r["token_address"]) and told[15] in one["addresses"]["hooks"]
+        amount = 10 ** r["decimals"]
+        args = (told[7], "quote(uint256,address)", "uint256", amount, r["token_address"])
+        found.append(read.one(*args) if int(told[7], 16) else None)
+    return found
+
+
+def _gearbox_quotes(read: Reader, one: Row, reserves: list[Row]) -> list[Any]:
+    key = b"PRICE_ORACLE".ljust(32, b"\0")
+    oracle = read.one(one["registry"], "getAddressOrRevert(bytes32,uint256)", "address", key, 300)
+    return read.many([(oracle, "getPrice(address)", "uint256", r["token_address"]) for r in reserves])
+
+
 QUOTES: dict[str, Callable[[Reader, Row, list[Row]], list[Any]]] = {
     "aave_v2": _aave_quotes,
     "aave_v3": _aave_quotes,
@@ -230,6 +277,8 @@ QUOTES: dict[str, Callable[[Reader, Row, list[Row]], list[Any]]] = {
     "compound_v3": _comet_quotes,
     "morpho_blue": _morpho_quotes,
     "euler_v2": _euler_quotes,
+    "silo_v2": _silo_quotes,
+    "gearbox": _gearbox_quotes,
 }
 
 
@@ -301,10 +350,13 @@ EVENTS = {  # topic -> (name, types of data, where raw amounts stand in it)
     "0xa4946ede45d0c6f06a0f5ce92c9ad3b4751452d2fe0e25010783bcab57a67e41": "Liquidate",
     "0x80fd9cc6b1821f4a510e45ffce6852ea3404807b5d3d833ffa85664408afcb66": "LogLiquidate",
     "0x8246cc71ab01533b5bebc672a636df812f10637ad720797319d5741d5ebb3962": "Liquidate",
+    "0x3a84f64446e8eada995aa9da2ddbfcd9b5d5d650503b19f024096d04c05ef2a9": "LiquidationCall",
+    "0x7dfecd8419723a9d3954585a30c2a270165d70aafa146c11c1e1b88ae1439064": "LiquidateCreditAccount",
     "0x" + keccak(text="DebtSocialized(address,uint256)").hex(): "DebtSocialized",
 }
 AMOUNTS = {  # event and words of data -> what stands where: (field, word)
     ("LiquidationCall", 4): (("debt_raw", 0), ("collateral_raw", 1), ("liquidator", 2)),
+    ("LiquidationCall", 3): (("debt_raw", 0), ("collateral_raw", 1)),  # of Silo
     ("DeficitCreated", 1): (("bad_debt_raw", 0),),
     ("LiquidateBorrow", 5): (
         ("liquidator", 0),
@@ -318,6 +370,7 @@ AMOUNTS = {  # event and words of data -> what stands where: (field, word)
     ("Liquidate", 5): (("debt_raw", 0), ("collateral_raw", 2), ("bad_debt_raw", 3)),
     ("LogLiquidate", 4): (("liquidator", 0), ("collateral_raw", 1), ("debt_raw", 2)),
     ("Liquidate", 3): (("collateral_share_token", 0), ("debt_raw", 1), ("seized_shares_raw", 2)),
+    ("LiquidateCreditAccount", 2): (("liquidator", 0), ("remaining_funds_raw", 1)),
     ("DebtSocialized", 1): (("bad_debt_raw", 0),),
 }
 
@@ -346,7 +399,7 @@ def test_every_liquidation_is_on_the_chain_and_the_other_way_round(lending_world
         assert EVENTS[log["topics"][0]] == row["event"]
         words = [log["data"][at : at + 64] for at in range(2, len(log["data"]), 64)]
         for name, place in AMOUNTS[row["event"], len(words)]:
-            value = row[name]
+            value: str = row[name]
             expected = int(value, 16) if value.startswith("0x") else int(value)
             assert int(words[place], 16) == expected, (row["csu_id"], row["event"], name)
 
