@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.world_fixtures",
     "tests.lending_fixtures",
+    "tests.aave_v3_fixture",
     "tests.line_fixtures",
     "tests.lending_line_fixtures",
     "tests.price_fixtures",

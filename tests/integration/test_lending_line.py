@@ -25,9 +25,12 @@ pytestmark = pytest.mark.node
 
 ROLES = {"reserve": "lent", "base": "lent", "loan": "lent", "market": "lent", "collateral": "collateral"}
 KINDS = {
-    "LiquidationCall": "liquidation", "LiquidateBorrow": "liquidation", "Liquidate": "liquidation",
-    "LogLiquidate": "liquidation", "AbsorbDebt": "absorb_debt", "AbsorbCollateral": "absorb_collateral", "DeficitCreated": "deficit", "DebtSocialized": "deficit",
-}  # fmt: skip
+    **dict.fromkeys(("LiquidationCall", "LiquidateBorrow", "Liquidate", "LogLiquidate"), "liquidation"),
+    **dict.fromkeys(("DeficitCreated", "DebtSocialized"), "deficit"),
+    "LiquidateCreditAccount": "liquidation",
+    "AbsorbDebt": "absorb_debt",
+    "AbsorbCollateral": "absorb_collateral",
+}
 NATIVE = {"0x" + "0" * 40: "0x" + "ee" * 20, None: None}
 DST, QUIET = "2025-11-02", "2025-11-01"
 
