@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -422,6 +424,36 @@ def test_liquidations_are_where_they_are_awkward(lending_world: simulate.Running
     assert any(r["event"] == "DeficitCreated" for r in by_csu["spark_world"])
 
 
+def test_a_liquidation_is_worth_what_the_oracle_says_at_its_block(lending_world: simulate.RunningWorld) -> None:
+    decimals = {t["address"]: t["true_decimals"] for t in lending_world.info["tokens"]}
+    oracle = csu(lending_world, "aave_v3_world")["addresses"]["oracle"]
+    compared = 0
+    for row in lending_world.info["truth"]["liquidations"]:
+        if row["csu_id"] != "aave_v3_world":
+            continue
+        read = Reader(lending_world.rpc_url, row["block"])
+        for side in ("collateral", "debt"):
+            asset, raw = row[f"{side}_asset"], row[f"{side}_raw"]
+            if raw is None:
+                continue
+            price = read.one(oracle, "getAssetPrice(address)", "uint256", asset)
+            assert Decimal(row[f"{side}_usd"]) == Decimal(int(raw) * price).scaleb(-8 - decimals[asset])
+            compared += 1
+    assert compared >= 16
+
+
+def test_what_a_gearbox_liquidation_repaid_is_said_by_its_pool(lending_world: simulate.RunningWorld) -> None:
+    """The facade's event has no amounts but what was left; `Repay` of the pool, in the same transaction, has them."""
+    rows = [r for r in lending_world.info["truth"]["liquidations"] if r["csu_id"] == "gearbox_world"]
+    topic = "0x" + keccak(text="Repay(address,uint256,uint256,uint256)").hex()
+    assert {r["bad_debt_raw"] == "0" for r in rows} == {True, False}
+    for row in rows:
+        found = [log for log in _logs(lending_world, address=row["pool"], topics=[topic])
+                 if log["transactionHash"] == row["tx_hash"]]  # fmt: skip
+        repaid, _, loss = decode(["uint256"] * 3, bytes.fromhex(found[0]["data"][2:]))
+        assert (str(repaid), str(loss)) == (row["debt_raw"], row["bad_debt_raw"])
+
+
 def test_strangers_events_belong_to_nobody(lending_world: simulate.RunningWorld) -> None:
     stranger = lending_world.info["stranger"]
     assert {EVENTS[log["topics"][0]] for log in _logs(lending_world, address=stranger)} == {
@@ -565,3 +597,9 @@ def test_the_same_seed_gives_the_same_world_and_small_ones_are_small(
         assert other.info["truth"] != kept["truth"]
     assert [d["date"] for d in kept["days"]] == ["2025-10-31", "2025-11-01", "2025-11-02", "2025-11-03"]
     assert len(kept["csus"]) == 6
+
+
+def test_a_world_too_short_for_the_long_day_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "simulate", "lending", "--port=0", "--days=2", f"--out={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1 and "at least 3 days" in done.stderr
