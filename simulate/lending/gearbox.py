@@ -73,6 +73,7 @@ class Gearbox(Csu):
             [
                 (address, "setCreditManager(address)", manager),
                 (manager, "setCreditFacade(address)", pool.facade),
+                (manager, "setPriceOracle(address)", oracle),
                 (register, "add(address,address)", address, manager),
                 (oracle, "setPriceFeed(address,address)", token.address, token.feed.address),
             ],

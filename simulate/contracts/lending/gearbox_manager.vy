@@ -8,6 +8,7 @@ interface Pool:
 pool: public(immutable(address))
 underlying: public(immutable(address))
 creditFacade: public(address)
+priceOracle: public(address)
 
 @deploy
 def __init__(pool_: address, token: address):
@@ -17,6 +18,10 @@ def __init__(pool_: address, token: address):
 @external
 def setCreditFacade(facade: address):
     self.creditFacade = facade
+
+@external
+def setPriceOracle(oracle: address):
+    self.priceOracle = oracle
 
 @external
 def open(account: address, amount: uint256):

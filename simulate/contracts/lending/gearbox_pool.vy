@@ -21,7 +21,9 @@ RAY: constant(uint256) = 10 ** 27
 YEAR: constant(uint256) = 31_536_000
 underlyingToken: public(immutable(address))
 baseInterestRate: public(immutable(uint256))
+version: public(constant(uint256)) = 300
 totalBorrowed: public(uint256)
+paused: public(bool)
 manager: address
 expected: uint256
 updated_at: uint256
