@@ -42,40 +42,46 @@ def truth(line: LendingLine) -> dict[str, Any]:
 def test_every_reserve_is_what_the_agents_booked(built_lending_line: LendingLine) -> None:
     line = built_lending_line
     found = {
-        (row[0], row[1], row[2], row[3]): row[4:]
+        row[:3]: row[3:]
         for row in line.query(
-            "select csu_id, day::varchar, coalesce(asset_address, ''), reserve_role || coalesce(market_id, ''), "
-            "supplied_raw::varchar, borrowed_variable_raw::varchar, borrowed_stable_raw::varchar, price_usd, net_usd, "
-            "is_frozen, is_paused, read_status from csu_reserve_daily"
+            "select csu_id, day::varchar, reserve_id, supplied_raw::varchar, borrowed_variable_raw::varchar, "
+            "borrowed_stable_raw::varchar, price_usd, net_usd, is_frozen, is_paused, read_status, asset_address, "
+            "reserve_role from csu_reserve_daily"
         )
     }
-    wanted = 0
+    families = {c["csu_id"]: c["family"] for c in line.world.info["csus"]}
     for of in truth(line)["snapshots"]:
-        family = next(c["family"] for c in line.world.info["csus"] if c["csu_id"] == of["csu_id"])
         for reserve in of["reserves"]:
-            asset = NATIVE.get(reserve["token_address"], reserve["token_address"])
-            market = reserve.get("market_id") if family == "morpho_blue" else None
-            if family in ("compound_v2", "euler_v2", "silo_v2", "gearbox"):
-                market = reserve["reserve_id"]
-            row = found[of["csu_id"], of["date"], asset, ROLES[reserve["role"]] + (market or "")]
-            wanted += 1
-            raw = tuple(reserve[f"{n}_raw"] for n in ("supplied", "borrowed_variable", "borrowed_stable"))
-            if family == "fluid":  # it keeps 56 bits of an amount
-                assert [int(n) for n in row[:3]] == pytest.approx([int(n) for n in raw], rel=1e-15)
-            else:
-                assert row[:3] == raw, reserve
-            if family.startswith("aave"):
-                pauses = reserve["is_paused"] if family == "aave_v3" else None  # this V2 pool has no such view
-                assert row[5:7] == (reserve["is_frozen"], pauses), reserve
-            if reserve["decimals"] is None:
-                assert row[4] is None and row[7].startswith("no_decimals")
-                continue
-            if reserve["price_usd"] is None:
-                assert row[3] is None and row[4] is None, reserve
-            else:
-                assert row[3] == pytest.approx(float(reserve["price_usd"]), rel=1e-9), reserve
-                assert row[4] == pytest.approx(float(reserve["net_usd"]), rel=1e-9, abs=1e-6)
-    assert wanted == len(found) > 300
+            name = reserve["reserve_id"]
+            suffix = ":collateral" if reserve["role"] == "collateral" and ":" not in name else ""
+            row = found.pop((of["csu_id"], of["date"], name + suffix))
+            assert row[-2] == NATIVE.get(reserve["token_address"], reserve["token_address"])
+            assert row[-1] == ROLES[reserve["role"]]
+            if families[of["csu_id"]] == "silo_v2":  # the books hold protected deposits within the supplied ones
+                kept = found.pop((of["csu_id"], of["date"], f"{name}:protected"))
+                assert kept[0] == reserve["protected_raw"] and kept[-1] == "collateral"
+                both = str(int(row[0]) + int(kept[0]))
+                row = (both, *row[1:4], row[4] + kept[4], *row[5:])
+            _same_reserve(row, reserve, families[of["csu_id"]])
+    assert not found, "nothing else is there"
+
+
+def _same_reserve(row: tuple[Any, ...], reserve: dict[str, Any], family: str) -> None:
+    raw = [reserve[f"{n}_raw"] for n in ("supplied", "borrowed_variable", "borrowed_stable")]
+    if family == "fluid":  # it keeps 56 bits of an amount
+        assert [int(n) for n in row[:3]] == pytest.approx([int(n) for n in raw], rel=1e-15)
+    else:
+        assert list(row[:3]) == raw, reserve
+    if family.startswith("aave"):
+        pauses = reserve["is_paused"] if family == "aave_v3" else None  # this V2 pool has no such view
+        assert row[5:7] == (reserve["is_frozen"], pauses), reserve
+    if reserve["decimals"] is None:
+        assert row[4] is None and row[7].startswith("no_decimals")
+    elif reserve["price_usd"] is None:
+        assert row[3] is None and row[4] is None, reserve
+    else:
+        assert row[3] == pytest.approx(float(reserve["price_usd"]), rel=1e-9), reserve
+        assert row[4] == pytest.approx(float(reserve["net_usd"]), rel=1e-9, abs=1e-6)
 
 
 def test_every_liquidation_is_what_the_agents_booked(built_lending_line: LendingLine) -> None:
