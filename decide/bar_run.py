@@ -17,7 +17,7 @@ from decide.bars import PRICES, Bars, Ints
 from decide.errors import DecisionError
 from decide.history import Window, find_gaps
 from decide.inside_bar import Rejection, Rules, Signal, find_signals, parse_record, trade_windows
-from decide.sessions import Sessions
+from decide.sessions import DAY, Sessions
 
 MOST_GAPS = 20  # gaps named one by one; their number is always given
 
@@ -107,7 +107,8 @@ def run_bar_backtest(
     """
     rules, step = strategy.rules, strategy.rules.step
     chosen = np.flatnonzero((sessions.opens >= span[0]) & (sessions.opens <= span[1]))
-    if span[0] < sessions.known_from or span[1] >= sessions.known_until or not len(chosen):
+    last_day = span[1] - DAY + 1
+    if span[0] < sessions.known_from or last_day >= sessions.known_until or not len(chosen):
         return _refused("CALENDAR_OUT_OF_RANGE", "the range holds no session, or reaches beyond the sessions seed")
     first, last = int(sessions.opens[chosen[0]]), int(sessions.closes[chosen[-1]])
     start, stop = sessions.closed(step, first), sessions.closed(step, last)
