@@ -4,7 +4,8 @@
     bar_revisions every value that was replaced, written by a trigger in the same transaction
     no_trade      slots whose neighbours the provider had but not them; counted, and believed from the second time on
 
-Sources rank final > websocket > provisional: a higher one replaces a lower one, never the other way round; the same source replaces itself when values differ.
+Sources rank final > websocket > provisional: a higher one replaces a lower one, never the other way round; the same
+source replaces itself when values differ. A provisional bar may lack minutes: it is kept, but it is not there yet.
 Only bars on the session grid are kept, so that a count of rows in a window is a count of required bars.
 """
 
