@@ -65,8 +65,8 @@ class Trade:
     signal: Signal
     outcome: str  # filled, or why not: the signal's reason, not_reached, gapped_past_target, too_small, position_open
     quantity: int = 0
-    entry_at: int | None = None  # label of the bar
-    entry_price: float | None = None
+    fill_at: int | None = None  # label of the bar the entry filled in
+    fill_price: float | None = None
     exit_at: int | None = None
     exit_price: float | None = None
     exit_reason: str | None = None  # stop_loss, take_profit, time_exit
@@ -121,8 +121,8 @@ def _trade(bars: Bars, signal: Signal, end: int, rule: Execution, step: int, equ
         signal,
         "filled",
         quantity=quantity,
-        entry_at=int(bars.labels[entry.row]),
-        entry_price=entry.price,
+        fill_at=int(bars.labels[entry.row]),
+        fill_price=entry.price,
         exit_at=int(bars.labels[leave.row]),
         exit_price=leave.price,
         exit_reason=leave.reason,

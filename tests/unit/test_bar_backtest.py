@@ -81,10 +81,10 @@ def test_fills(rows: Any, order: str, ending: str, entry: float | None, leave: f
     for made in (trade(bars, entry_order=order), trade(flip(bars), MIRRORED, entry_order=order)):
         sign = 1 if made.signal.side == "BUY" else -1
         if entry is None or leave is None:
-            assert (made.outcome, made.entry_price) == (ending, None)
+            assert (made.outcome, made.fill_price) == (ending, None)
             continue
         assert made.exit_reason == ending
-        assert made.entry_price == pytest.approx(100 + sign * (entry - 100))
+        assert made.fill_price == pytest.approx(100 + sign * (entry - 100))
         assert made.exit_price == pytest.approx(100 + sign * (leave - 100))
         assert made.net_usd == pytest.approx((leave - entry) * made.quantity)
         assert made.r_multiple == pytest.approx((leave - entry) / 0.5)
@@ -95,21 +95,21 @@ def test_nothing_fills_in_the_trigger_bar_or_after_the_orders_life() -> None:
     bars = after((99.8, 99.9, 99.7, 99.8))
     for valid_from in range(3, 8):
         made = trade(bars, replace(SIGNAL, valid_from=OPEN + valid_from * STEP))
-        assert made.entry_at is None or made.entry_at >= OPEN + valid_from * STEP
+        assert made.fill_at is None or made.fill_at >= OPEN + valid_from * STEP
     assert trade(bars, replace(SIGNAL, valid_to=OPEN + 4 * STEP)).outcome == "not_reached"
 
 
 def test_slippage_and_commission_are_paid_on_every_side() -> None:
     rows = [(100.1, 100.3, 99.9, 100.2), (99.2, 99.3, 99.0, 99.1)]
     made = trade(after(*rows), slippage_bps=10.0, commission_per_share_usd=0.01)
-    assert made.entry_price == pytest.approx(100.1 * 1.001)
+    assert made.fill_price == pytest.approx(100.1 * 1.001)
     assert made.exit_price == pytest.approx(99.2 * 0.999)
     assert made.cost_usd == pytest.approx(0.02 * made.quantity)
     assert made.net_usd == pytest.approx(made.gross_usd - made.cost_usd)
     limit = trade(
         after((100.3, 100.4, 99.9, 100.2), (100.2, 101.2, 100.1, 101.1)), entry_order="limit", slippage_bps=10.0
     )
-    assert (limit.entry_price, limit.exit_price) == (100.0, 101.0)  # limit orders do not slip
+    assert (limit.fill_price, limit.exit_price) == (100.0, 101.0)  # limit orders do not slip
 
 
 def test_the_size_is_what_both_limits_allow() -> None:
