@@ -16,6 +16,7 @@ from extract.voting.plan import Request
 from operate import demo as demo_world
 from operate import extraction
 from operate.allocate import allocate
+from operate.bars import extract_bars_command
 from operate.console import err, out, print_json, print_rows, say_error
 from operate.options import config_option, json_option
 from operate.vote_commands import backtest, recommend, submitted
@@ -49,6 +50,9 @@ for command in (recommend, submitted, backtest, allocate):
 @cli.group()
 def extract() -> None:
     """Land raw data; resumable at any point."""
+
+
+extract.add_command(extract_bars_command)
 
 
 def _voting_options(command: Callable[..., Any]) -> Callable[..., Any]:

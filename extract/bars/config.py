@@ -26,7 +26,8 @@ class BarSource:
     """One `[[bars.providers]]` table. `feed` names the series (`sip`, `iex`, ...): backtest and live run must agree.
 
     files: `path`, `time_zone` (of times without an offset), `label` (`open` or `close`). eodhd: `key_env`, `exchange`.
-    alpaca: `key_env`, `secret_env`, `stream_url`.
+    alpaca: `key_env`, `secret_env`, `stream_url`. `settle_minutes`: how long after its close a session is
+    complete at the provider; younger ones are not landed.
     """
 
     name: str
@@ -40,6 +41,7 @@ class BarSource:
     exchange: str = "US"
     timeout_seconds: float = 30.0
     max_in_flight: int = 4
+    settle_minutes: int = 0
     key_env: str = ""
     secret_env: str = ""
     key: str = field(default="", repr=False)

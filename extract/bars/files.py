@@ -10,7 +10,7 @@ import gzip
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from extract.bars.days import NEW_YORK
 from extract.bars.http import number
 from extract.bars.provider import SECONDS, Answer, Bar, BarProviderError, UnknownSymbol
 
@@ -90,6 +91,10 @@ class Files:
                 f"bar provider {self.name}: {files[0]} has a bar every {steps[files[0]]} s, not {self._timeframe} bars"
             )
         return [bar for file in fitting for bar in self._read[file, symbol]]
+
+    def first_day(self, symbol: str) -> date:
+        """The New York date of a symbol's first bar."""
+        return datetime.fromtimestamp(min(bar.ts for bar in self._bars(symbol)), NEW_YORK).date()
 
     async def close(self) -> None:
         self._read.clear()

@@ -24,7 +24,7 @@ class Roller:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._minutes: dict[tuple[str, int], dict[int, Bar]] = {}
+        self._minutes: dict[str, dict[int, dict[int, Bar]]] = {}  # symbol -> label -> minute -> bar
         self._said: set[tuple[str, int]] = set()
 
     def add(self, minute: Bar) -> list[Rolled]:
@@ -32,29 +32,32 @@ class Roller:
         label = minute.ts // M5 * M5
         if not minute.is_whole or not self._sessions.holds(M5, np.array([label], np.int64))[0]:
             return []
-        key = (minute.symbol, label)
-        self._minutes.setdefault(key, {})[minute.ts] = minute
+        minutes = self._minutes.setdefault(minute.symbol, {}).setdefault(label, {})
+        minutes[minute.ts] = minute
         behind = self._finish(minute.symbol, label)
-        if len(self._minutes[key]) == PARTS or key in self._said:
+        key = (minute.symbol, label)
+        if len(minutes) == PARTS or key in self._said:
             self._said.add(key)
             return [*behind, self._roll(key)]
         return behind
 
     def close(self, moment: int) -> list[Rolled]:
         """Bars whose time is over at `moment` (unix seconds) and that nothing has been said about; forgets old ones."""
-        over = [r for symbol in {s for s, _ in self._minutes} for r in self._finish(symbol, moment // M5 * M5)]
-        for key in [key for key in self._minutes if key[1] < moment - KEPT_SECONDS]:
-            del self._minutes[key]
-            self._said.discard(key)
+        over = [rolled for symbol in self._minutes for rolled in self._finish(symbol, moment // M5 * M5)]
+        for symbol, labels in self._minutes.items():
+            for label in [label for label in labels if label < moment - KEPT_SECONDS]:
+                del labels[label]
+                self._said.discard((symbol, label))
         return over
 
     def _finish(self, symbol: str, label: int) -> list[Rolled]:
-        late = sorted(k for k in self._minutes if k[0] == symbol and k[1] < label and k not in self._said)
+        late = sorted((symbol, ts) for ts in self._minutes[symbol] if ts < label and (symbol, ts) not in self._said)
         self._said.update(late)
         return [self._roll(key) for key in late]
 
     def _roll(self, key: tuple[str, int]) -> Rolled:
-        minutes = [self._minutes[key][ts] for ts in sorted(self._minutes[key])]
+        held = self._minutes[key[0]][key[1]]
+        minutes = [held[ts] for ts in sorted(held)]
         bar = Bar(
             symbol=key[0],
             ts=key[1],

@@ -34,8 +34,9 @@ class WarehouseBars:
         found: dict[str, list[Bar]] = {symbol: [] for symbol in symbols}
         for row in table.filter(wanted).sort_by("bar_at").to_pylist():
             if row["symbol"] in found:
-                prices = (float(row[name]) for name in COLUMNS[3:])
-                found[row["symbol"]].append(Bar(row["symbol"], int(row["bar_at"].timestamp()), *prices))
+                open_, high, low, close, volume = (float(row[name]) for name in COLUMNS[3:])
+                label = int(row["bar_at"].timestamp())
+                found[row["symbol"]].append(Bar(row["symbol"], label, open_, high, low, close, volume))
         return Answer(found)
 
     async def close(self) -> None:

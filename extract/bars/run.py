@@ -1,0 +1,243 @@
+"""Run the bar line: a partition is a provider's symbol in a month; months that follow each other are fetched at once.
+
+A partition is due when it was never complete, when days were asked for that it does not hold, or when its provider's
+settings changed. It is then fetched whole: what it held and what is asked for now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import pyarrow as pa
+
+from extract.bars.config import BarSource, bar_source
+from extract.bars.days import Span, day_of, joined, session_closes, settled_span
+from extract.bars.files import Files
+from extract.bars.provider import Bar, BarProvider, BarProviderError
+from extract.bars.tables import REQUESTS, bar_table
+from extract.catalog import RAW_TABLES
+from extract.config import Config
+from extract.errors import ForeshoreError, RequestError, StorageError
+from extract.evm.redact import redact
+from extract.land import Lake, land
+from extract.ledger import COMPLETE, LEDGER_TABLE, Ledger, LedgerRow, Partition, failed, fingerprint, ledger_table, now
+from extract.voting.run import Outcome, Step
+
+SOURCE, GROUP, TIMEFRAME = "bars", "m5", "M5"
+CODE_VERSION = 1  # raise it when the same answer would land other rows
+DAYS_PER_JOB = 580  # below EODHD's 600 for one call
+
+Report = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class BarRequest:
+    """What was asked for, in New York dates: `first` None is a file's first, `last` None the newest that is over."""
+
+    symbols: tuple[str, ...]
+    first: date | None = None
+    last: date | None = None
+    provider: str | None = None
+    resume: bool = True
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class PlannedMonth:
+    """A partition of the plan: its span, and why it is due (empty: it is complete)."""
+
+    partition: Partition
+    span: Span
+    row: LedgerRow | None
+    why: str
+
+
+class NoBars(BarProviderError):
+    """A provider had not one bar for a symbol in all the days asked for."""
+
+
+async def extract_bars(config: Config, request: BarRequest, run_id: str, report: Report) -> Outcome:
+    """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration, request)."""
+    source, lake, outcome = bar_source(config, request.provider), Lake(config.raw_url), Outcome()
+    with lake.lock():
+        lake.declare(RAW_TABLES)
+        lake.sweep()
+        provider = source.open()
+        try:
+            planned = _plan(config, request, source, provider, lake, run_id)
+            outcome.skipped = sum(month.row is None for month in planned)
+            await _run(_jobs(planned), provider, source, lake, request.workers, outcome, report)
+        finally:
+            await provider.close()
+    return outcome
+
+
+async def plan_bars(config: Config, request: BarRequest) -> list[PlannedMonth]:
+    """What a run would do, without asking the provider for bars or landing anything."""
+    source = bar_source(config, request.provider)
+    provider = source.open()
+    try:
+        return _plan(config, request, source, provider, Lake(config.raw_url), "plan")
+    finally:
+        await provider.close()
+
+
+def _plan(
+    config: Config, request: BarRequest, source: BarSource, provider: BarProvider, lake: Lake, run_id: str
+) -> list[PlannedMonth]:
+    ledger, held = Ledger.read(lake), _held(lake)
+    closes, moment = session_closes(config.seeds), now()
+    planned = []
+    for symbol in _symbols(request):
+        first = request.first or _first_day(provider, symbol)
+        span = settled_span(closes, first, request.last, moment, source.settle_minutes)
+        for name, part in span.months():
+            partition = Partition(SOURCE, GROUP, f"{source.name}/{symbol}", name)
+            before = held.get(partition.partition_id)
+            planned.append(_month(partition, part.hull(before) if before else part, source, ledger, request, run_id))
+    return planned
+
+
+def _month(
+    partition: Partition, span: Span, source: BarSource, ledger: Ledger, request: BarRequest, run_id: str
+) -> PlannedMonth:
+    wanted = fingerprint({"version": CODE_VERSION, **source.facts(), "from": span.first, "to": span.last})
+    if request.resume and ledger.complete_row(partition, wanted) is not None:
+        return PlannedMonth(partition, span, None, "")
+    state, moment = ledger.state(partition), now()
+    row = LedgerRow(
+        partition=partition,
+        status=COMPLETE,
+        fingerprint=wanted,
+        run_id=run_id,
+        started_at=moment,
+        finished_at=moment,
+        attempts=ledger.next_attempt(partition),
+        provider=source.name,
+    )
+    if state is None:
+        why = "new"
+    elif state.is_failing:
+        why = f"failed {state.attempts} times"
+    else:
+        why = "more days or other settings" if request.resume else "asked again"
+    return PlannedMonth(partition, span, row, why)
+
+
+def _held(lake: Lake) -> dict[str, Span]:
+    """The days that each complete partition holds: of its newest committed load."""
+    rows = lake.read_committed("bar_requests", REQUESTS).to_pylist()
+    return {row["partition_id"]: Span(row["from_date"], row["to_date"]) for row in rows}
+
+
+def _symbols(request: BarRequest) -> list[str]:
+    symbols = list(dict.fromkeys(symbol.strip().upper() for symbol in request.symbols if symbol.strip()))
+    if not symbols or any("/" in symbol or " " in symbol for symbol in symbols):
+        raise RequestError("name symbols as the provider writes them, e.g. --symbol HOOD")
+    return symbols
+
+
+def _first_day(provider: BarProvider, symbol: str) -> date:
+    if isinstance(provider, Files):
+        return provider.first_day(symbol)
+    raise RequestError(f"bar provider {provider.name} has years of bars: say where to begin, e.g. --from 2025-05-12")
+
+
+def _jobs(planned: Sequence[PlannedMonth]) -> list[list[PlannedMonth]]:
+    """Due months of one symbol that follow each other, to be fetched by one call and landed together."""
+    jobs = []
+    for key in dict.fromkeys(month.partition.key for month in planned):
+        due = {m.partition.window: m for m in planned if m.partition.key == key and m.row is not None}
+        runs = joined([(name, month.span) for name, month in due.items()], DAYS_PER_JOB)
+        jobs += [[due[name] for name, _ in run] for run in runs]
+    return jobs
+
+
+async def _run(
+    jobs: Sequence[Sequence[PlannedMonth]],
+    provider: BarProvider,
+    source: BarSource,
+    lake: Lake,
+    workers: int,
+    outcome: Outcome,
+    report: Report,
+) -> None:
+    report(Step("planned", source.name, total=len(jobs), message=f"{outcome.skipped} partitions are complete"))
+    slots, landing, done = asyncio.Semaphore(workers), asyncio.Lock(), 0
+
+    async def work(job: Sequence[PlannedMonth]) -> None:
+        nonlocal done
+        async with slots:
+            tables, rows = await _fetch(job, provider, source)
+        async with landing:
+            await asyncio.to_thread(land, lake, SOURCE, {**tables, LEDGER_TABLE: ledger_table(rows)})
+        done += 1
+        outcome.count(rows)
+        problem = next((row.error_message or "" for row in rows if row.status != COMPLETE), "")
+        kind = "failed" if problem else "done"
+        landed = sum(row.rows for row in rows)
+        report(Step(kind, _name(job), total=len(jobs), done=done, rows=landed, message=problem))
+
+    await asyncio.gather(*(work(job) for job in jobs))
+
+
+def _name(job: Sequence[PlannedMonth]) -> str:
+    first, last = job[0].partition, job[-1].partition
+    return f"{first.key} {first.window}" + (f"..{last.window}" if last != first else "")
+
+
+async def _fetch(
+    job: Sequence[PlannedMonth], provider: BarProvider, source: BarSource
+) -> tuple[dict[str, pa.Table], list[LedgerRow]]:
+    rows = [month.row for month in job if month.row is not None]
+    symbol = job[0].partition.key.split("/")[1]
+    span = Span(job[0].span.first, job[-1].span.last)
+    try:
+        answer = await provider.fetch([symbol], TIMEFRAME, *span.seconds)
+        bars = answer.bars.get(symbol, ())
+        if not bars:
+            raise NoBars(
+                f"bar provider {source.name} has no bar of {symbol} from {span.first} to {span.last}: "
+                "check the symbol and the days"
+            )
+        if any(bar.symbol != symbol for bar in bars):
+            raise BarProviderError(f"bar provider {source.name} answered for another symbol than {symbol}")
+    except StorageError:
+        raise
+    except ForeshoreError as error:
+        return {}, [failed(row, error, redact(str(error))) for row in rows]
+    by_month: dict[str, list[Bar]] = {month.partition.window: [] for month in job}
+    for bar in bars:
+        by_month[f"{day_of(bar.ts):%Y-%m}"].append(bar)
+    parts = [_landed(month, by_month[month.partition.window], source, symbol) for month in job]
+    filled = [
+        replace(row, finished_at=now(), rows=part.num_rows, bytes=part.nbytes, calls=0 if i else answer.calls)
+        for i, (row, (part, _)) in enumerate(zip(rows, parts, strict=True))
+    ]
+    return {
+        "bars": pa.concat_tables([part[0] for part in parts]),
+        "bar_requests": pa.concat_tables([part[1] for part in parts]),
+    }, filled
+
+
+def _landed(month: PlannedMonth, bars: Sequence[Bar], source: BarSource, symbol: str) -> tuple[pa.Table, pa.Table]:
+    """The bar rows and the request row of one partition."""
+    moment = now()
+    key = {
+        "partition_id": month.partition.partition_id,
+        "provider": source.name,
+        "feed": source.feed,
+        "symbol": symbol,
+        "timeframe": TIMEFRAME,
+    }
+    request = {
+        **key,
+        "from_date": month.span.first,
+        "to_date": month.span.last,
+        "row_count": len(bars),
+        "fetched_at": moment,
+    }
+    return bar_table(key, bars, moment), pa.Table.from_pylist([request], schema=REQUESTS)
