@@ -7,20 +7,21 @@ with a symbol column, only its rows of that symbol count. Files are opened for r
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from extract.bars.days import NEW_YORK
 from extract.bars.http import number
 from extract.bars.provider import SECONDS, Answer, Bar, BarProviderError, UnknownSymbol
 
@@ -92,9 +93,15 @@ class Files:
             )
         return [bar for file in fitting for bar in self._read[file, symbol]]
 
-    def first_day(self, symbol: str) -> date:
-        """The New York date of a symbol's first bar."""
-        return datetime.fromtimestamp(min(bar.ts for bar in self._bars(symbol)), NEW_YORK).date()
+    def reach(self, symbol: str) -> tuple[int, int]:
+        """From the first bar's open to the last one's close: a file says nothing about what lies outside."""
+        labels = [bar.ts for bar in self._bars(symbol)]
+        return min(labels), max(labels) + SECONDS[self._timeframe]
+
+    def content(self, symbol: str, first: int, last: int) -> str:
+        """A hash of the rows in `[first, last]`: where it changed, they are landed anew."""
+        rows = [bar for bar in self._bars(symbol) if first <= bar.ts <= last]
+        return hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
 
     async def close(self) -> None:
         self._read.clear()

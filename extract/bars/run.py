@@ -7,9 +7,10 @@ settings changed. It is then fetched whole: what it held and what is asked for n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -92,19 +93,21 @@ def _plan(
     closes, moment = session_closes(config.seeds), now()
     planned = []
     for symbol in _symbols(request):
-        first = request.first or _first_day(provider, symbol)
-        span = settled_span(closes, first, request.last, moment, source.settle_minutes)
+        first, last = _days(provider, symbol, request)
+        span = settled_span(closes, first, last, moment, source.settle_minutes)
         for name, part in span.months():
             partition = Partition(SOURCE, GROUP, f"{source.name}/{symbol}", name)
             before = held.get(partition.partition_id)
-            planned.append(_month(partition, part.hull(before) if before else part, source, ledger, request, run_id))
+            whole = part.hull(before) if before else part
+            facts = source.facts() | _content(provider, symbol, whole)
+            planned.append(_month(partition, whole, facts, ledger, request, run_id))
     return planned
 
 
 def _month(
-    partition: Partition, span: Span, source: BarSource, ledger: Ledger, request: BarRequest, run_id: str
+    partition: Partition, span: Span, facts: Mapping[str, Any], ledger: Ledger, request: BarRequest, run_id: str
 ) -> PlannedMonth:
-    wanted = fingerprint({"version": CODE_VERSION, **source.facts(), "from": span.first, "to": span.last})
+    wanted = fingerprint({"version": CODE_VERSION, **facts, "from": span.first, "to": span.last})
     if request.resume and ledger.complete_row(partition, wanted) is not None:
         return PlannedMonth(partition, span, None, "")
     state, moment = ledger.state(partition), now()
@@ -116,7 +119,7 @@ def _month(
         started_at=moment,
         finished_at=moment,
         attempts=ledger.next_attempt(partition),
-        provider=source.name,
+        provider=partition.key.split("/")[0],
     )
     if state is None:
         why = "new"
@@ -140,10 +143,22 @@ def _symbols(request: BarRequest) -> list[str]:
     return symbols
 
 
-def _first_day(provider: BarProvider, symbol: str) -> date:
+def _days(provider: BarProvider, symbol: str, request: BarRequest) -> tuple[date, date | None]:
+    """First and last day asked for; a file begins and ends by itself."""
     if isinstance(provider, Files):
-        return provider.first_day(symbol)
-    raise RequestError(f"bar provider {provider.name} has years of bars: say where to begin, e.g. --from 2025-05-12")
+        start, end = provider.reach(symbol)
+        return request.first or day_of(start), request.last or day_of(end - 1)
+    if request.first is None:
+        raise RequestError(f"bar provider {provider.name} has years of bars: say where to begin: --from 2025-05-12")
+    return request.first, request.last
+
+
+def _content(provider: BarProvider, symbol: str, span: Span) -> dict[str, Any]:
+    """What a partition's rows are, where that is known beforehand: a file may have been edited or made longer."""
+    if not isinstance(provider, Files):
+        return {}
+    (first, last), (start, end) = span.seconds, provider.reach(symbol)
+    return {"content": provider.content(symbol, first, last), "reach": (max(first, start), min(last, end))}
 
 
 def _jobs(planned: Sequence[PlannedMonth]) -> list[list[PlannedMonth]]:
@@ -209,10 +224,11 @@ async def _fetch(
         raise
     except ForeshoreError as error:
         return {}, [failed(row, error, redact(str(error))) for row in rows]
+    reach = provider.reach(symbol) if isinstance(provider, Files) else None
     by_month: dict[str, list[Bar]] = {month.partition.window: [] for month in job}
     for bar in bars:
         by_month[f"{day_of(bar.ts):%Y-%m}"].append(bar)
-    parts = [_landed(month, by_month[month.partition.window], source, symbol) for month in job]
+    parts = [_landed(month, by_month[month.partition.window], source, symbol, reach) for month in job]
     filled = [
         replace(row, finished_at=now(), rows=part.num_rows, bytes=part.nbytes, calls=0 if i else answer.calls)
         for i, (row, (part, _)) in enumerate(zip(rows, parts, strict=True))
@@ -223,7 +239,9 @@ async def _fetch(
     }, filled
 
 
-def _landed(month: PlannedMonth, bars: Sequence[Bar], source: BarSource, symbol: str) -> tuple[pa.Table, pa.Table]:
+def _landed(
+    month: PlannedMonth, bars: Sequence[Bar], source: BarSource, symbol: str, reach: tuple[int, int] | None
+) -> tuple[pa.Table, pa.Table]:
     """The bar rows and the request row of one partition."""
     moment = now()
     key = {
@@ -237,6 +255,8 @@ def _landed(month: PlannedMonth, bars: Sequence[Bar], source: BarSource, symbol:
         **key,
         "from_date": month.span.first,
         "to_date": month.span.last,
+        "reach_from": datetime.fromtimestamp(reach[0], UTC) if reach else None,
+        "reach_until": datetime.fromtimestamp(reach[1], UTC) if reach else None,
         "row_count": len(bars),
         "fetched_at": moment,
     }

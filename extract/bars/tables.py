@@ -40,6 +40,8 @@ REQUESTS = pa.schema(
         *_KEY,
         pa.field("from_date", pa.date32(), nullable=False),
         pa.field("to_date", pa.date32(), nullable=False),
+        pa.field("reach_from", _UTC),
+        pa.field("reach_until", _UTC),
         pa.field("row_count", pa.int64(), nullable=False),
         pa.field("fetched_at", _UTC, nullable=False),
     ]
