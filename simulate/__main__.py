@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from aiohttp import web
 
+from simulate.bar_command import bars
 from simulate.contracts import ARTIFACTS
 from simulate.node import NodeError, anvil
 from simulate.proxy import Proxy
@@ -81,6 +82,8 @@ async def _serve(world: World, out: Path, node_url: str, port: int) -> None:
     finally:
         await runner.cleanup()
 
+
+main.add_command(bars)
 
 if __name__ == "__main__":
     main()
