@@ -141,7 +141,7 @@ class History:
             if len(symbols) > 1 and not isinstance(error, ProviderDown):  # a refused symbol must not cost the others
                 parts = [await self._fetch([symbol], span, window) for symbol in symbols]
                 return {symbol: fill for part in parts for symbol, fill in part.items()}
-            return {symbols[0]: Backfill("error", detail=redact(str(error)))}
+            return dict.fromkeys(symbols, Backfill("error", detail=redact(str(error))))
 
     def _store(self, symbol: str, bars: Sequence[Bar], window: Window) -> Backfill:
         """Keep closed bars of the right symbol; note slots that were left out between others."""
