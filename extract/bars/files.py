@@ -202,6 +202,8 @@ def _moments(
 ) -> tuple[list[int], list[str]]:
     if "time" in named:
         written = columns[named["time"]]
+        if re.search("utc|gmt", named["time"], re.IGNORECASE):
+            zone = ZoneInfo("UTC")  # the column says so itself
     else:
         written = [f"{d} {c}" for d, c in zip(columns[named["date"]], columns[named["clock"]], strict=True)]
     moments = []
