@@ -96,7 +96,7 @@ def read_bars(warehouse: Warehouse, asked: Asked) -> tuple[str, dict[str, Any], 
     feeds = sorted(set(bars["feed"].to_pylist()))
     if not feeds:
         raise RequestError(
-            f"{name} has no bars of {asked.symbol}: run `foreshore extract bars --symbols {asked.symbol}`, then build"
+            f"{name} has no bars of {asked.symbol}: run `foreshore extract bars --symbol {asked.symbol}`, then build"
         )
     if asked.feed is None and len(feeds) > 1:
         raise RequestError(f"{asked.symbol} has bars of several feeds ({', '.join(feeds)}): choose one with --feed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,8 @@ from operate.pre_paper.folder import CHECKS, RunFolder, read_lines, stamp
 from operate.pre_paper.history import DEADLINE_SECONDS, History
 from operate.pre_paper.runner import Clock, Runner
 from operate.pre_paper.segregation import confined
+
+Say = Callable[[dict[str, Any]], None]
 
 
 class PrePaperRefused(ForeshoreError):
@@ -104,13 +106,7 @@ def session_at(sessions: Sessions, moment: int) -> tuple[int, int]:
 
 def run(config: Config, asked: Asked, as_json: bool) -> int:
     """One session of pre-paper; exit code 0, or 2 when something could not be said (NO-SIGNALS)."""
-    made = plan(config, asked)
-    cache_folder = config.root / "pre_paper"
-    folder = artifacts_root(config) / "pre_paper" / made.run_id
-    with confined(cache_folder, folder), RunFolder(folder) as run_folder:
-        cache = BarCache(cache_folder / f"bars-{made.promotion.feed}.sqlite", made.promotion.feed, made.sessions)
-        with cache:
-            summary = asyncio.run(_session(made, asked, cache, run_folder, quiet=as_json))
+    made, folder, summary = execute(config, asked, None if as_json else _say)
     if as_json:
         print_json({"run_id": made.run_id, "folder": str(folder), **summary})
     else:
@@ -118,13 +114,25 @@ def run(config: Config, asked: Asked, as_json: bool) -> int:
     return 2 if summary["decisions"].get("NO-SIGNALS") else 0
 
 
-async def _session(made: Plan, asked: Asked, cache: BarCache, folder: RunFolder, quiet: bool) -> dict[str, Any]:
-    provider = made.source.open()
-    socket = made.source.socket()
+def execute(config: Config, asked: Asked, say: Say | None) -> tuple[Plan, Path, dict[str, Any]]:
+    """Run it, confined to its cache and its folder; what was planned, the folder, and the summary."""
+    made = plan(config, asked)
+    cache_folder, folder = config.root / "pre_paper", artifacts_root(config) / "pre_paper" / made.run_id
+    for place in (cache_folder, folder):
+        place.mkdir(parents=True, exist_ok=True)
+    feed = made.promotion.feed
+    with (
+        confined(cache_folder, folder),
+        RunFolder(folder) as run_folder,
+        BarCache(cache_folder / f"bars-{feed}.sqlite", feed, made.sessions) as cache,
+    ):
+        return made, folder, asyncio.run(_session(made, asked, cache, run_folder, say))
+
+
+async def _session(made: Plan, asked: Asked, cache: BarCache, folder: RunFolder, say: Say | None) -> dict[str, Any]:
+    provider, socket = made.source.open(), made.source.socket()
     try:
-        return await trade_session(
-            made, asked, cache, folder, provider, socket.stream(made.symbols), None if quiet else _say
-        )
+        return await trade_session(made, asked, cache, folder, provider, socket.stream(made.symbols), say)
     finally:
         await provider.close()
 
@@ -136,7 +144,7 @@ async def trade_session(
     folder: RunFolder,
     provider: BarProvider,
     events: AsyncIterator[LiveEvent],
-    say: Any = None,
+    say: Say | None = None,
 ) -> dict[str, Any]:
     """Run the loop on a stream of events; returns the summary that `run_result.json` holds as well."""
     clock = Clock(asked.replay_from)

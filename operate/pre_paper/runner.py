@@ -89,7 +89,7 @@ class Runner:
         self.windows: Windows = trade_windows(Sessions(*(np.array([edge]) for edge in session)), self.rules)
         self.roller = Roller(self.cache.sessions)
         self.tally = Tally()
-        self._is_joined, self._has_joined = False, False
+        self._is_joined, self._has_joined, self._was_cut = False, False, False
         self._to_load: set[str] = set()
         self._loads: dict[asyncio.Task[dict[str, HistoryCheck]], tuple[str, ...]] = {}
         self._rolled: list[tuple[Bar, Source, float]] = []  # with when they arrived
@@ -166,7 +166,7 @@ class Runner:
             self.folder.log("joined", symbols=len(event.symbols), clock=iso(self.clock.now()))
             self._note(dict.fromkeys(self.symbols, (Status.LOADING.value, Reason.BACKFILL_RUNNING.value)))
         elif isinstance(event, Lost):
-            self._is_joined = False
+            self._is_joined, self._was_cut = False, True
             self.folder.log("lost", reason=event.reason, clock=iso(self.clock.now()))
             self._note(dict.fromkeys(self.symbols, (Status.LOADING.value, FEED_DISCONNECTED)))
         elif isinstance(event, Skipped):
@@ -247,7 +247,7 @@ class Runner:
                 self._refuse(symbol, close, check.status.value, check.reason.value if check.reason else "", check)
 
     def _decide(self, symbol: str, close: int, window: Window, check: HistoryCheck) -> None:
-        signal = self.evaluate(symbol, close, window)
+        signal, self._was_cut = self.evaluate(symbol, close, window), False
         if signal is not None:
             row = {"key": f"{self.facts['promotion_sha256'][:16]}:{symbol}:{signal.trigger_at}", **self.facts}
             row |= {"symbol": symbol, **signal_row(asdict(signal)), "said_at": stamp()}
@@ -307,7 +307,7 @@ class Runner:
             return Reason.BACKFILL_RUNNING.value
         if not self._has_joined:
             return RUNNER_DOWN
-        return Reason.STALE.value if self._is_joined else FEED_DISCONNECTED
+        return FEED_DISCONNECTED if self._was_cut or not self._is_joined else Reason.STALE.value
 
     def _first_close(self, since: int) -> int:
         """The first close after the run's first start."""

@@ -127,7 +127,7 @@ def test_reconnect_loads_before_it_speaks(desk: Desk) -> None:
     after = [e for e in events if isinstance(e, Minute) and e.bar.ts >= back]
     desk.run([*before, LOST, Joined(("AAA", "BBB")), *after])
     gone = refused(desk)
-    assert set(gone) == {iso(opened + 65 * 60), iso(opened + 70 * 60)}
+    assert gone == dict.fromkeys([iso(opened + 65 * 60), iso(opened + 70 * 60)], FEED_DISCONNECTED)
     assert desk.said()["AAA"] == outside(desk) and desk.said()["BBB"] == outside(desk, "BBB")
     log = [row for row in read_lines(desk.folder / "run" / LOG) if row["event"] in ("status", "lost", "joined")]
     story = [(row["event"], row.get("status"), row.get("reason")) for row in log]

@@ -12,6 +12,13 @@ signals as (
         timeframe_minutes,
         unnest(signals) as signal
     from runs
+),
+
+flat as (
+    select
+        * exclude (signal),
+        signal.*
+    from signals
 )
 
 select
@@ -20,34 +27,34 @@ select
     rules_hash,
     symbol,
     feed,
-    signal.side,
-    signal.reason as order_reason,
-    signal.outcome,
-    signal.exit_reason,
+    side,
+    reason as order_reason,
+    outcome,
+    exit_reason,
     timeframe_minutes,
-    signal.quantity,
-    signal.entry_price,
-    signal.stop_price,
-    signal.take_profit_price,
-    signal.mother_high,
-    signal.mother_low,
-    signal.inside_high,
-    signal.inside_low,
-    signal.atr,
-    signal.fill_price,
-    signal.exit_price,
-    signal.gross_usd,
-    signal.cost_usd,
-    signal.net_usd,
-    signal.r_multiple,
-    signal.equity_usd,
-    signal.mother_at,
-    signal.inside_at,
-    signal.trigger_at,
-    signal.signal_at,
-    signal.valid_from,
-    signal.valid_to,
-    signal.fill_at,
-    signal.exit_at
-from signals
+    quantity,
+    entry_price,
+    stop_price,
+    take_profit_price,
+    mother_high,
+    mother_low,
+    inside_high,
+    inside_low,
+    atr,
+    fill_price,
+    exit_price,
+    gross_usd,
+    cost_usd,
+    net_usd,
+    r_multiple,
+    equity_usd,
+    mother_at,
+    inside_at,
+    trigger_at,
+    signal_at,
+    valid_from,
+    valid_to,
+    fill_at,
+    exit_at
+from flat
 order by strategy_key, impl_version, symbol, feed, trigger_at
