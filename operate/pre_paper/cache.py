@@ -2,11 +2,12 @@
 
     bars          primary key (symbol, tf, ts); ts is the bar's open, unix seconds UTC
     bar_revisions every value that was replaced, written by a trigger in the same transaction
+    bar_blocks    the same bars as bits, sixty slots a row: a window of a hundred bars is a handful of look-ups
     no_trade      slots whose neighbours the provider had but not them; counted, and believed from the second time on
 
 Sources rank final > websocket > provisional: a higher one replaces a lower one, never the other way round; the same
 source replaces itself when values differ. A provisional bar may lack minutes: it is kept, but it is not there yet.
-Only bars on the session grid are kept, so that a count of rows in a window is a count of required bars.
+Only bars on the session grid are kept.
 """
 
 from __future__ import annotations
@@ -63,6 +64,26 @@ begin
         new.open, new.high, new.low, new.close, new.volume, new.source, new.updated_at
     );
 end;
+create table if not exists bar_blocks (
+    symbol text not null, tf text not null, block integer not null, mask integer not null,
+    primary key (symbol, tf, block)
+) without rowid;
+create trigger if not exists bars_put after insert on bars when new.source <> 'provisional'
+begin
+    insert into bar_blocks values (new.symbol, new.tf, new.ts / 18000, 1 << (new.ts % 18000 / 300))
+    on conflict (symbol, tf, block) do update set mask = mask | excluded.mask;
+end;
+create trigger if not exists bars_made_whole after update of source on bars
+when old.source = 'provisional' and new.source <> 'provisional'
+begin
+    insert into bar_blocks values (new.symbol, new.tf, new.ts / 18000, 1 << (new.ts % 18000 / 300))
+    on conflict (symbol, tf, block) do update set mask = mask | excluded.mask;
+end;
+create trigger if not exists bars_dropped after delete on bars
+begin
+    update bar_blocks set mask = mask & ~(1 << (old.ts % 18000 / 300))
+    where symbol = old.symbol and tf = old.tf and block = old.ts / 18000;
+end;
 create trigger if not exists bars_traded after insert on bars
 begin
     delete from no_trade where symbol = new.symbol and tf = new.tf and ts = new.ts;
@@ -79,6 +100,7 @@ where {_RANK.format("excluded.source")} > {_RANK.format("bars.source")}
     or (excluded.source = bars.source and (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
         is not (bars.open, bars.high, bars.low, bars.close, bars.volume))
 """
+_BLOCK = 60 * M5  # seconds of a block: sixty five-minute bars, a bit each
 _WHOLE = "source <> 'provisional'"  # a bar that may lack minutes is kept, but it is not there yet
 
 
@@ -165,14 +187,22 @@ class BarCache:
                 [(symbol, timeframe, int(ts), at) for ts in labels],
             )
 
-    def counts(self, symbols: Sequence[str], first: int, last: int, timeframe: str = "M5") -> dict[str, int]:
-        """Whole bars in `[first, last]` by symbol."""
+    def holding(self, symbols: Sequence[str], labels: Ints, timeframe: str = "M5") -> set[str]:
+        """The symbols that have a whole bar for every one of `labels`: each label is looked at, as a bit of a block."""
+        wanted: dict[int, int] = {}
+        for ts in labels.tolist():
+            wanted[ts // _BLOCK] = wanted.get(ts // _BLOCK, 0) | 1 << (ts % _BLOCK // M5)
+        if not wanted:
+            return set(symbols)
+        values = ", ".join(f"({block}, {mask})" for block, mask in wanted.items())
         rows = self._db.execute(
-            "select value, (select count(*) from bars where symbol = value and tf = ? and ts between ? and ? "
-            f"and {_WHOLE}) from json_each(?)",
-            (timeframe, first, last, json.dumps(list(symbols))),
+            f"with wanted (block, mask) as (values {values}) "
+            "select value from json_each(?) where not exists (select 1 from wanted left join bar_blocks as held "
+            "on held.symbol = value and held.tf = ? and held.block = wanted.block "
+            "where coalesce(held.mask, 0) & wanted.mask <> wanted.mask)",
+            (json.dumps(list(symbols)), timeframe),
         )
-        return dict(rows.fetchall())
+        return {row[0] for row in rows}
 
     def labels(self, symbol: str, first: int, last: int, timeframe: str = "M5") -> Ints:
         """Labels of whole bars in `[first, last]`, ascending."""

@@ -1,7 +1,7 @@
 """`ensure_history`: is every required bar there? If not, fetch all that is missing once, then answer for good.
 
-A check is one indexed count per symbol; only where it falls short are the missing labels listed. A backfill asks the
-provider once per distinct span for everything between the first and the last missing bar, stores what came, checks
+A check compares every required label of a symbol, as bits; only where one is missing are they listed. A backfill asks
+the provider once per distinct span for everything between the first and the last missing bar, stores what came, checks
 again, and that answer is final: SUFFICIENT, or DEGRADED with the gaps that are left and the reason. Whoever asks about
 a symbol whose backfill is still running gets LOADING with its deadline.
 """
@@ -82,11 +82,9 @@ class History:
         if window.first is None or window.last is None:
             return dict.fromkeys(symbols, conclude(window, ()))
         whole = conclude(window, ())
-        counts = self.cache.counts(symbols, window.first, window.last)
+        holding = self.cache.holding(symbols, window.labels)
         return {
-            symbol: whole
-            if counts[symbol] == len(window.labels)
-            else self._compare(symbol, window, requirement, fills.get(symbol))
+            symbol: whole if symbol in holding else self._compare(symbol, window, requirement, fills.get(symbol))
             for symbol in symbols
         }
 

@@ -61,7 +61,9 @@ def test_the_best_source_stands_and_every_other_value_is_logged(
         assert [(r["ts"], r["old_close"], r["new_close"]) for r in cache.revisions("X")] == log
         whole = sorted(ts for ts, (source, _) in held.items() if source is not Source.PROVISIONAL)
         assert cache.labels("X", *ALWAYS).tolist() == whole == cache.bars("X", *ALWAYS).labels.tolist()
-        assert cache.counts(["X", "Y"], *ALWAYS) == {"X": len(whole), "Y": 0}
+        for wanted in ([], whole, whole[1:], [OPEN], [OPEN, OPEN + M5], [*whole, OPEN + 7 * M5], [OPEN + 40 * 3_600]):
+            holding = cache.holding(["X", "Y"], np.array(wanted, np.int64))
+            assert holding == ({"X", "Y"} if not wanted else {"X"} if set(wanted) <= set(whole) else set())
 
 
 def test_writing_the_same_again_changes_nothing(cache: BarCache) -> None:
@@ -94,11 +96,12 @@ def test_another_feed_is_refused(cache: BarCache) -> None:
 
 
 def test_a_day_that_turned_out_closed_is_dropped(cache: BarCache) -> None:
-    """A count in a window stands for a comparison bar by bar only while every row is on the grid."""
+    """An unscheduled closure is announced later: what is no bar of the new calendar goes."""
     cache.put([bar(OPEN), bar(OPEN + 86_400)], Source.FINAL)
     closed = [{"date": "2026-03-10", "open_utc": "", "close_utc": ""}]
     with BarCache(cache.path, "sip", Sessions.of(ROWS, closed)) as again:
         assert again.labels("X", *ALWAYS).tolist() == [OPEN + 86_400]
+        assert not again.holding(["X"], np.array([OPEN])) and again.holding(["X"], np.array([OPEN + 86_400]))
 
 
 def test_what_is_no_cache_is_said(tmp_path: Path) -> None:
