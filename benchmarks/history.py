@@ -105,15 +105,12 @@ def main() -> None:
         print(json.dumps(found))
         return
     print(f"{rows:,} bars cached; the writer put {rate:,.0f} bars a second, one transaction each")
-    print(
-        f"{'symbols':>8} {'idle p50':>9} {'p99':>8} {'writer p50':>11} {'p99':>8} {'max':>8} {'cpu p99':>8}   target p99"
-    )
+    heads = ("symbols", "idle p50", "p99", "writer p50", "p99", "max", "cpu p99")
+    print("".join(f"{head:>11}" for head in heads), "  target p99")
     for n, target in TARGETS_MS.items():
         verdict = "met" if busy[n]["p99"] <= target else "MISSED"
-        print(
-            f"{n:>8,} {idle[n]['p50']:>9.3f} {idle[n]['p99']:>8.3f} {busy[n]['p50']:>11.3f} {busy[n]['p99']:>8.3f} "
-            f"{busy[n]['max']:>8.2f} {busy[n]['cpu_p99']:>8.3f}   {target:g} ms {verdict}"
-        )
+        figures = [idle[n]["p50"], idle[n]["p99"], busy[n]["p50"], busy[n]["p99"], busy[n]["max"], busy[n]["cpu_p99"]]
+        print(f"{n:>11,}" + "".join(f"{value:>11.3f}" for value in figures), f"  {target:g} ms {verdict}")
 
 
 if __name__ == "__main__":
