@@ -141,12 +141,25 @@ def _compare(warehouse: Warehouse, folder: Path, facts: dict[str, Any]) -> bool:
     heads = ["symbol", "close UTC", "live", "level", "backtest", "level", "verdict"]
     out.print()
     out.print(table(f"Pre-paper, {REPLAYED} replayed on {len(SYMBOLS)} symbols", heads, lines, right=["level"]))
-    out.print(
-        f"\nThe socket was cut for {CUT_MINUTES} minutes on purpose: nothing is said until history is whole again."
-    )
+    _explain(folder)
+    return is_equal
+
+
+def _explain(folder: Path) -> None:
+    """What was refused, why, and since when history is whole again."""
+    out.print(f"\nThe socket was cut at {CUT_AT[11:16]} for {CUT_MINUTES} minutes, on purpose:")
     for line in running.no_signals(folder):
         out.print(f"  [yellow]NO-SIGNALS[/yellow] {line}", soft_wrap=True)
-    return is_equal
+    checks = read_lines(folder / CHECKS)
+    last = max((row["close"] for row in checks if row["decision"] == "NO-SIGNALS"), default="")
+    later = [row for row in checks if row["close"] > last]
+    if last and later:
+        first = min(later, key=lambda row: str(row["close"]))
+        out.print(
+            f"  What was missed was fetched on rejoining; at {first['close'][11:16]} all {first['required']} required "
+            "bars were there and decisions went on. A close that has passed is not made up for.",
+            soft_wrap=True,
+        )
 
 
 def _shown(signal: tuple[str, float] | None) -> list[str]:
