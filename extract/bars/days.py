@@ -59,7 +59,7 @@ def settled_span(
     known = list(closes)
     if last is not None and last < first:
         raise RequestError(f"--to {last} lies before --from {first}")
-    if first < known[0] or (last or first) > known[-1] or now > closes[known[-1]]:
+    if first < known[0] or (last or first) > known[-1] or (last is None and now > closes[known[-1]]):
         raise RequestError(
             f"seeds/sessions.csv knows sessions from {known[0]} to {known[-1]} only: "
             "ask for days within, or make it longer (docs/bars.md)"

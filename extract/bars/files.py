@@ -121,7 +121,7 @@ def read_bars(path: Path, symbol: str, zone: ZoneInfo, shift: int = 0) -> list[B
     count = len(next(iter(columns.values())))
     moments, raw = _moments(path, columns, named, zone)
     texts = columns[named["symbol"]] if "symbol" in named else repeat(symbol, count)
-    mine = [str(text).split(".")[0].upper() == symbol.split(".")[0].upper() for text in texts]
+    mine = [_same(str(text).upper(), symbol.upper()) for text in texts]
     if not any(mine) and count:
         raise UnknownSymbol(f"{path} has no row of {symbol}")
     values = {
@@ -146,6 +146,12 @@ def read_bars(path: Path, symbol: str, zone: ZoneInfo, shift: int = 0) -> list[B
         for i in range(count)
         if mine[i]
     ]
+
+
+def _same(written: str, symbol: str) -> bool:
+    """Whether a symbol column means `symbol`: as it is, or with an exchange behind it (`HOOD.US`, not `BRK.B`)."""
+    stem, _, exchange = written.rpartition(".")
+    return written == symbol or (stem == symbol and len(exchange) > 1)
 
 
 def _suffix(path: Path) -> str:

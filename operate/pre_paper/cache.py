@@ -38,7 +38,7 @@ _SCHEMA = """
 create table if not exists meta (key text primary key, value text not null) without rowid;
 create table if not exists bars (
     symbol text not null, tf text not null, ts integer not null,
-    open real not null, high real not null, low real not null, close real not null, volume real not null,
+    open real not null, high real not null, low real not null, close real not null, volume real,
     source text not null check (source in ('final', 'websocket', 'provisional')),
     updated_at integer not null,
     primary key (symbol, tf, ts)
@@ -170,8 +170,7 @@ class BarCache:
         moment = int(time.time()) if at is None else at
         good = [bar for bar, fits in zip(rows, on_grid, strict=True) if fits and bar.is_whole]
         values = [
-            (b.symbol, timeframe, b.ts, b.open, b.high, b.low, b.close, b.volume or 0.0, source.value, moment)
-            for b in good
+            (b.symbol, timeframe, b.ts, b.open, b.high, b.low, b.close, b.volume, source.value, moment) for b in good
         ]
         with self._transaction():
             changed = self._db.executemany(_PUT, values).rowcount if values else 0

@@ -65,6 +65,6 @@ class Roller:
             high=max(m.high for m in minutes if m.high is not None),
             low=min(m.low for m in minutes if m.low is not None),
             close=minutes[-1].close,
-            volume=sum(m.volume or 0.0 for m in minutes),
+            volume=None if any(m.volume is None for m in minutes) else sum(m.volume or 0.0 for m in minutes),
         )
         return bar, Source.WEBSOCKET if len(minutes) == PARTS else Source.PROVISIONAL

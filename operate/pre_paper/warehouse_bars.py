@@ -34,7 +34,7 @@ class WarehouseBars:
         found: dict[str, list[Bar]] = {symbol: [] for symbol in symbols}
         for row in table.filter(wanted).sort_by("bar_at").to_pylist():
             if row["symbol"] in found:
-                open_, high, low, close, volume = (float(row[name]) for name in COLUMNS[3:])
+                open_, high, low, close, volume = (row[name] for name in COLUMNS[3:])
                 label = int(row["bar_at"].timestamp())
                 found[row["symbol"]].append(Bar(row["symbol"], label, open_, high, low, close, volume))
         return Answer(found)

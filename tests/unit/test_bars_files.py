@@ -102,6 +102,9 @@ def test_a_file_of_many_symbols_gives_each_its_own(tmp_path: Path) -> None:
     files = Files("files", "sip", tmp_path / "all.csv", NEW_YORK)
     found = asyncio.run(files.fetch(["AAPL", "HOOD"], "M5", 0, 2**40)).bars
     assert {symbol: [bar.close for bar in bars] for symbol, bars in found.items()} == {"AAPL": [5.0], "HOOD": [2.0]}
+    (tmp_path / "all.csv").write_text(text.replace("HOOD.US", "BRK.B").replace("AAPL.US", "BRK.A"))
+    shares = Files("files", "sip", tmp_path / "all.csv", NEW_YORK)
+    assert [bar.close for bar in asyncio.run(shares.fetch(["BRK.B"], "M5", 0, 2**40)).bars["BRK.B"]] == [2.0]
     with pytest.raises(UnknownSymbol, match="no row of TSLA"):
         asyncio.run(files.fetch(["TSLA"], "M5", 0, 2**40))
 

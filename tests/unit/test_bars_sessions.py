@@ -17,6 +17,7 @@ SEEDS = Path(__file__).parents[2] / "seeds"
 CLOSES = session_closes(SEEDS)
 
 
+@pytest.mark.filterwarnings("ignore:Series.values")  # the library's own, of pandas
 def test_the_seed_is_the_librarys_calendar() -> None:
     """Every session, open, close and half day from 2015 to 2027."""
     with (SEEDS / "sessions.csv").open() as handle:
@@ -55,6 +56,11 @@ def test_a_span_is_cut_at_months_and_put_together_again() -> None:
         ["2026-01", "2026-02"],
     ]
     assert all((run[-1][1].last - run[0][1].first).days < 50 for run in joined(months, 50))
+
+
+def test_old_days_can_be_asked_for_when_the_calendar_has_ended() -> None:
+    day = date(2025, 11, 3)
+    assert settled_span(CLOSES, day, day, now("2028-02-01"), 0) == Span(day, day)
 
 
 def now(text: str) -> datetime:

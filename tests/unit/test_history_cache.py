@@ -90,6 +90,11 @@ def test_a_slot_is_believed_to_have_had_no_trade_from_the_second_time_on(cache: 
     assert not len(cache.no_trade("X", *ALWAYS))
 
 
+def test_a_volume_nobody_said_is_not_zero(cache: BarCache) -> None:
+    cache.put([Bar("X", OPEN, 1, 1, 1, 1, None)], Source.FINAL)
+    assert np.isnan(cache.bars("X", *ALWAYS).volume[0])
+
+
 def test_another_feed_is_refused(cache: BarCache) -> None:
     with pytest.raises(FeedMismatch, match="'sip', not 'iex'"):
         BarCache(cache.path, "iex", SESSIONS)

@@ -18,6 +18,7 @@ judged as (
                 then 'no_price'
             when
                 bar_rows.low <= 0
+                or bar_rows.volume < 0
                 or bar_rows.high < greatest(bar_rows.open, bar_rows.close)
                 or bar_rows.low > least(bar_rows.open, bar_rows.close)
                 then 'broken'
@@ -49,7 +50,7 @@ select
     high,
     low,
     close,
-    coalesce(volume, 0) as volume,
+    volume,
     trade_count,
     vwap,
     market_date,
