@@ -18,9 +18,11 @@ from extract.voting.plan import Request
 from operate import demo as demo_lines
 from operate import extraction, lending_commands, worlds
 from operate.allocate import allocate
+from operate.bars import extract_bars_command
 from operate.console import err, out, print_json, print_rows, say_error
 from operate.lending_commands import extract_lending, show_lending_status
 from operate.options import config_option, json_option
+from operate.pre_paper.commands import pre_paper
 from operate.vote_commands import backtest, recommend, submitted
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
@@ -42,17 +44,21 @@ def cli() -> None:
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
       foreshore backtest                            what such decisions would have earned
+      foreshore pre-paper run --manifest PATH       a promoted backtest on live bars
       foreshore sql "select * from preboundary_leakage_checks"
     """
 
 
-for command in (recommend, submitted, backtest, allocate):
+for command in (recommend, submitted, backtest, allocate, pre_paper):
     cli.add_command(command)
 
 
 @cli.group()
 def extract() -> None:
     """Land raw data; resumable at any point."""
+
+
+extract.add_command(extract_bars_command)
 
 
 def _voting_options(command: Callable[..., Any]) -> Callable[..., Any]:

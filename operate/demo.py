@@ -14,6 +14,7 @@ from extract.voting.plan import Request
 from operate import extraction, lending_commands, worlds
 from operate.backtest import show_verdicts, summary
 from operate.console import err, out, table
+from operate.pre_paper import demo as pre_paper_demo
 from operate.recommend import ACTION_STYLE
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
@@ -37,6 +38,7 @@ def run(**sizes: int) -> int:
         codes = [
             extraction.run_voting(config, Request(epochs=sizes["epochs"]), as_json=False),
             lending_commands.run(config, LendingRequest(), plan=False, as_json=False),
+            pre_paper_demo.extract(config),
         ]
         clock.lap("extract")
         if any(code not in (0, 3) for code in codes):
@@ -57,9 +59,11 @@ def run(**sizes: int) -> int:
     show_result(warehouse)
     show_decisions(warehouse)
     show_panel(warehouse)
+    code = pre_paper_demo.show(config, warehouse)
+    clock.lap("pre-paper")
     show_places(warehouse)
     out.print(clock.summary())
-    return 0
+    return code
 
 
 class _Clock:

@@ -15,6 +15,7 @@ from operate import backtest as replays
 from operate import extraction
 from operate import recommend as recommending
 from operate import submitted as submissions
+from operate.bar_commands import backtest_bars
 from operate.console import err, out, print_json
 from operate.options import config_option, json_option
 from operate.warehouse import Warehouse, publish, run_dbt
@@ -103,7 +104,7 @@ def submitted(
     sys.exit(submissions.show_chain(Warehouse.of(config), protocol, voter, as_json))
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--protocol", metavar="NAME", help="Only this exchange.")
 @click.option("--sweep", is_flag=True, help="Replay other parameters instead of showing what is published.")
 @click.option("--risk-profile", metavar="NAME", help="Sweep: the profile to start from.")
@@ -117,17 +118,27 @@ def submitted(
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Sweep: processes.")
 @json_option
 @config_option
+@click.pass_context
 def backtest(
-    protocol: str | None, sweep: bool, workers: int, as_json: bool, config_file: str | None, **tried: Any
+    context: click.Context,
+    protocol: str | None,
+    sweep: bool,
+    workers: int,
+    as_json: bool,
+    config_file: str | None,
+    **tried: Any,
 ) -> None:
-    """What decisions made with what was known would have earned, against baselines and hindsight.
+    """What decisions made with what was known would have earned, against baselines and hindsight: votes, or bars.
 
     \b
     Examples
       foreshore backtest
       foreshore backtest --sweep --k-max 5 --k-max 10 --k-max 20 --scenario-set quartiles --scenario-set deciles
       foreshore backtest --protocol hydrex --json
+      foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06
     """
+    if context.invoked_subcommand is not None:
+        return
     warehouse = Warehouse.of(load_config(config_file))
     if not sweep:
         given = [f"--{name.replace('_', '-')}" for name, value in tried.items() if value]
@@ -137,3 +148,6 @@ def backtest(
         print_json(rows) if as_json else replays.show_summary(rows)
         return
     replays.show_sweep(replays.sweep(warehouse, replays.Grid(**tried), protocol, workers), as_json)
+
+
+backtest.add_command(backtest_bars)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from simulate import lending as lending_room
 from simulate import world as voting_room
+from simulate.bar_command import bars
 from simulate.contracts import ARTIFACTS
 from simulate.lending.world import LendingWorld
 from simulate.node import NodeError, anvil
@@ -130,6 +131,8 @@ async def _serve(world: Buildable, out: Path, node_url: str, port: int, chain_id
     finally:
         await runner.cleanup()
 
+
+main.add_command(bars)
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,233 @@
+"""Run the bar line: a partition is a provider's symbol in a month; months that follow each other are fetched at once.
+
+A partition is due when it was never complete, when days were asked for that it does not hold, or when its provider's
+settings changed. It is then fetched whole: what it held and what is asked for now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from extract.bars.config import BarSource, bar_source
+from extract.bars.days import Span, day_of, joined, session_closes, settled_span
+from extract.bars.files import Files
+from extract.bars.provider import Bar, BarProvider, BarProviderError
+from extract.bars.tables import REQUESTS, bar_table
+from extract.catalog import RAW_TABLES
+from extract.config import Config
+from extract.errors import RequestError
+from extract.land import Lake
+from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
+from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
+
+SOURCE, GROUP, TIMEFRAME = "bars", "m5", "M5"
+CODE_VERSION = 1  # raise it when the same answer would land other rows
+DAYS_PER_JOB = 580  # below EODHD's 600 for one call
+
+
+@dataclass(frozen=True)
+class BarRequest:
+    """What was asked for, in New York dates: `first` None is a file's first, `last` None the newest that is over."""
+
+    symbols: tuple[str, ...]
+    first: date | None = None
+    last: date | None = None
+    provider: str | None = None
+    resume: bool = True
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class PlannedMonth:
+    """A partition of the plan: its span, and why it is due (empty: it is complete)."""
+
+    partition: Partition
+    span: Span
+    row: LedgerRow | None
+    why: str
+
+
+class NoBars(BarProviderError):
+    """A provider had not one bar for a symbol in all the days asked for."""
+
+
+async def extract_bars(config: Config, request: BarRequest, run_id: str, report: Report) -> Outcome:
+    """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration, request)."""
+    source, lake, outcome = bar_source(config, request.provider), Lake(config.raw_url), Outcome()
+    with lake.lock():
+        lake.declare(RAW_TABLES)
+        lake.sweep()
+        provider = source.open()
+        try:
+            planned = _plan(config, request, source, provider, lake, run_id)
+            outcome.skipped = sum(month.row is None for month in planned)
+            jobs = [_work(months, provider, source) for months in _jobs(planned)]
+            report(Step("planned", source.name, total=len(jobs), message=f"{outcome.skipped} partitions are complete"))
+            await run_jobs(lake, SOURCE, jobs, request.workers, outcome, report)
+        finally:
+            await provider.close()
+    return outcome
+
+
+async def plan_bars(config: Config, request: BarRequest) -> list[PlannedMonth]:
+    """What a run would do, without asking the provider for bars or landing anything."""
+    source = bar_source(config, request.provider)
+    provider = source.open()
+    try:
+        return _plan(config, request, source, provider, Lake(config.raw_url), "plan")
+    finally:
+        await provider.close()
+
+
+def _plan(
+    config: Config, request: BarRequest, source: BarSource, provider: BarProvider, lake: Lake, run_id: str
+) -> list[PlannedMonth]:
+    ledger, held = Ledger.read(lake), _held(lake)
+    closes, moment = session_closes(config.seeds), now()
+    planned = []
+    for symbol in _symbols(request):
+        first, last = _days(provider, symbol, request)
+        span = settled_span(closes, first, last, moment, source.settle_minutes)
+        for name, part in span.months():
+            partition = Partition(SOURCE, GROUP, f"{source.name}/{symbol}", name)
+            before = held.get(partition.partition_id)
+            whole = part.hull(before) if before else part
+            facts = source.facts() | _content(provider, symbol, whole)
+            planned.append(_month(partition, whole, facts, ledger, request, run_id))
+    return planned
+
+
+def _month(
+    partition: Partition, span: Span, facts: Mapping[str, Any], ledger: Ledger, request: BarRequest, run_id: str
+) -> PlannedMonth:
+    wanted = fingerprint({"version": CODE_VERSION, **facts, "from": span.first, "to": span.last})
+    if request.resume and ledger.complete_row(partition, wanted) is not None:
+        return PlannedMonth(partition, span, None, "")
+    state, moment = ledger.state(partition), now()
+    row = LedgerRow(
+        partition=partition,
+        status=COMPLETE,
+        fingerprint=wanted,
+        run_id=run_id,
+        started_at=moment,
+        finished_at=moment,
+        attempts=ledger.next_attempt(partition),
+        provider=partition.key.split("/")[0],
+    )
+    if state is None:
+        why = "new"
+    elif state.is_failing:
+        why = f"failed {state.attempts} times"
+    else:
+        why = "more days or other settings" if request.resume else "asked again"
+    return PlannedMonth(partition, span, row, why)
+
+
+def _held(lake: Lake) -> dict[str, Span]:
+    """The days that each complete partition holds: of its newest committed load."""
+    rows = lake.read_committed("bar_requests", REQUESTS).to_pylist()
+    return {row["partition_id"]: Span(row["from_date"], row["to_date"]) for row in rows}
+
+
+def _symbols(request: BarRequest) -> list[str]:
+    symbols = list(dict.fromkeys(symbol.strip().upper() for symbol in request.symbols if symbol.strip()))
+    if not symbols or any("/" in symbol or " " in symbol for symbol in symbols):
+        raise RequestError("name symbols as the provider writes them, e.g. --symbol HOOD")
+    return symbols
+
+
+def _days(provider: BarProvider, symbol: str, request: BarRequest) -> tuple[date, date | None]:
+    """First and last day asked for; a file begins and ends by itself."""
+    if isinstance(provider, Files):
+        start, end = provider.reach(symbol)
+        return request.first or day_of(start), request.last or day_of(end - 1)
+    if request.first is None:
+        raise RequestError(f"bar provider {provider.name} has years of bars: say where to begin: --from 2025-05-12")
+    return request.first, request.last
+
+
+def _content(provider: BarProvider, symbol: str, span: Span) -> dict[str, Any]:
+    """What a partition's rows are, where that is known beforehand: a file may have been edited or made longer."""
+    if not isinstance(provider, Files):
+        return {}
+    (first, last), (start, end) = span.seconds, provider.reach(symbol)
+    return {"content": provider.content(symbol, first, last), "reach": (max(first, start), min(last, end))}
+
+
+def _jobs(planned: Sequence[PlannedMonth]) -> list[list[PlannedMonth]]:
+    """Due months of one symbol that follow each other, to be fetched by one call and landed together."""
+    jobs = []
+    for key in dict.fromkeys(month.partition.key for month in planned):
+        due = {m.partition.window: m for m in planned if m.partition.key == key and m.row is not None}
+        runs = joined([(name, month.span) for name, month in due.items()], DAYS_PER_JOB)
+        jobs += [[due[name] for name, _ in run] for run in runs]
+    return jobs
+
+
+def _work(months: Sequence[PlannedMonth], provider: BarProvider, source: BarSource) -> Job:
+    async def fetch_months(_: Sequence[LedgerRow]) -> Fetched:
+        return await _fetch(months, provider, source)
+
+    return Job(_name(months), [month.row for month in months if month.row is not None], fetch_months)
+
+
+def _name(job: Sequence[PlannedMonth]) -> str:
+    first, last = job[0].partition, job[-1].partition
+    return f"{first.key} {first.window}" + (f"..{last.window}" if last != first else "")
+
+
+async def _fetch(job: Sequence[PlannedMonth], provider: BarProvider, source: BarSource) -> Fetched:
+    rows = [month.row for month in job if month.row is not None]
+    symbol = job[0].partition.key.split("/")[1]
+    span = Span(job[0].span.first, job[-1].span.last)
+    answer = await provider.fetch([symbol], TIMEFRAME, *span.seconds)
+    bars = answer.bars.get(symbol, ())
+    if not bars:
+        raise NoBars(
+            f"bar provider {source.name} has no bar of {symbol} from {span.first} to {span.last}: "
+            "check the symbol and the days"
+        )
+    if any(bar.symbol != symbol for bar in bars):
+        raise BarProviderError(f"bar provider {source.name} answered for another symbol than {symbol}")
+    reach = provider.reach(symbol) if isinstance(provider, Files) else None
+    by_month: dict[str, list[Bar]] = {month.partition.window: [] for month in job}
+    for bar in bars:
+        by_month[f"{day_of(bar.ts):%Y-%m}"].append(bar)
+    parts = [_landed(month, by_month[month.partition.window], source, symbol, reach) for month in job]
+    filled = [
+        replace(row, finished_at=now(), rows=part.num_rows, bytes=part.nbytes, calls=0 if i else answer.calls)
+        for i, (row, (part, _)) in enumerate(zip(rows, parts, strict=True))
+    ]
+    return {
+        "bars": pa.concat_tables([part[0] for part in parts]),
+        "bar_requests": pa.concat_tables([part[1] for part in parts]),
+    }, filled
+
+
+def _landed(
+    month: PlannedMonth, bars: Sequence[Bar], source: BarSource, symbol: str, reach: tuple[int, int] | None
+) -> tuple[pa.Table, pa.Table]:
+    """The bar rows and the request row of one partition."""
+    moment = now()
+    key = {
+        "partition_id": month.partition.partition_id,
+        "provider": source.name,
+        "feed": source.feed,
+        "symbol": symbol,
+        "timeframe": TIMEFRAME,
+    }
+    request = {
+        **key,
+        "from_date": month.span.first,
+        "to_date": month.span.last,
+        "reach_from": datetime.fromtimestamp(reach[0], UTC) if reach else None,
+        "reach_until": datetime.fromtimestamp(reach[1], UTC) if reach else None,
+        "row_count": len(bars),
+        "fetched_at": moment,
+    }
+    return bar_table(key, bars, moment), pa.Table.from_pylist([request], schema=REQUESTS)

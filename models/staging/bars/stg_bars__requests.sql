@@ -1,0 +1,17 @@
+with source as (
+    {{ newest_committed('bar_requests') }}
+)
+
+select
+    partition_id,
+    provider,
+    feed,
+    symbol,
+    timeframe,
+    row_count,
+    from_date,
+    to_date,
+    reach_from,
+    reach_until,
+    fetched_at
+from source

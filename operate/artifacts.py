@@ -1,0 +1,68 @@
+"""Run folders: written whole or not at all, read with the hashes they were written with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from extract.config import Config
+from extract.errors import RequestError
+
+
+def artifacts_root(config: Config) -> Path:
+    """`[storage] artifacts`; without it `artifacts` beside the default root, or inside any other root."""
+    named = config.section("storage").get("artifacts")
+    if named:
+        return Path(named)
+    return Path("artifacts") if config.root == Path("data") else config.root / "artifacts"
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON as it stands in every artifact: keys in the order given, two spaces, one newline at the end."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Replace a run folder by `files` in one step; a reader sees the old one or the new one."""
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, data in files.items():
+        with (part / name).open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(old)
+    part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file; RequestError says what is wrong with it."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path} is not JSON: {error}") from None
+
+
+def commit_hash() -> str | None:
+    """The commit of the code that runs, or None outside of a repository."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except OSError:
+        return None
+    return found.stdout.strip() or None

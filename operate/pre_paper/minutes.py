@@ -1,0 +1,70 @@
+"""Five-minute bars out of the socket's one-minute bars.
+
+A bar of all five minutes is whole (`websocket`). One that lacks a minute when its time is over is `provisional`: a
+minute without a trade and a minute that was lost look the same, so the provider's own bar has to be fetched. That goes
+for the first bar after joining in the middle of one, too. Corrections and late minutes make the bar anew.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from decide.sessions import M5, Sessions
+from extract.bars.provider import Bar
+from operate.pre_paper.cache import Source
+
+PARTS = 5
+KEPT_SECONDS = 86_400  # corrections of older minutes are left to the provider's history
+
+Rolled = tuple[Bar, Source]
+
+
+class Roller:
+    """Minutes in, five-minute bars out; holds the minutes of the last day."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._minutes: dict[str, dict[int, dict[int, Bar]]] = {}  # symbol -> label -> minute -> bar
+        self._said: set[tuple[str, int]] = set()
+
+    def add(self, minute: Bar) -> list[Rolled]:
+        """The five-minute bar that `minute` completes or changes, and those it leaves behind unfinished."""
+        label = minute.ts // M5 * M5
+        if not minute.is_whole or not self._sessions.holds(M5, np.array([label], np.int64))[0]:
+            return []
+        minutes = self._minutes.setdefault(minute.symbol, {}).setdefault(label, {})
+        minutes[minute.ts] = minute
+        behind = self._finish(minute.symbol, label)
+        key = (minute.symbol, label)
+        if len(minutes) == PARTS or key in self._said:
+            self._said.add(key)
+            return [*behind, self._roll(key)]
+        return behind
+
+    def close(self, moment: int) -> list[Rolled]:
+        """Bars whose time is over at `moment` (unix seconds) and that nothing has been said about; forgets old ones."""
+        over = [rolled for symbol in self._minutes for rolled in self._finish(symbol, moment // M5 * M5)]
+        for symbol, labels in self._minutes.items():
+            for label in [label for label in labels if label < moment - KEPT_SECONDS]:
+                del labels[label]
+                self._said.discard((symbol, label))
+        return over
+
+    def _finish(self, symbol: str, label: int) -> list[Rolled]:
+        late = sorted((symbol, ts) for ts in self._minutes[symbol] if ts < label and (symbol, ts) not in self._said)
+        self._said.update(late)
+        return [self._roll(key) for key in late]
+
+    def _roll(self, key: tuple[str, int]) -> Rolled:
+        held = self._minutes[key[0]][key[1]]
+        minutes = [held[ts] for ts in sorted(held)]
+        bar = Bar(
+            symbol=key[0],
+            ts=key[1],
+            open=minutes[0].open,
+            high=max(m.high for m in minutes if m.high is not None),
+            low=min(m.low for m in minutes if m.low is not None),
+            close=minutes[-1].close,
+            volume=None if any(m.volume is None for m in minutes) else sum(m.volume or 0.0 for m in minutes),
+        )
+        return bar, Source.WEBSOCKET if len(minutes) == PARTS else Source.PROVISIONAL
