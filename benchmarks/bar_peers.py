@@ -71,7 +71,7 @@ def backtesting_py(data: dict[str, np.ndarray]) -> tuple[float, int]:
                 stop, target = float(data["stop"][k]), float(data["target"][k])
                 place = self.buy if data["side"][k] > 0 else self.sell
                 price = float(self.data.Close[-1])
-                if min(stop, target) < price < max(stop, target):
+                if min(stop, target) * 1.0005 < price < max(stop, target) / 1.0005:  # it refuses orders beyond them
                     place(size=10, sl=stop, tp=target)
 
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""From a bar's arrival to its decision on the disk, with 100 symbols whose minutes all come at once.
+"""From a bar's arrival to its decision, with 100 symbols whose minutes all come at once (or one by one: `--spread`).
 
 `python -m benchmarks.pre_paper`: a session of minutes for every symbol, one burst a minute, through the same loop as
 `foreshore pre-paper run`: roll, cache (SQLite, WAL), history check, strategy, signal with fsync. The next burst
@@ -38,7 +38,7 @@ def rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-async def measure(symbols: tuple[str, ...], folder: Path) -> tuple[np.ndarray, int]:
+async def measure(symbols: tuple[str, ...], folder: Path, is_spread: bool = False) -> tuple[np.ndarray, int]:
     """Latencies in milliseconds and the number of signals."""
     calendar = Sessions.of(rows("sessions"))
     market = Market(read_sessions(SEEDS / "sessions.csv"), symbols, 7)
@@ -66,9 +66,12 @@ async def measure(symbols: tuple[str, ...], folder: Path) -> tuple[np.ndarray, i
                 burst = [Minute(_bar(symbol, bar), is_update=False) for symbol, bar in made if bar is not None]
                 while runner.tally.events < sent or not run.is_flushed:  # noqa: ASYNC110
                     await asyncio.sleep(0.0002)
-                sent += len(burst)
+                sent += 0 if is_spread else len(burst)
                 for minute in burst:
+                    sent += is_spread
                     yield minute
+                    while is_spread and moment % 300 == 240 and runner.tally.events < sent:  # noqa: ASYNC110
+                        await asyncio.sleep(0)
 
         await runner.run(bursts())
     return 1_000 * np.array(runner.tally.latencies), runner.tally.signals
@@ -82,11 +85,12 @@ def _bar(symbol: str, bar: object) -> Bar:
 def main() -> None:
     parser = arguments(__doc__ or "", rounds=3)
     parser.add_argument("--symbols", type=int, default=100, help="how many (default 100)")
+    parser.add_argument("--spread", action="store_true", help="minutes one after the other, not all at once")
     parsed = parser.parse_args()
     names = tuple(f"S{number:03d}" for number in range(parsed.symbols))
     for number in range(parsed.rounds):
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-            spent, signals = asyncio.run(measure(names, Path(folder)))
+            spent, signals = asyncio.run(measure(names, Path(folder), parsed.spread))
         p50, p99 = (float(np.quantile(spent, level)) for level in (0.5, 0.99))
         print(
             f"round {number + 1}: {len(spent):,} bars of {parsed.symbols} symbols, {signals} signals; "
