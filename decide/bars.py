@@ -100,7 +100,7 @@ def combine(bars: Bars, step_seconds: int, into_seconds: int) -> Bars:
 
 def true_range(bars: Bars) -> Floats:
     """max(high − low, |high − previous close|, |low − previous close|), (N,); NaN for the first bar."""
-    before = np.r_[np.nan, bars.close[:-1]] if len(bars) else bars.close
+    before = np.concatenate(([np.nan], bars.close[:-1])) if len(bars) else bars.close
     return np.maximum(bars.high - bars.low, np.maximum(np.abs(bars.high - before), np.abs(bars.low - before)))
 
 

@@ -282,10 +282,17 @@ class _Pattern:
         armable &= _body_share(inner) >= rules.min_inside_body_fraction
 
         def first_row(flags: Flags) -> Flags:
-            return np.asarray(np.r_[False, flags], dtype=np.bool_)
+            return np.concatenate(([False], flags))
 
         return cls(
-            bars, rules, windows, number, first_row(inside), first_row(same), first_row(armable), np.r_[np.nan, atr]
+            bars,
+            rules,
+            windows,
+            number,
+            first_row(inside),
+            first_row(same),
+            first_row(armable),
+            np.concatenate(([np.nan], atr)),
         )
 
     def refused(self, row: int) -> Rejection:
@@ -377,6 +384,34 @@ def _signal(pattern: _Pattern, row: int, trigger: int, side: Side, top: float, b
         valid_to=valid_to,
         reason="invalid_validity_window" if valid_to <= valid_from else reason,
     )
+
+
+def may_trigger(bars: Bars, rules: Rules) -> Flags:
+    """For K symbols at once: can the last bar trigger anything? (K,) from prices (K, N), labels (N,) of one window.
+
+    A necessary condition, without ATR and state: some bar young enough is inside the one before it, and the last bar is
+    the first beyond its levels. Where it is False, `signal_at_close` is None (a test compares them).
+    """
+    count = len(bars.labels)
+    if count < 3:
+        return np.zeros(len(bars.close), dtype=np.bool_)
+    first = max(1, count - 1 - rules.max_pattern_age_candles)
+    columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    mother, inner = (
+        Bars(bars.labels[rows], *(column[:, rows] for column in columns))
+        for rows in (slice(first - 1, count - 2), slice(first, count - 1))
+    )
+    contained = DEFINITIONS[rules.inside_bar_definition_mode](mother, inner, COMPARE[rules.inside_bar_mode])
+    source = mother if rules.entry_level_mode == "mother_bar" else inner
+    by_close = rules.require_close_beyond_mother
+    upper, lower = (bars.close, bars.close) if by_close else (bars.high, bars.low)
+    upper, lower = upper[:, first + 1 :], lower[:, first + 1 :]  # what comes after each candidate
+    highest = np.maximum.accumulate(upper[:, -2::-1], axis=1)[:, ::-1]  # from each bar on, the last one left out
+    lowest = np.minimum.accumulate(lower[:, -2::-1], axis=1)[:, ::-1]
+    is_unbroken = np.ones_like(contained)
+    is_unbroken[:, :-1] = (highest <= source.high[:, :-1]) & (lowest >= source.low[:, :-1])
+    is_beyond = (upper[:, -1:] > source.high) | (lower[:, -1:] < source.low)
+    return np.asarray((contained & is_unbroken & is_beyond).any(axis=1))
 
 
 def signal_at_close(bars: Bars, rules: Rules, windows: Windows) -> Signal | None:

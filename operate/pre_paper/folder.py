@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -66,16 +66,16 @@ class RunFolder:
             self._replace(path, json_bytes(dict(value)))
         return dict(json.loads(path.read_bytes()))
 
-    def signal(self, row: Mapping[str, Any]) -> bool:
-        """Append a signal and wait until it is on the disk; False when it was said before."""
-        if row["key"] in self.said:
-            return False
-        handle = self._files[SIGNALS]
-        handle.write(_line(row))
-        handle.flush()
-        os.fsync(handle.fileno())
-        self.said.add(row["key"])
-        return True
+    def signals(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Append signals and wait until they are on the disk; returns those that were not said before."""
+        new = [row for row in rows if row["key"] not in self.said]
+        if new:
+            handle = self._files[SIGNALS]
+            handle.write(b"".join(_line(row) for row in new))
+            handle.flush()
+            os.fsync(handle.fileno())
+            self.said |= {row["key"] for row in new}
+        return new
 
     def check(self, row: Mapping[str, Any]) -> None:
         """Append a decision about a bar close (on the disk after the next `flush`)."""
@@ -87,6 +87,11 @@ class RunFolder:
         """Append a line to the log."""
         self._files[LOG].write(_line({"at": stamp(), "event": event, **facts}))
         self._is_dirty = True
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether everything that was appended is on the disk."""
+        return not self._is_dirty
 
     def flush(self) -> None:
         """Put decisions and log on the disk."""

@@ -25,35 +25,49 @@ class Roller:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._minutes: dict[str, dict[int, dict[int, Bar]]] = {}  # symbol -> label -> minute -> bar
-        self._said: set[tuple[str, int]] = set()
+        self._open: dict[str, set[int]] = {}  # symbol -> labels nothing has been said about
+        self._on_grid: dict[int, bool] = {}
+        self._swept = 0
 
     def add(self, minute: Bar) -> list[Rolled]:
         """The five-minute bar that `minute` completes or changes, and those it leaves behind unfinished."""
         label = minute.ts // M5 * M5
-        if not minute.is_whole or not self._sessions.holds(M5, np.array([label], np.int64))[0]:
+        if not minute.is_whole or not self._holds(label):
             return []
-        minutes = self._minutes.setdefault(minute.symbol, {}).setdefault(label, {})
-        minutes[minute.ts] = minute
+        labels = self._minutes.setdefault(minute.symbol, {})
+        if label not in labels:
+            labels[label] = {}
+            self._open.setdefault(minute.symbol, set()).add(label)
+        labels[label][minute.ts] = minute
         behind = self._finish(minute.symbol, label)
-        key = (minute.symbol, label)
-        if len(minutes) == PARTS or key in self._said:
-            self._said.add(key)
-            return [*behind, self._roll(key)]
+        waiting = self._open[minute.symbol]
+        if len(labels[label]) == PARTS or label not in waiting:
+            waiting.discard(label)
+            return [*behind, self._roll((minute.symbol, label))]
         return behind
+
+    def _holds(self, label: int) -> bool:
+        if label not in self._on_grid:
+            self._on_grid[label] = bool(self._sessions.holds(M5, np.array([label], np.int64))[0])
+        return self._on_grid[label]
 
     def close(self, moment: int) -> list[Rolled]:
         """Bars whose time is over at `moment` (unix seconds) and that nothing has been said about; forgets old ones."""
-        over = [rolled for symbol in self._minutes for rolled in self._finish(symbol, moment // M5 * M5)]
-        for symbol, labels in self._minutes.items():
-            for label in [label for label in labels if label < moment - KEPT_SECONDS]:
-                del labels[label]
-                self._said.discard((symbol, label))
+        now = moment // M5 * M5
+        over = [rolled for symbol in self._minutes for rolled in self._finish(symbol, now)]
+        if now > self._swept:
+            self._swept = now
+            for symbol, labels in self._minutes.items():
+                for label in [label for label in labels if label < moment - KEPT_SECONDS]:
+                    del labels[label]
+                    self._open[symbol].discard(label)
+            self._on_grid = {label: fits for label, fits in self._on_grid.items() if label >= moment - KEPT_SECONDS}
         return over
 
     def _finish(self, symbol: str, label: int) -> list[Rolled]:
-        late = sorted((symbol, ts) for ts in self._minutes[symbol] if ts < label and (symbol, ts) not in self._said)
-        self._said.update(late)
-        return [self._roll(key) for key in late]
+        late = sorted(ts for ts in self._open[symbol] if ts < label)
+        self._open[symbol].difference_update(late)
+        return [self._roll((symbol, ts)) for ts in late]
 
     def _roll(self, key: tuple[str, int]) -> Rolled:
         held = self._minutes[key[0]][key[1]]

@@ -8,6 +8,7 @@ comes a bar late is no signal. What a decision rests on is history's answer at t
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from decide.bars import combine
+from decide.bars import Bars, combine
 from decide.history import HistoryCheck, Reason, Status, Window, required_window
-from decide.inside_bar import Signal, Windows, signal_at_close, trade_windows
+from decide.inside_bar import Signal, Windows, may_trigger, signal_at_close, trade_windows
 from decide.sessions import M5, Sessions
 from extract.bars.alpaca_socket import Joined, LiveEvent, Lost, Minute, Skipped
 from extract.bars.provider import Bar
@@ -97,15 +98,21 @@ class Runner:
         self._fresh: dict[str, float] = {}  # symbol -> when its newest bar arrived
         self._status: dict[str, tuple[str, str | None]] = {}
         self._next_close = self._first_close(since)
+        self.cache.defer_checkpoints()
+        self._has_written = False
 
     async def run(self, events: AsyncIterator[LiveEvent]) -> None:
         """Until the session is over. Errors: what the provider raised for good, after it was logged."""
         queue: asyncio.Queue[tuple[float, LiveEvent] | BaseException | None] = asyncio.Queue()
         reader = asyncio.create_task(_pump(events, queue))
+        gc.freeze()  # what start-up made is here to stay: looking through it took 78 ms in the middle of a burst
         try:
             await self.step()
             silent_since = time.monotonic()
             while True:
+                if queue.empty() and self._has_written:
+                    self._has_written = False
+                    self.cache.checkpoint()  # now that nobody waits
                 batch = await self._receive(queue)
                 for received, event in batch:
                     if self.clock.would_move(event):
@@ -116,6 +123,7 @@ class Runner:
                 if self._is_over(time.monotonic() - silent_since):
                     break
         finally:
+            gc.unfreeze()
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
         await self._finish()
@@ -148,11 +156,12 @@ class Runner:
         if self.clock.is_replay:
             return self._has_ended or (now >= close and silence >= QUIET_END_SECONDS)
         return now >= close + GRACE_SECONDS + self.history.deadline_seconds or (
-            now >= close + GRACE_SECONDS and self._all_decided(close) and not self._loads
+            now >= close + GRACE_SECONDS and not self._undecided(close) and not self._loads
         )
 
-    def _all_decided(self, close: int) -> bool:
-        return all((symbol, iso(close)) in self.folder.checked for symbol in self.symbols)
+    def _undecided(self, close: int) -> list[str]:
+        at = iso(close)
+        return [symbol for symbol in self.symbols if (symbol, at) not in self.folder.checked]
 
     def _handle(self, event: LiveEvent, received: float) -> None:
         self.tally.events += 1
@@ -181,6 +190,7 @@ class Runner:
             bars = [bar for bar, of, _ in self._rolled if of is source]
             if bars:
                 self.cache.put(bars, source, at=now)
+                self._has_written = True
         self._fresh |= {bar.symbol: at for bar, of, at in self._rolled if of is Source.WEBSOCKET}
         self._rolled.clear()
 
@@ -198,14 +208,14 @@ class Runner:
         if close is None or not window.is_open or close > self.session[1]:
             self.folder.flush()
             return
-        waiting = [s for s in self.symbols if (s, iso(close)) not in self.folder.checked]
-        idle = [s for s in waiting if not any(s in symbols for symbols in self._loads.values())]
+        loading = {symbol for symbols in self._loads.values() for symbol in symbols}
+        idle = [s for s in self._undecided(close) if s not in loading]
         if idle and self._is_joined:
             fresh = [s for s in idle if s in self._fresh]
             self._settle(
                 fresh, self.history.check(fresh, self.requirement, now) if fresh else {}, window, is_final=False
             )
-            left = [s for s in idle if (s, iso(close)) not in self.folder.checked]
+            left = [s for s in self._undecided(close) if s not in loading] if fresh else idle
             if left and now >= close + GRACE_SECONDS:
                 await self._load(left)
                 self._collect(window)
@@ -234,54 +244,78 @@ class Runner:
             self._settle(again, current, window, is_final=False)
 
     def _settle(self, symbols: Sequence[str], checks: dict[str, HistoryCheck], window: Window, is_final: bool) -> None:
-        """Decide where history is whole; where it is not, refuse if that answer is final."""
-        assert window.last is not None or not symbols
-        for symbol in symbols:
+        """Decide where history is whole; where it is not, refuse if that answer is final. Signals first."""
+        if not symbols:
+            return
+        close = int(window.labels[-1]) + M5
+        at_close = iso(close)
+        open_ones = [s for s in symbols if (s, at_close) not in self.folder.checked]
+        whole = [s for s in open_ones if checks[s].is_sufficient]
+        signals = self.evaluate(whole, close, window)
+        self._say(signals)
+        self._was_cut = self._was_cut and not whole
+        spent = time.perf_counter()
+        self.tally.latencies += [spent - at for s in whole if (at := self._fresh.pop(s, None)) is not None]
+        for symbol in whole:
+            self._audit(symbol, at_close, "signal" if symbol in signals else "quiet", SUFFICIENT, checks[symbol])
+        self._note(dict.fromkeys(whole, SUFFICIENT))
+        for symbol in open_ones if is_final else ():
             check = checks[symbol]
-            close = int(window.labels[-1]) + M5
-            if (symbol, iso(close)) in self.folder.checked:
-                continue
-            if check.is_sufficient:
-                self._decide(symbol, close, window, check)
-            elif is_final:
-                self._refuse(symbol, close, check.status.value, check.reason.value if check.reason else "", check)
+            if not check.is_sufficient:
+                self._refuse(symbol, close, (check.status.value, check.reason.value if check.reason else None), check)
 
-    def _decide(self, symbol: str, close: int, window: Window, check: HistoryCheck) -> None:
-        signal, self._was_cut = self.evaluate(symbol, close, window), False
-        if signal is not None:
+    def _say(self, signals: dict[str, Signal]) -> None:
+        """Put signals on the disk, then tell them."""
+        rows = []
+        for symbol, signal in signals.items():
             row = {"key": f"{self.facts['promotion_sha256'][:16]}:{symbol}:{signal.trigger_at}", **self.facts}
-            row |= {"symbol": symbol, **signal_row(asdict(signal)), "said_at": stamp()}
-            if self.folder.signal(row):
-                self.tally.signals += 1
-                self.say(row)
-        arrived = self._fresh.pop(symbol, None)
-        if arrived is not None:
-            self.tally.latencies.append(time.perf_counter() - arrived)
-        self._note({symbol: (Status.SUFFICIENT.value, None)})
-        self._audit(symbol, close, "quiet" if signal is None else "signal", Status.SUFFICIENT.value, None, check)
+            rows.append(row | {"symbol": symbol, **signal_row(asdict(signal)), "said_at": stamp()})
+        for row in self.folder.signals(rows):
+            self.tally.signals += 1
+            self.say(row)
 
-    def evaluate(self, symbol: str, close: int, window: Window) -> Signal | None:
-        """The strategy's word on the bar that closed at `close`, from the cache's whole bars."""
-        number = int(self.windows.of_labels(np.array([close - self.rules.step]))[0])
-        if number < 0 or window.last is None:
-            return None
-        warmup = self.rules.warmup * (self.rules.step // M5)
-        start = int(np.searchsorted(window.labels, self.windows.starts[number])) - warmup
-        bars = combine(self.cache.bars(symbol, int(window.labels[max(start, 0)]), window.last), M5, self.rules.step)
-        if not len(bars) or int(bars.labels[-1]) != close - self.rules.step:
-            return None  # a slot without a trade triggers nothing
-        return signal_at_close(bars, self.rules, self.windows)
+    def evaluate(self, symbols: Sequence[str], close: int, window: Window) -> dict[str, Signal]:
+        """What the strategy says on the bars that closed at `close`, from the cache's whole bars."""
+        label = close - self.rules.step
+        number = int(self.windows.of_labels(np.array([label]))[0])
+        if number < 0 or window.last is None or not symbols:
+            return {}
+        opened = int(np.searchsorted(window.labels, self.windows.starts[number]))
+        first = int(window.labels[max(0, opened - self.rules.warmup * (self.rules.step // M5))])
+        found = {}
+        for symbol in self._worth_a_look(symbols, int(window.labels[opened]), window.last):
+            bars = combine(self.cache.bars(symbol, first, window.last), M5, self.rules.step)
+            if len(bars) and int(bars.labels[-1]) == label:  # a slot without a trade triggers nothing
+                signal = signal_at_close(bars, self.rules, self.windows)
+                if signal is not None:
+                    found[symbol] = signal
+        return found
 
-    def _refuse(self, symbol: str, close: int, status: str, reason: str, check: HistoryCheck | None = None) -> None:
+    def _worth_a_look(self, symbols: Sequence[str], opened: int, last: int) -> list[str]:
+        """Symbols whose last bar may trigger; all at once where their bars lie side by side."""
+        if self.rules.step != M5:
+            return list(symbols)
+        young = last - (self.rules.max_pattern_age_candles + 1) * M5
+        bars = self.cache.many(symbols, max(opened, young), last)
+        most = max(len(mine) for mine in bars.values())
+        even = [s for s in symbols if len(bars[s]) == most > 0]
+        if not even:
+            return []
+        columns = (np.stack([getattr(bars[s], n) for s in even]) for n in ("open", "high", "low", "close", "volume"))
+        may = may_trigger(Bars(bars[even[0]].labels, *columns), self.rules)
+        worth = {s for s, is_worth in zip(even, may.tolist(), strict=True) if is_worth}
+        return [s for s in symbols if s in worth or len(bars[s]) != most]
+
+    def _refuse(self, symbol: str, close: int, why: tuple[str, str | None], check: HistoryCheck | None = None) -> None:
         self._fresh.pop(symbol, None)
-        self._note({symbol: (status, reason)})
-        self._audit(symbol, close, NO_SIGNALS, status, reason, check)
+        self._note({symbol: why})
+        self._audit(symbol, iso(close), NO_SIGNALS, why, check)
 
     def _audit(
-        self, symbol: str, close: int, decision: str, status: str, reason: str | None, check: HistoryCheck | None
+        self, symbol: str, close: str, decision: str, why: tuple[str, str | None], check: HistoryCheck | None
     ) -> None:
-        row: dict[str, Any] = {"symbol": symbol, "close": iso(close), "decision": decision, "status": status}
-        row |= {"reason": reason, "clock": iso(self.clock.now()), "said_at": stamp()}
+        row: dict[str, Any] = {"symbol": symbol, "close": close, "decision": decision, "status": why[0]}
+        row |= {"reason": why[1], "clock": iso(self.clock.now()), "said_at": stamp()}
         if check is not None:
             row |= {"required": check.required, "present": check.present, "no_trade": check.no_trade}
             row["gaps"] = [{"first": iso(g.first), "last": iso(g.last), "count": g.count} for g in check.gaps]
@@ -297,9 +331,8 @@ class Runner:
                 return
             if current is None and close + self.rules.step > now:
                 return
-            for symbol in self.symbols:
-                if (symbol, iso(close)) not in self.folder.checked:
-                    self._refuse(symbol, close, Status.LOADING.value, self._why_missed(symbol))
+            for symbol in self._undecided(close):
+                self._refuse(symbol, close, (Status.LOADING.value, self._why_missed(symbol)))
             self._next_close += self.rules.step
 
     def _why_missed(self, symbol: str) -> str:
@@ -326,7 +359,7 @@ class Runner:
 
     async def _finish(self) -> None:
         """Decide the last close with what can be had, then refuse what is left."""
-        if self._is_joined and self.clock.is_replay and not self._all_decided(self.session[1]):
+        if self._is_joined and self.clock.is_replay and self._undecided(self.session[1]):
             await self._load(self.symbols)
             self._collect(required_window(self.requirement, self.cache.sessions, self.clock.now()))
         for task in self._loads:
@@ -337,6 +370,7 @@ class Runner:
 
 
 NO_SIGNALS = "NO-SIGNALS"
+SUFFICIENT = (Status.SUFFICIENT.value, None)
 FEED_DISCONNECTED = "feed_disconnected"
 RUNNER_DOWN = "runner_down"
 

@@ -192,11 +192,11 @@ def test_one_run_has_one_writer(desk: Desk) -> None:
 
 def test_half_a_line_is_no_line(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as folder:
-        assert folder.signal({"key": "a", "symbol": "X"}) and not folder.signal({"key": "a", "symbol": "X"})
+        assert folder.signals([{"key": "a"}]) == [{"key": "a"}] and folder.signals([{"key": "a"}]) == []
     with (tmp_path / "signals.jsonl").open("ab") as handle:
         handle.write(b'{"key": "b", "sym')
     with RunFolder(tmp_path) as folder:
-        assert folder.said == {"a"} and folder.signal({"key": "b", "symbol": "X"})
+        assert folder.said == {"a"} and folder.signals([{"key": "b"}])
     assert [line["key"] for line in read_lines(tmp_path / "signals.jsonl")] == ["a", "b"]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decide.bars import Bars, average_true_range, combine
-from decide.inside_bar import Rules, find_signals, signal_at_close, trade_windows
+from decide.inside_bar import Rules, find_signals, may_trigger, signal_at_close, trade_windows
 from tests.bar_fixtures import SESSIONS, STEP, any_rules, walk
 from tests.oracles.inside_bar import slow_signals
 
@@ -34,6 +34,21 @@ def test_a_batch_equals_a_replay_bar_by_bar(made: Rules, seed: int, missing: lis
     batch = find_signals(bars, made, windows).signals
     live = [signal_at_close(bars[:end], made, windows) for end in range(1, len(bars) + 1)]
     assert tuple(signal for signal in live if signal is not None) == batch
+
+
+@given(made=any_rules(), seed=st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_who_may_not_trigger_does_not(made: Rules, seed: int) -> None:
+    """The look at many symbols at once leaves out nobody whose bar triggers, and most of the others."""
+    windows = trade_windows(SESSIONS, made)
+    symbols = [walk(LABELS.tolist(), seed + n) for n in range(4)]
+    for start, end in zip(windows.starts.tolist(), windows.ends.tolist(), strict=True):
+        first, last = np.searchsorted(LABELS, [start, end]).tolist()
+        for stop in range(first + 1, last + 1):
+            columns = (np.stack([getattr(b, name)[first:stop] for b in symbols]) for name in list(vars(symbols[0]))[1:])
+            may = may_trigger(Bars(LABELS[first:stop], *columns), made)
+            does = [signal_at_close(bars[:stop], made, windows) is not None for bars in symbols]
+            assert all(may[np.flatnonzero(does)])
 
 
 @given(made=any_rules(), seed=st.integers(0, 10_000), cut=st.integers(2, len(LABELS)), other=st.integers(0, 10_000))
