@@ -1,4 +1,4 @@
-"""How good probabilities of yes/no events were: scores, their decomposition, calibration, and comparison with the market.
+"""How good probabilities of yes/no events were: scores, their decomposition, calibration, and the market beside them.
 
 p (N,) are probabilities, y (N,) outcomes 0 or 1, both as float64. SQL computes the same scores in the marts; tests
 hold the two together. Formulas and sources: docs/method-scoring.md.
@@ -57,7 +57,10 @@ def brier_rows(p: npt.ArrayLike, y: npt.ArrayLike) -> Floats:
 
 
 def log_rows(p: npt.ArrayLike, y: npt.ArrayLike, clip: float) -> Floats:
-    """−log of the probability given to what happened, p kept within [clip, 1 − clip]. Source: Good (1952), JRSS B 14(1)."""
+    """−log of the probability given to what happened, p kept within [clip, 1 − clip].
+
+    Source: Good (1952), Journal of the Royal Statistical Society B 14(1).
+    """
     probability, outcome = _pairs(p, y)
     kept = np.clip(probability, clip, 1 - clip)
     return np.asarray(-np.where(outcome == 1, np.log(kept), np.log1p(-kept)))
@@ -119,8 +122,8 @@ def clustered_mean(
     names, place = np.unique(np.asarray(clusters, dtype=object), return_inverse=True)
     groups = len(names)
     order = np.lexsort((x, place))  # sums do not depend on the order of rows, to the last bit
-    sums = np.bincount(place[order], x[order], minlength=groups)
-    counts = np.bincount(place, minlength=groups).astype(np.float64)
+    sums: Floats = np.bincount(place[order], x[order], minlength=groups).astype(np.float64)
+    counts: Floats = np.bincount(place, minlength=groups).astype(np.float64)
     estimate = float(sums.sum() / counts.sum())
     if groups < max(2, least_clusters):
         reason = f"{groups} events; at least {max(2, least_clusters)} are needed"

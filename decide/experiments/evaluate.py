@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from decide.errors import DecisionError
 from decide.experiments.protocol import (
@@ -43,9 +44,23 @@ def context_for(
     )
 
 
+def known_until(snapshot: Snapshot, context: Context) -> datetime:
+    """The newest moment that any input speaks of: at or before `snapshot_at`, or the law of point in time is broken."""
+    moments = [snapshot.observed_at or snapshot.snapshot_at, *(point.observed_at for point in snapshot.prices)]
+    moments += [outcome.known_at for outcome in context.resolved.outcomes[-1:]]
+    moments += [sibling.observed_at or sibling.snapshot_at for sibling in context.siblings]
+    return max(moments)
+
+
 def answer(experiment: Experiment, snapshot: Snapshot, context: Context) -> tuple[Result, str]:
-    """The result and the hash of everything it rests on. Errors: whatever the experiment raises; DecisionError when
-    what it returns is no result."""
+    """The result and the hash of everything it rests on.
+
+    Errors: whatever the experiment raises; DecisionError when an input is from after the snapshot, or when what it
+    returns is no result.
+    """
+    newest = known_until(snapshot, context)
+    if newest > snapshot.snapshot_at:
+        raise DecisionError(f"an input is from {newest}, after the snapshot at {snapshot.snapshot_at}")
     hashed = input_hash(experiment, snapshot, context)
     result = experiment.run(snapshot, context)
     if not isinstance(result, Forecast | Stake | Skip):

@@ -22,6 +22,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 from decide.errors import DecisionError
@@ -39,17 +40,20 @@ class PricePoint:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One market as it stood at `snapshot_at`. `None` is "the market did not say", never zero.
+    """One market as it was known at `snapshot_at`. `None` is "the market did not say", never zero.
 
+    `observed_at` is when the market itself was read, at or before `snapshot_at`, when its whole run had been read.
     `price` is the displayed price; bid and ask are missing where that side of the book is empty. `end_at` is what the
-    market calls its end: neither a cutoff nor the resolution. Changes are of the price, over a day and a week.
-    `group_id` names a set of markets of which exactly one resolves YES; placeholders in it stand for unnamed
-    outcomes. A share bought at p costs a fee of fee_rate · (p(1 − p))^fee_exponent. `prices` is past prices, oldest first, where an experiment needs them.
+    market calls its end: neither a cutoff nor the resolution. Changes are of the price, over a day and a week. A
+    share bought at p costs a fee of fee_rate * (p(1 - p))^fee_exponent. `group_id` names a set of markets of which
+    exactly one resolves YES; placeholders in it stand for unnamed outcomes. `prices` is past prices, oldest first,
+    where an experiment needs them.
     """
 
     market_id: str
     question: str
     snapshot_at: datetime
+    observed_at: datetime | None = None
     condition_id: str | None = None
     event_id: str | None = None
     slug: str | None = None
@@ -204,13 +208,19 @@ def input_hash(experiment: Experiment, snapshot: Snapshot, context: Context) -> 
         {
             "experiment": experiment.name,
             "version": experiment.version,
-            "snapshot": asdict(snapshot),
+            "snapshot": snapshot_digest(snapshot),
             "settings": dict(context.settings),
             "results": {name: plain(result) for name, result in context.results.items()},
             "resolved": context.resolved.digest,
-            "siblings": [asdict(sibling) for sibling in context.siblings],
+            "siblings": [snapshot_digest(sibling) for sibling in context.siblings],
         }
     )
+
+
+@lru_cache(maxsize=1024)
+def snapshot_digest(snapshot: Snapshot) -> str:
+    """SHA-256 of every field; remembered, because each experiment of a market and of its siblings asks."""
+    return sha256_of(asdict(snapshot))
 
 
 def plain(result: Result) -> dict[str, Any]:

@@ -58,8 +58,8 @@ def _check(experiment: Experiment) -> None:
         raise DecisionError(f"experiment name {name!r}: use lower-case letters, digits and underscores")
     if not isinstance(experiment.version, str) or not experiment.version:
         raise DecisionError(f"experiment {name!r}: version {experiment.version!r} must be text, e.g. '1'")
-    if isinstance(experiment.requires, str):
-        raise DecisionError(f"experiment {name!r}: requires is text; write ({experiment.requires!r},)")
+    if not isinstance(experiment.requires, tuple | list):
+        raise DecisionError(f"experiment {name!r}: requires must be a tuple of names, e.g. ('market_price',)")
     unknown = sorted(set(needs_of(experiment)) - set(NEEDS))
     if unknown:
         raise DecisionError(f"experiment {name!r} needs {', '.join(unknown)}; there is only {', '.join(NEEDS)}")

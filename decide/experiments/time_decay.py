@@ -9,9 +9,8 @@ from datetime import timedelta
 from decide.experiments.protocol import Context, Forecast, Result, Skip, Snapshot
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_BY_DATE = re.compile(
-    rf"\b(?:by|before)\b[^?]*\b(?:{_MONTH}|20\d\d|end of|midnight|\d{{1,2}}/\d{{1,2}})\b", re.IGNORECASE
-)
+_DATE = rf"{_MONTH}|20\d\d|end of|midnight|\d{{1,2}}/\d{{1,2}}"
+_BY_DATE = re.compile(rf"\b(?:by|before)\b[^?]*\b(?:{_DATE})\b", re.IGNORECASE)
 WEEK = timedelta(days=7)
 
 
