@@ -79,33 +79,41 @@ class PolymarketClient:
                 return
             if cursor in seen:
                 raise PagingError(
-                    f"Gamma's cursor does not advance: {cursor[:60]!r} came twice, on page {number} again. What came so "
-                    "far is incomplete; run the same command again later"
+                    f"Gamma's cursor does not advance: {cursor[:60]!r} came twice, on page {number} again. "
+                    "What came so far is incomplete; run the same command again later"
                 )
             seen.add(cursor)
             query["after_cursor"] = cursor
         raise PagingError(f"Gamma gave {self.config.max_pages} pages and no end: raise [polymarket] max_pages")
 
-    async def markets_by_id(self, ids: Sequence[str]) -> AsyncIterator[tuple[Any, WebAnswer]]:
-        """Records of the markets `ids`, closed ones first; those that no list gives are asked for one by one.
-
-        An id that does not exist comes as (None, answer of nothing) through `market`.
+    async def markets_by_id(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, WebAnswer, Any]]:
+        """(id, answer, record) of the markets `ids`: lists of closed ones, then of open ones (a list holds one kind
+        only), then one by one what no list gave. An id that the source does not know does not come.
         """
         missing = set(ids)
         for closed in ("true", "false"):
-            filters = {"id": sorted(missing, key=_by_number), "closed": closed}
-            if not missing:
-                return
-            async for page in self.pages(filters):
-                for record in page.records:
-                    name = str(record.get("id")) if isinstance(record, Mapping) else ""
-                    if name in missing:  # a server that ignores the filter must not slip others in
+            try:
+                async for name, answer, record in self._listed(sorted(missing, key=_by_number), closed):
+                    if name in missing:
                         missing.discard(name)
-                        yield record, page.answer
+                        yield name, answer, record
+            except (PagingError, WebStatus):
+                break  # the list is of no use; each market still has its own address
         for name in sorted(missing, key=_by_number):
             found = await self.market(name)
             if found is not None:
-                yield found.value, found
+                yield name, found, found.value
+
+    async def _listed(self, ids: Sequence[str], closed: str) -> AsyncIterator[tuple[str, WebAnswer, Any]]:
+        wanted = set(ids)
+        if not wanted:
+            return
+        async for page in self.pages({"id": list(ids), "closed": closed}):
+            names = [str(record.get("id")) if isinstance(record, Mapping) else "" for record in page.records]
+            if names and not wanted & set(names):
+                raise PagingError("the list does not heed `id`")
+            for name, record in zip(names, page.records, strict=True):
+                yield name, page.answer, record
 
     async def market(self, market_id: str) -> WebAnswer | None:
         """One market, whatever its state; None when the source does not know it."""

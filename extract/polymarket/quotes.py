@@ -15,14 +15,16 @@ from extract.polymarket.normalize import Row, book_columns
 
 def history_points(answers: Sequence[Any], until: datetime) -> list[tuple[datetime, float]]:
     """(time, price) in order, once each, none after `until`; points that are no price in [0, 1] are left out."""
-    found: dict[int, float] = {}
-    for answer in answers:
-        for point in answer["history"]:
-            second, price = (point.get("t"), point.get("p")) if isinstance(point, dict) else (None, None)
-            if type(second) is int and not isinstance(price, bool) and isinstance(price, int | float):
-                if 0 <= price <= 1 and 0 <= second <= until.timestamp():
-                    found[second] = float(price)
+    points = [_point(point) for answer in answers for point in answer["history"]]
+    found = {second: price for second, price in points if 0 <= second <= until.timestamp() and 0 <= price <= 1}
     return [(datetime.fromtimestamp(second, UTC), found[second]) for second in sorted(found)]
+
+
+def _point(point: Any) -> tuple[int, float]:
+    """(seconds, price); a point that is none lies before all time."""
+    second, price = (point.get("t"), point.get("p")) if isinstance(point, dict) else (None, None)
+    is_price = isinstance(price, int | float) and not isinstance(price, bool)
+    return (second, float(price or 0.0)) if type(second) is int and is_price else (-1, 0.0)
 
 
 def read_book(answer: Any) -> Row:

@@ -79,6 +79,9 @@ MARKETS = pa.schema(
         pa.field("neg_risk_market_id", pa.string()),  # the group; null outside negRisk
         pa.field("is_neg_risk_placeholder", pa.bool_(), nullable=False),  # "other" and not yet named outcomes
         pa.field("is_neg_risk_augmented", pa.bool_(), nullable=False),  # its event may still get outcomes
+        # over all open markets of the group in the same listing, also those left out by a filter
+        pa.field("neg_risk_group_count", pa.int32()),
+        pa.field("neg_risk_group_price_sum", pa.float64()),
         # fees: fee = shares * fee_rate * (p * (1 - p)) ** fee_exponent, as the schedule says; null: none published
         pa.field("is_fee_enabled", pa.bool_()),
         pa.field("fee_rate", pa.float64()),
