@@ -13,6 +13,7 @@ from aiohttp import web
 
 from simulate.contracts import ARTIFACTS
 from simulate.node import NodeError, anvil
+from simulate.polymarket import polymarket
 from simulate.proxy import Proxy
 from simulate.world import CHAIN_ID, GENESIS, Size, World
 
@@ -23,6 +24,9 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.group(context_settings=CONTEXT)
 def main() -> None:
     """The embedded world of Foreshore: a local chain with two exchanges, their agents, and an RPC endpoint."""
+
+
+main.add_command(polymarket)
 
 
 @main.command()

@@ -122,7 +122,7 @@ def book_columns(bid: float | None, ask: float | None) -> Row:
         return {"best_bid": bid, "best_ask": ask, "midpoint": None, "spread": None, "book_status": status}
     if bid >= ask:
         return {"best_bid": bid, "best_ask": ask, "midpoint": None, "spread": None, "book_status": "crossed"}
-    both = {"midpoint": (bid + ask) / 2, "spread": ask - bid, "book_status": "two_sided"}
+    both = {"midpoint": round((bid + ask) / 2, 12), "spread": round(ask - bid, 12), "book_status": "two_sided"}
     return {"best_bid": bid, "best_ask": ask, **both}
 
 
