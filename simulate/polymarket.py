@@ -1,9 +1,9 @@
 """The markets' server on loopback: Gamma's and the CLOB's endpoints at a moment that it is told.
 
 `GET /markets/keyset`, `/events/keyset`, `/markets/{id}`, `/markets`, `/prices-history`, `/book` and `/midpoint` answer
-as at the server's clock, which is also the `Date` of every answer. `POST /_clock {"now": ISO time}` sets it, `GET /_clock`
-reads it. `POST /_control {"kind": ..., "value": ..., "path": ..., "count": ..., "skip": ...}` switches a fault of
-`market_faults.py` on, `DELETE /_control` all off; `GET /_stats` counts requests; `GET /_truth` tells how markets end.
+as at the server's clock, which is also the `Date` of every answer. `POST /_clock {"now": ISO time}` sets it and
+`GET /_clock` reads it. `POST /_control {"kind": ..., "value": ..., "path": ..., "count": ..., "skip": ...}` switches a
+fault of `market_faults.py` on, `DELETE /_control` all off; `GET /_stats` counts requests; `GET /_truth` tells all ends.
 """
 
 from __future__ import annotations
