@@ -17,6 +17,7 @@ from operate import demo as demo_world
 from operate import extraction
 from operate.allocate import allocate
 from operate.console import err, out, print_json, print_rows, say_error
+from operate.market_extraction import extract_polymarket
 from operate.options import config_option, json_option
 from operate.vote_commands import backtest, recommend, submitted
 from operate.warehouse import Warehouse, publish, query, run_dbt
@@ -49,6 +50,9 @@ for command in (recommend, submitted, backtest, allocate):
 @cli.group()
 def extract() -> None:
     """Land raw data; resumable at any point."""
+
+
+extract.add_command(extract_polymarket)
 
 
 def _voting_options(command: Callable[..., Any]) -> Callable[..., Any]:
