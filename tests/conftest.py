@@ -1,3 +1,3 @@
 """Fixtures shared by every test."""
 
-pytest_plugins = ["tests.world_fixtures", "tests.line_fixtures"]
+pytest_plugins = ["tests.world_fixtures", "tests.line_fixtures", "tests.polymarket_fixtures"]
