@@ -82,7 +82,7 @@ class WebSource:
 
         Errors: WebStatus (another try would not help), WebError (tries used up).
         """
-        trouble = _Trouble("nothing was tried")
+        trouble, attempt = _Trouble("nothing was tried"), 0
         for attempt in range(self.limits.tries):
             if attempt:
                 self.retries += 1
@@ -96,7 +96,7 @@ class WebSource:
             if trouble.rest_seconds > _LONGEST_REST_SECONDS:
                 break
         raise WebError(
-            f"{self.name} did not answer {path} in {self.limits.tries} tries ({trouble.reason}): "
+            f"{self.name} did not answer {path} in {attempt + 1} tries ({trouble.reason}): "
             "run the same command again later"
         )
 
