@@ -18,6 +18,7 @@ from operate import extraction
 from operate.allocate import allocate
 from operate.console import err, out, print_json, print_rows, say_error
 from operate.market_extraction import extract_polymarket
+from operate.markets.commands import markets
 from operate.options import config_option, json_option
 from operate.vote_commands import backtest, recommend, submitted
 from operate.warehouse import Warehouse, publish, query, run_dbt
@@ -39,11 +40,12 @@ def cli() -> None:
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
       foreshore backtest                            what such decisions would have earned
+      foreshore markets daily                       experiments on prediction markets
       foreshore sql "select * from preboundary_leakage_checks"
     """
 
 
-for command in (recommend, submitted, backtest, allocate):
+for command in (recommend, submitted, backtest, allocate, markets):
     cli.add_command(command)
 
 

@@ -16,8 +16,10 @@ from decide.experiments.protocol import (
     Skip,
     Snapshot,
     Stake,
+    canonical,
     input_hash,
     needs_of,
+    plain,
 )
 
 EMPTY = Resolved()
@@ -65,4 +67,5 @@ def answer(experiment: Experiment, snapshot: Snapshot, context: Context) -> tupl
     result = experiment.run(snapshot, context)
     if not isinstance(result, Forecast | Stake | Skip):
         raise DecisionError(f"{experiment.name} returned {type(result).__name__}; expected Forecast, Stake or Skip")
+    canonical(plain(result))  # what cannot be written down is no result either
     return result, hashed

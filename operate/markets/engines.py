@@ -106,7 +106,9 @@ class PostgresEngine:
         try:
             import psycopg
         except ImportError:
-            raise LedgerError("a PostgreSQL ledger needs the postgres extra: pip install 'foreshore[postgres]'") from None
+            raise LedgerError(
+                "a PostgreSQL ledger needs the postgres extra: pip install 'foreshore[postgres]'"
+            ) from None
         self._psycopg, self._url = psycopg, url
         self.patience, self.read_only = patience, read_only
         self._connection: Any = None

@@ -13,9 +13,10 @@ from types import ModuleType
 from decide.errors import DecisionError
 from decide.experiments.protocol import Experiment
 from decide.experiments.registry import arrange
+from extract.errors import ForeshoreError
 
 
-class ExperimentError(DecisionError):
+class ExperimentError(ForeshoreError):
     """An experiment cannot be loaded; the message names its place and what is wrong."""
 
 
@@ -24,7 +25,10 @@ def load_experiments(places: Sequence[str]) -> tuple[Experiment, ...]:
     found: list[Experiment] = []
     for place in places:
         found += _of(place)
-    return arrange(found)
+    try:
+        return arrange(found)
+    except DecisionError as error:
+        raise ExperimentError(f"[markets] experiments: {error}") from None
 
 
 def _of(place: str) -> list[Experiment]:
@@ -42,7 +46,9 @@ def _module(place: str) -> ModuleType:
     except ExperimentError:
         raise
     except ModuleNotFoundError as error:
-        raise ExperimentError(f"experiment module {place} cannot be found ({error}): correct [markets] experiments") from None
+        raise ExperimentError(
+            f"experiment module {place} cannot be found ({error}): correct [markets] experiments"
+        ) from None
     except Exception as error:
         raise ExperimentError(f"experiment module {place} does not load: {type(error).__name__}: {error}") from error
 

@@ -63,6 +63,16 @@ class MarketRow:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """One market of a run, as it was written."""
+
+    market_id: str
+    event_id: str | None
+    payload: dict[str, Any]
+    payload_sha256: str
+
+
+@dataclass(frozen=True)
 class Failure:
     """What went wrong, where. Empty market: the run as a whole; empty experiment: not in one."""
 
@@ -149,7 +159,9 @@ class Store:
             run("create table if not exists ledger_migrations (name text primary key, applied_at timestamptz not null)")
             applied = {row[0] for row in run("select name from ledger_migrations")}
             if unknown := sorted(applied - set(files)):
-                raise LedgerError(f"the ledger has migrations {', '.join(unknown)} of a newer Foreshore: update this one")
+                raise LedgerError(
+                    f"the ledger has migrations {', '.join(unknown)} of a newer Foreshore: update this one"
+                )
             missing = [name for name in files if name not in applied]
             for name in missing:
                 for statement in _statements(files[name].read_text().replace("{json}", self.engine.json)):
@@ -158,6 +170,11 @@ class Store:
             return missing
 
         return self.engine.transaction(work)
+
+    def is_migrated(self) -> bool:
+        """Whether this ledger's tables are there (asked where migrating is not allowed)."""
+        found = self._read("select count(*) from information_schema.tables where table_name = 'processing_runs'")
+        return bool(found[0][0])
 
     # -- the run
 
@@ -175,21 +192,23 @@ class Store:
             if owner == mine:
                 return replace(base, attempt=attempt)
             if status == "running" and lease_until > now and not is_dead(owner):
-                return replace(base, kind="busy", attempt=attempt, note=f"{owner} holds it until {lease_until:%H:%M:%S} UTC")
+                return replace(
+                    base, kind="busy", attempt=attempt, note=f"{owner} holds it until {lease_until:%H:%M:%S} UTC"
+                )
             if status == "complete" and not force:
                 return replace(base, kind="done", attempt=attempt)
-            taken = run(
-                _TAKE_OVER,
-                (mine, now + self.lease, attempt + 1, now, facts["code_version"], facts["config_sha256"], base.run_id)
-                + (owner, attempt),
-            )
+            versions = (facts["code_version"], facts["config_sha256"])
+            parameters = (mine, now + self.lease, attempt + 1, now, *versions, base.run_id, owner, attempt)
+            taken = run(_TAKE_OVER, parameters)
             if not taken:
                 return replace(base, kind="busy", attempt=attempt, note="another process was faster")
             return replace(base, kind="forced" if force else "resumed", attempt=attempt + 1)
 
         return self.engine.transaction(work)
 
-    def describe(self, claim: Claim, snapshot_at: datetime | None, listed: int, refused: int, made: Sequence[Any]) -> None:
+    def describe(
+        self, claim: Claim, snapshot_at: datetime | None, listed: int, refused: int, made: Sequence[Any]
+    ) -> None:
         """Note what the run has found to do and with which experiments."""
         json_type, text = self.engine.json, canonical(list(made))
         self._as_owner(
@@ -210,10 +229,7 @@ class Store:
                 line = f"(?, ?, ?, ?, ?, ?, cast(? as {self.engine.json}), ?, ?)"
                 rows = [_market_values(claim, market, now) for market in markets]
                 run(_UPSERT_MARKETS.format(values=", ".join([line] * len(rows))), [v for row in rows for v in row])
-            if failures:
-                rows = [_failure_values(claim, failure, now) for failure in failures]
-                line = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                run(_UPSERT_FAILURES.format(values=", ".join([line] * len(rows))), [v for row in rows for v in row])
+            self._note(run, claim.run_id, claim.attempt, failures)
 
         self._as_owner(claim, work)
 
@@ -251,20 +267,25 @@ class Store:
     def runs(self, since: date | None = None, until: date | None = None) -> list[dict[str, Any]]:
         """Runs in order of their date, with the moment their forecasts were made at."""
         rows = self._read(_RUNS, (since or date.min, until or date.max))
-        return [dict(zip(("run_id", "run_date", "window_days", "status", "snapshot_at"), row, strict=True)) for row in rows]
+        return [
+            dict(zip(("run_id", "run_date", "window_days", "status", "snapshot_at"), row, strict=True)) for row in rows
+        ]
 
-    def payloads(self, run_id: str) -> list[tuple[str, dict[str, Any]]]:
-        """Market and payload of a run, by market."""
-        rows = self._read("select market_id, payload from processed_markets where run_id = ? order by 1", (run_id,))
-        return [(market, json.loads(payload) if isinstance(payload, str) else payload) for market, payload in rows]
+    def payloads(self, run_id: str) -> list[Stored]:
+        """What a run wrote, by market."""
+        rows = self._read(_PAYLOADS, (run_id,))
+        return [Stored(m, e, json.loads(p) if isinstance(p, str) else p, sha) for m, e, p, sha in rows]
 
     def history(self) -> list[Outcome]:
         """Every own resolved market: its last price seen before the end was known, what happened, known since when."""
         return [Outcome(*row) for row in self._read(_HISTORY)]
 
-    def unresolved(self, now: datetime) -> list[str]:
-        """Markets whose scheduled end has passed, or whose snapshot is a day old, and whose end is not final yet."""
-        return [row[0] for row in self._read(_UNRESOLVED, (now - timedelta(days=1),))]
+    def unresolved(self, for_days: int) -> list[str]:
+        """Markets whose end is not final yet; those last seen `for_days` before the newest snapshot are given up."""
+        newest = self._read("select max(snapshot_at) from processed_markets")[0][0]
+        if newest is None:
+            return []
+        return [row[0] for row in self._read(_UNRESOLVED, (newest - timedelta(days=for_days),))]
 
     def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self.engine.transaction(lambda run: run(sql, parameters))
@@ -273,24 +294,102 @@ class Store:
 
     def record_outcomes(self, rows: Iterable[OutcomeRow]) -> None:
         """What is final stays as it was first known; anything else is overwritten by the newest answer."""
-        values = [(r.market_id, r.status, r.label, r.resolved_at, r.checked_at if r.is_final else None, r.checked_at) for r in rows]
+        values = [
+            (r.market_id, r.status, r.label, r.resolved_at, r.checked_at if r.is_final else None, r.checked_at)
+            for r in rows
+        ]
         if values:
             line = "(?, ?, ?, ?, ?, ?)"
             sql = _UPSERT_OUTCOMES.format(values=", ".join([line] * len(values)))
             self.engine.transaction(lambda run: run(sql, [v for row in values for v in row]))
 
-    def amend(self, run_id: str, rows: Sequence[MarketRow]) -> None:
-        """Replace payloads of markets that were written before (a backfill); a market that is not there stays away."""
+    def amend(self, run_id: str, changes: Sequence[tuple[Stored, dict[str, Any]]], failures: Sequence[Failure]) -> int:
+        """Give markets that were written before a new payload (a backfill), unless another has changed them since;
+        returns how many were amended."""
+        sql = (
+            f"update processed_markets set payload = cast(? as {self.engine.json}), payload_sha256 = ?, written_at = ? "
+            "where run_id = ? and market_id = ? and payload_sha256 = ? returning market_id"
+        )
+        now = datetime.now(UTC)
 
-        def work(run: Run) -> None:
-            for row in rows:
-                run(
-                    f"update processed_markets set payload = cast(? as {self.engine.json}), payload_sha256 = ?, "
-                    "written_at = ? where run_id = ? and market_id = ?",
-                    (canonical(row.payload), row.sha256, datetime.now(UTC), run_id, row.market_id),
-                )
+        def work(run: Run) -> int:
+            attempt = run("select attempt from processing_runs where run_id = ?", (run_id,))[0][0]
+            self._note(run, run_id, attempt, failures)
+            done = [
+                run(sql, (canonical(new), sha256_of(new), now, run_id, old.market_id, old.payload_sha256))
+                for old, new in changes
+            ]
+            return sum(map(len, done))
 
-        self.engine.transaction(work)
+        return self.engine.transaction(work)
+
+    def _note(self, run: Run, run_id: str, attempt: int, failures: Sequence[Failure]) -> None:
+        now = datetime.now(UTC)
+        unique = {(f.market_id, f.stage, f.experiment): f for f in failures}  # one statement may not meet a key twice
+        rows = [_failure_values(run_id, attempt, failure, now) for failure in unique.values()]
+        if rows:
+            line = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            run(_UPSERT_FAILURES.format(values=", ".join([line] * len(rows))), [v for row in rows for v in row])
+
+
+class DryStore(Store):
+    """Reads the ledger if there is one; keeps what would be written, and writes nothing."""
+
+    is_dry = True
+
+    def __init__(self, reader: Store | None) -> None:
+        self.reader = reader
+        self.markets: list[MarketRow] = []
+        self.failures: list[Failure] = []
+
+    @classmethod
+    def open(cls, settings: MarketSettings, read_only: bool = True) -> DryStore:
+        """Over the configured ledger as it is, which may not be there yet."""
+        if not settings.ledger_url and not settings.ledger_file.exists():
+            return cls(None)
+        reader = Store.open(settings, read_only=True)
+        return cls(reader if reader.is_migrated() else None)
+
+    def close(self) -> None:
+        if self.reader is not None:
+            self.reader.close()
+
+    def claim(
+        self, run_date: date, window_days: int, *, force: bool, facts: dict[str, str], owner: str | None = None
+    ) -> Claim:
+        claim = Claim(run_id_of(run_date, window_days), run_date, window_days, "new", 1, owner or owner_name())
+        before = [run for run in self.runs() if run["run_id"] == claim.run_id]
+        if not before:
+            return claim
+        if before[0]["status"] == "complete" and not force:
+            return replace(claim, kind="done")
+        return replace(claim, kind="forced" if force else "resumed")
+
+    def describe(
+        self, claim: Claim, snapshot_at: datetime | None, listed: int, refused: int, made: Sequence[Any]
+    ) -> None: ...
+
+    def write(self, claim: Claim, markets: Sequence[MarketRow], failures: Sequence[Failure]) -> None:
+        self.markets += markets
+        self.failures += failures
+
+    def finish(self, claim: Claim, status: str, error: str | None = None) -> None: ...
+
+    def processed(self, run_id: str) -> dict[str, int]:
+        return self.reader.processed(run_id) if self.reader else {}
+
+    def failing(self, run_id: str) -> set[str]:
+        return self.reader.failing(run_id) if self.reader else set()
+
+    def counts(self, run_id: str) -> dict[str, int]:
+        written = {*self.processed(run_id), *(market.market_id for market in self.markets)}
+        return {"processed": len(written), "failing": len({f.market_id for f in self.failures} - {""})}
+
+    def runs(self, since: date | None = None, until: date | None = None) -> list[dict[str, Any]]:
+        return self.reader.runs(since, until) if self.reader else []
+
+    def history(self) -> list[Outcome]:
+        return self.reader.history() if self.reader else []
 
 
 def _market_values(claim: Claim, market: MarketRow, now: datetime) -> tuple[Any, ...]:
@@ -307,10 +406,10 @@ def _market_values(claim: Claim, market: MarketRow, now: datetime) -> tuple[Any,
     )
 
 
-def _failure_values(claim: Claim, failure: Failure, now: datetime) -> tuple[Any, ...]:
+def _failure_values(run_id: str, attempt: int, failure: Failure, now: datetime) -> tuple[Any, ...]:
     return (
-        claim.run_id,
-        claim.attempt,
+        run_id,
+        attempt,
         failure.market_id,
         failure.stage,
         failure.experiment,
@@ -372,7 +471,7 @@ _FAILING = """
     from processing_failures as failures
     left join processed_markets as markets
         on markets.run_id = failures.run_id and markets.market_id = failures.market_id
-    where failures.run_id = ? and failures.attempt >= coalesce(markets.attempt, 0)
+    where failures.run_id = ? and failures.stage <> 'backfill' and failures.attempt >= coalesce(markets.attempt, 0)
 """
 _RUNS = """
     select run_id, run_date, window_days, status, snapshot_at from processing_runs
@@ -391,10 +490,11 @@ _HISTORY = """
     ) as seen
     where newest = 1 order by known_at, market_id
 """
+_PAYLOADS = "select market_id, event_id, payload, payload_sha256 from processed_markets where run_id = ? order by 1"
 _UNRESOLVED = """
     select distinct markets.market_id
     from processed_markets as markets
     left join market_outcomes as outcomes on outcomes.market_id = markets.market_id
-    where outcomes.known_at is null and markets.snapshot_at <= ?
+    where outcomes.known_at is null and markets.snapshot_at >= ?
     order by 1
 """
