@@ -96,7 +96,7 @@ class WebSource:
             if trouble.rest_seconds > _LONGEST_REST_SECONDS:
                 break
         raise WebError(
-            f"{self.name} did not answer {path} in {attempt + 1} tries ({trouble.reason}): "
+            f"{self.name} did not answer {path[:_EXCERPT]} in {attempt + 1} tries ({trouble.reason}): "
             "run the same command again later"
         )
 
@@ -123,7 +123,7 @@ class WebSource:
             rest = retry_after(reply.headers.get("Retry-After")) or 0.0
             return _Trouble(f"HTTP {reply.status}", rest, reply.status == 429)
         if reply.status != 200:
-            raise WebStatus(f"{self.name} refused {path}: HTTP {reply.status} {excerpt!r}", reply.status)
+            raise WebStatus(f"{self.name} refused {path[:_EXCERPT]}: HTTP {reply.status} {excerpt!r}", reply.status)
         try:
             value = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
