@@ -46,7 +46,8 @@ class Snapshot:
     `price` is the displayed price; bid and ask are missing where that side of the book is empty. `end_at` is what the
     market calls its end: neither a cutoff nor the resolution. Changes are of the price, over a day and a week. A
     share bought at p costs a fee of fee_rate * (p(1 - p))^fee_exponent. `group_id` names a set of markets of which
-    exactly one resolves YES; placeholders in it stand for unnamed outcomes. `prices` is past prices, oldest first,
+    exactly one resolves YES, `group_price_sum` their displayed prices added up over every open market of the group;
+    placeholders in it stand for unnamed outcomes. `prices` is past prices, oldest first,
     where an experiment needs them.
     """
 
@@ -73,6 +74,7 @@ class Snapshot:
     fee_rate: float | None = None
     fee_exponent: float | None = None
     group_id: str | None = None
+    group_price_sum: float | None = None
     is_placeholder: bool = False
     prices: tuple[PricePoint, ...] = ()
 

@@ -12,7 +12,8 @@ from decide.experiments.protocol import sha256_of
 from extract.config import Config
 from extract.errors import ConfigError
 
-LEDGER_URL = "FORESHORE_LEDGER_URL"
+LEDGER_URL = "FORESHORE_LEDGER_URL"  # a PostgreSQL ledger
+LEDGER_FILE = "FORESHORE_LEDGER"  # another file for the embedded one
 ENVIRONMENT = "FORESHORE_ENV"
 SHIPPED = tuple(
     f"decide.experiments.{name}"
@@ -34,7 +35,6 @@ _KEYS = {
     "experiment_timeout_seconds": (int, float),
     "lease_seconds": (int, float),
     "database_patience_seconds": (int, float),
-    "ledger": str,
 }
 
 
@@ -86,7 +86,7 @@ class MarketSettings:
         return cls(
             root=config.root,
             seeds=config.seeds,
-            ledger_file=Path(section.get("ledger", config.root / "ledger" / "polymarket.duckdb")),
+            ledger_file=Path(found.get(LEDGER_FILE) or config.root / "ledger" / "polymarket.duckdb"),
             ledger_url=url,
             experiments=tuple(section.get("experiments", SHIPPED)),
             window_days=section.get("window_days", cls.window_days),

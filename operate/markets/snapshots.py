@@ -60,6 +60,7 @@ def _snapshot(
         fee_rate=row["fee_rate"] if row["is_fee_enabled"] else None,
         fee_exponent=row["fee_exponent"],
         group_id=row["neg_risk_market_id"],
+        group_price_sum=row["neg_risk_group_price_sum"],
         is_placeholder=row["is_neg_risk_placeholder"],
         prices=prices,
     )

@@ -164,7 +164,7 @@ class Store:
                 )
             missing = [name for name in files if name not in applied]
             for name in missing:
-                for statement in _statements(files[name].read_text().replace("{json}", self.engine.json)):
+                for statement in statements(files[name].read_text().replace("{json}", self.engine.json)):
                     run(statement)
                 run("insert into ledger_migrations values (?, ?)", (name, datetime.now(UTC)))
             return missing
@@ -421,7 +421,7 @@ def _failure_values(run_id: str, attempt: int, failure: Failure, now: datetime) 
     )
 
 
-def _statements(text: str) -> list[str]:
+def statements(text: str) -> list[str]:
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
     return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
 
