@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
+import numpy.typing as npt
 
 from decide.experiments.protocol import Context, Forecast, Resolved, Result, Skip, Snapshot
 
+Floats = npt.NDArray[np.float64]
 STEPS = 50  # Newton on one parameter of a concave function: a handful is enough
 
 
@@ -34,19 +36,21 @@ class LongshotCorrected:
         if usable < least:
             return Skip(f"{usable} markets with a price resolved so far; {least} are needed")
         slope = fitted_slope(context.resolved, settings["price_clip"], settings["prior_weight"])
-        clipped = np.clip(price.probability, settings["price_clip"], 1 - settings["price_clip"])
-        return Forecast(float(special.expit(slope * special.logit(clipped))), {"slope": slope, "resolved": usable})
+        clipped = min(max(price.probability, settings["price_clip"]), 1 - settings["price_clip"])
+        stretched = slope * math.log(clipped / (1 - clipped))
+        return Forecast(1 / (1 + math.exp(-stretched)), {"slope": slope, "resolved": usable})
 
 
 @lru_cache(maxsize=4)
 def fitted_slope(resolved: Resolved, clip: float, prior_weight: float) -> float:
     """b that maximises Σ log-likelihood of σ(b · logit p) less prior_weight/4 · (b − 1)²/2; remembered per history."""
     pairs = [(outcome.price, outcome.happened) for outcome in resolved.outcomes if outcome.price is not None]
-    x = special.logit(np.clip([price for price, _ in pairs], clip, 1 - clip))
-    y = np.array([happened for _, happened in pairs], dtype=np.float64)
+    prices = np.clip(np.array([price for price, _ in pairs], dtype=np.float64), clip, 1 - clip)
+    x: Floats = np.log(prices / (1 - prices))
+    y: Floats = np.array([happened for _, happened in pairs], dtype=np.float64)
     slope, weight = 1.0, prior_weight / 4
     for _ in range(STEPS):
-        p = special.expit(slope * x)
+        p = 1 / (1 + np.exp(-slope * x))  # finite: |x| is at most log(1/clip)
         gradient = float(x @ (y - p)) - weight * (slope - 1)
         step = gradient / (float((x * x) @ (p * (1 - p))) + weight)
         slope = float(np.clip(slope + np.clip(step, -0.5, 0.5), 0.0, 5.0))

@@ -20,11 +20,11 @@ from extract.errors import ForeshoreError
 from extract.seeds import read_seed
 from operate.log import DurableLog
 from operate.markets.engines import LedgerGone
+from operate.markets.listing import Listing, Source
 from operate.markets.pool import Evaluated, Pool, tasks_of
 from operate.markets.registry import load_experiments
 from operate.markets.settings import MarketSettings
 from operate.markets.snapshots import contracts_of, document_of
-from operate.markets.sources import Listing, Source
 from operate.markets.store import Claim, Failure, LeaseLost, MarketRow, Store
 from operate.markets.worker import Setup
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from operate.log import DurableLog
-from operate.markets.sources import Source
+from operate.markets.listing import Source
 from operate.markets.store import Store
 
 ROWS_PER_COMMIT = 200

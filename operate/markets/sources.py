@@ -4,43 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
-from decide.experiments.protocol import Snapshot
 from extract.config import Config
 from extract.polymarket.daily import BOOK, PRICES, ingest_day
 from extract.polymarket.truth import fetch_resolutions
 from extract.voting.run import Step
+from operate.markets.listing import Listing, Say
 from operate.markets.snapshots import snapshots_of
 from operate.markets.store import OutcomeRow
 
 WANTS = {"prices": PRICES, "book": BOOK}  # what experiments may need -> what the extractor calls it
-Say = Callable[[str, str], None]  # (kind, message)
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The markets of a target day; `problems` says what is missing and why."""
-
-    snapshots: list[Snapshot]
-    refused: int = 0
-    problems: tuple[str, ...] = ()
-
-
-class Source(Protocol):
-    """What a daily run needs of the outside."""
-
-    def listing(
-        self, run_date: date, window_days: int, run_id: str, needs: Sequence[str], save: bool, say: Say
-    ) -> Listing:
-        """The markets that end on run_date + window_days, landed when `save`."""
-        ...
-
-    def outcomes(self, market_ids: Sequence[str], run_id: str, say: Say) -> tuple[list[OutcomeRow], list[str]]:
-        """How these markets ended, and problems in words."""
-        ...
 
 
 class Polymarket:

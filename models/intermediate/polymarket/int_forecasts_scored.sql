@@ -13,7 +13,7 @@ horizons as (
 ),
 
 -- the reference on the same market and snapshot; its newest version if there are several
-references as (
+market_prices as (
     select
         run_id,
         market_id,
@@ -32,7 +32,7 @@ labelled as (
         results.experiment,
         results.experiment_version,
         results.probability,
-        references.market_probability,
+        market_prices.market_probability,
         resolutions.label,
         results.snapshot_at,
         resolutions.resolved_at,
@@ -40,7 +40,7 @@ labelled as (
         {{ seconds_between('results.snapshot_at', 'resolutions.end_at') }} / 86400.0 as days_to_end
     from results
     inner join resolutions on results.market_id = resolutions.market_id
-    left join references on results.run_id = references.run_id and results.market_id = references.market_id
+    left join market_prices on results.run_id = market_prices.run_id and results.market_id = market_prices.market_id
     where results.snapshot_at < resolutions.resolved_at
 )
 
