@@ -6,7 +6,9 @@ one is PostgreSQL, also behind a transaction pooler (as Supabase has): no prepar
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,6 +20,9 @@ from extract.errors import ForeshoreError
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 Run = Callable[..., Rows]  # (sql with ? placeholders, parameters) -> rows
+
+
+_one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 class LedgerError(ForeshoreError):
@@ -57,7 +62,8 @@ class DuckDbEngine:
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def transaction(self, work: Callable[[Run], T]) -> T:
-        with self._open() as connection:
+        # threads of one process share a database instance, which fails where a file lock would wait
+        with _one_at_a_time[str(self.path)], self._open() as connection:
 
             def run(sql: str, parameters: Sequence[Any] = ()) -> Rows:
                 return list(connection.execute(sql, list(parameters)).fetchall())

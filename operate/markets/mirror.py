@@ -46,7 +46,7 @@ def _replace_all(source: PostgresEngine, target: DuckDbEngine, table: str, docum
 
     def work(run: Run) -> None:
         run(f"delete from {table}")
-        _insert(run, table, columns, rows)
+        _insert(run, "insert", table, columns, rows)
 
     target.transaction(work)
 
@@ -60,12 +60,12 @@ def _add_markets(source: PostgresEngine, target: DuckDbEngine, since: datetime) 
     )
     place, count = ("", ""), 0
     while rows := source.transaction(lambda run, place=place: run(sql, (since, *place))):  # type: ignore[misc]
-        target.transaction(lambda run, rows=rows: _insert(run, "processed_markets", columns, rows))  # type: ignore[misc]
+        target.transaction(lambda run, rows=rows: _insert(run, "insert or replace", "processed_markets", columns, rows))  # type: ignore[misc]
         place, count = (rows[-1][0], rows[-1][1]), count + len(rows)
     return count
 
 
-def _insert(run: Run, table: str, columns: list[str], rows: Rows) -> None:
+def _insert(run: Run, verb: str, table: str, columns: list[str], rows: Rows) -> None:
     if not rows:
         return
     # one document of rows per statement: row by row DuckDB takes 100 a second
@@ -74,7 +74,7 @@ def _insert(run: Run, table: str, columns: list[str], rows: Rows) -> None:
     structure = json.dumps([{name: "VARCHAR" if kinds[name] == "JSON" else kinds[name] for name in columns}])
     picked = ", ".join(f"cast(r.{name} as {kinds[name]})" for name in columns)
     run(
-        f"insert or replace into {table} ({', '.join(columns)}) "
+        f"{verb} into {table} ({', '.join(columns)}) "
         f"select {picked} from (select unnest(from_json_strict(cast(? as json), ?)) as r)",
         (text, structure),
     )
