@@ -63,7 +63,7 @@ def attach(connection: duckdb.DuckDBPyConnection, file: Path, url: str | None) -
         return
     try:
         connection.execute(f"attach '{file}' as ledger (read_only)")
-    except (duckdb.IOException, duckdb.ConnectionException, duckdb.BinderException) as error:
+    except duckdb.Error as error:
         raise LedgerNotReadable(
             f"the run ledger {file} is being written by another process (foreshore markets?): "
             f"wait for it and build again. {error}"

@@ -88,10 +88,9 @@ class DuckDbEngine:
                 connection = duckdb.connect(str(self.path), read_only=self.read_only)
                 connection.execute("set TimeZone = 'UTC'")
                 return connection
-            except duckdb.ConnectionException as error:  # this process has it open in another mode
-                busy: Exception = error
-            except duckdb.IOException as error:
-                if "lock" not in str(error):
+            except duckdb.Error as error:
+                # another process holds the file, or this one does in another way
+                if not any(word in str(error) for word in ("lock", "already attached", "different configuration")):
                     raise LedgerGone(f"the ledger {self.path} cannot be opened: {error}") from None
                 busy = error
             if time.monotonic() > deadline:
