@@ -5,6 +5,7 @@ from __future__ import annotations
 from extract.bars.tables import BAR_TABLES
 from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE
 from extract.lending.tables import LENDING_TABLES
+from extract.polymarket.tables import POLYMARKET_TABLES
 from extract.pre_paper import PRE_PAPER_TABLES
 from extract.submissions import SUBMITTED_SCHEMA, SUBMITTED_TABLE
 from extract.voting.tables import VOTING_TABLES
@@ -16,4 +17,5 @@ RAW_TABLES = {
     **LENDING_TABLES,
     **BAR_TABLES,
     **PRE_PAPER_TABLES,
+    **POLYMARKET_TABLES,
 }

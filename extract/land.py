@@ -117,9 +117,16 @@ class Lake:
         empty = schema.empty_table().add_column(0, "load_id", pa.array([], pa.string()))
         return pa.concat_tables([empty, *parts])
 
+    def read_load(self, table: str, load_id: str, schema: pa.Schema) -> pa.Table:
+        """Rows of a table that one committed load holds (a table of many days need not be read for one of them)."""
+        folder = self.join(table)
+        names = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
+        mine = sorted(n for n in names if n.endswith(".parquet") and load_id_of(n) == load_id)
+        return pa.concat_tables([schema.empty_table(), *(self._read_file(name, schema) for name in mine)])
+
     def _read_file(self, name: str, schema: pa.Schema) -> pa.Table:
         try:
-            return pq.read_table(self.fs.open(name)).select(schema.names).cast(schema)
+            return pq.read_table(self.fs.open(name), columns=schema.names).select(schema.names).cast(schema)
         except (pa.ArrowInvalid, KeyError) as error:
             raise StorageError(
                 f"{name} cannot be read as Foreshore landed it ({type(error).__name__}): it was edited or damaged. "

@@ -7,7 +7,6 @@ side. A price from after the moment asked about was not observable then, so it i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +15,13 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from extract.errors import ConfigError, ForeshoreError
-from extract.evm.redact import LOOPBACK, redact, remember
+from extract.evm.pace import Clock
+from extract.evm.redact import LOOPBACK, remember
+from extract.web import WebError, WebLimits, WebSource
 
 TOKENS_PER_REQUEST = 50
 TRIES = 4
-FIRST_WAIT_SECONDS = 0.5
+CLOCK = Clock()
 
 
 class PriceSourceError(ForeshoreError):
@@ -52,28 +53,22 @@ class HttpPrices:
         for start in range(0, len(tokens), TOKENS_PER_REQUEST):
             part = tokens[start : start + TOKENS_PER_REQUEST]
             names = ",".join(f"{self.chain_key}:{token}" for token in part)
-            answer = await self._get(session, f"{self.url}/prices/historical/{moment}/{names}")
+            answer = await self._get(session, f"/prices/historical/{moment}/{names}")
             found |= decode_quotes(answer, self.name, moment)
         return found
 
-    async def _get(self, session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
-        reason = ""
-        for attempt in range(TRIES):
-            if attempt:
-                await asyncio.sleep(FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
-            try:
-                timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
-                async with session.get(url, params={"searchWidth": self.search_width}, timeout=timeout) as reply:
-                    if reply.status == 200:
-                        body = await reply.json()
-                        if isinstance(body, dict) and isinstance(body.get("coins"), dict):
-                            return body
-                        reason = "an answer without `coins`"
-                    else:
-                        reason = f"HTTP {reply.status}"
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                reason = redact(f"{type(error).__name__}: {error}")
-        raise PriceSourceError(f"price source {self.name} did not answer ({reason}): run the same command again later")
+    async def _get(self, session: aiohttp.ClientSession, path: str) -> Mapping[str, Any]:
+        limits = WebLimits(None, timeout_seconds=self.timeout_seconds, tries=TRIES)
+        source = WebSource(f"price source {self.name}", self.url, limits, session, CLOCK)
+        try:
+            return dict((await source.get(path, {"searchWidth": self.search_width}, _not_coins)).value)
+        except WebError as error:
+            raise PriceSourceError(str(error)) from None
+
+
+def _not_coins(body: Any) -> str | None:
+    is_coins = isinstance(body, dict) and isinstance(body.get("coins"), dict)
+    return None if is_coins else "an answer without `coins`"
 
 
 def decode_quotes(answer: Mapping[str, Any], source: str, moment: int) -> dict[str, Quote]:

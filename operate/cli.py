@@ -21,6 +21,8 @@ from operate.allocate import allocate
 from operate.bars import extract_bars_command
 from operate.console import err, out, print_json, print_rows, say_error
 from operate.lending_commands import extract_lending, show_lending_status
+from operate.market_extraction import extract_polymarket
+from operate.markets.commands import markets
 from operate.options import config_option, json_option
 from operate.pre_paper.commands import pre_paper
 from operate.vote_commands import backtest, recommend, submitted
@@ -45,11 +47,12 @@ def cli() -> None:
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
       foreshore backtest                            what such decisions would have earned
       foreshore pre-paper run --manifest PATH       a promoted backtest on live bars
+      foreshore markets daily                       experiments on prediction markets
       foreshore sql "select * from preboundary_leakage_checks"
     """
 
 
-for command in (recommend, submitted, backtest, allocate, pre_paper):
+for command in (recommend, submitted, backtest, allocate, markets, pre_paper):
     cli.add_command(command)
 
 
@@ -59,6 +62,7 @@ def extract() -> None:
 
 
 extract.add_command(extract_bars_command)
+extract.add_command(extract_polymarket)
 
 
 def _voting_options(command: Callable[..., Any]) -> Callable[..., Any]:

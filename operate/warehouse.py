@@ -54,7 +54,13 @@ class Warehouse:
 
     def environment(self) -> dict[str, str]:
         """Variables that point dbt at these files (profiles.yml and dbt_project.yml read them)."""
-        return {"FORESHORE_RAW": self.raw_url, "FORESHORE_BUILD": str(self.build_file), "DO_NOT_TRACK": "1"}
+        ledger = os.environ.get("FORESHORE_LEDGER") or str(self.root / "ledger" / "polymarket.duckdb")
+        return {
+            "FORESHORE_RAW": self.raw_url,
+            "FORESHORE_BUILD": str(self.build_file),
+            "FORESHORE_LEDGER": ledger,
+            "DO_NOT_TRACK": "1",
+        }
 
 
 def run_dbt(warehouse: Warehouse, *commands: Sequence[str]) -> bool:

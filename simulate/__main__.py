@@ -19,6 +19,7 @@ from simulate.bar_command import bars
 from simulate.contracts import ARTIFACTS
 from simulate.lending.world import LendingWorld
 from simulate.node import NodeError, anvil
+from simulate.polymarket import polymarket
 from simulate.proxy import Proxy
 from simulate.rpc import Rpc
 from simulate.world import GENESIS, Size, World
@@ -38,6 +39,9 @@ class Buildable(Protocol):
 @click.group(context_settings=CONTEXT)
 def main() -> None:
     """The embedded worlds of Foreshore: local chains with exchanges or lending markets, and an RPC endpoint."""
+
+
+main.add_command(polymarket)
 
 
 @main.command()

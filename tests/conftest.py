@@ -7,4 +7,7 @@ pytest_plugins = [
     "tests.line_fixtures",
     "tests.lending_line_fixtures",
     "tests.price_fixtures",
+    "tests.polymarket_fixtures",
+    "tests.postgres_fixtures",
+    "tests.market_run_fixtures",
 ]

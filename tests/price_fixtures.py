@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from extract import prices
+from tests.polymarket_fixtures import hasty
 
 
 class Api(BaseHTTPRequestHandler):
@@ -41,7 +42,7 @@ class Api(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(prices, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(prices, "CLOCK", hasty())
     Api.age, Api.failures, Api.asked = 60, 0, []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
     threading.Thread(target=server.serve_forever, daemon=True).start()

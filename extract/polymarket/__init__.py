@@ -1,0 +1,1 @@
+"""Polymarket: markets that close on a target day, their prices, and later what they resolved to."""

@@ -1,0 +1,64 @@
+with results as (
+    select * from {{ ref('int_experiment_results') }}
+    where result_kind = 'forecast'
+),
+
+resolutions as (
+    select * from {{ ref('market_resolutions') }}
+    where resolution_status = 'resolved'
+),
+
+horizons as (
+    select * from {{ ref('score_horizons') }}
+),
+
+-- the reference on the same market and snapshot; its newest version if there are several
+market_prices as (
+    select
+        run_id,
+        market_id,
+        max_by(probability, experiment_version) as market_probability
+    from results
+    where experiment = 'market_price'
+    group by run_id, market_id
+),
+
+-- a forecast made after the end is none
+labelled as (
+    select
+        results.run_id,
+        results.market_id,
+        coalesce(results.event_id, results.market_id) as event_cluster,
+        results.experiment,
+        results.experiment_version,
+        results.probability,
+        market_prices.market_probability,
+        resolutions.label,
+        results.snapshot_at,
+        resolutions.resolved_at,
+        {{ seconds_between('results.snapshot_at', 'resolutions.resolved_at') }} / 86400.0 as days_to_resolution,
+        {{ seconds_between('results.snapshot_at', 'resolutions.end_at') }} / 86400.0 as days_to_end
+    from results
+    inner join resolutions on results.market_id = resolutions.market_id
+    left join market_prices on results.run_id = market_prices.run_id and results.market_id = market_prices.market_id
+    where results.snapshot_at < resolutions.resolved_at
+)
+
+select
+    labelled.*,
+    actual.horizon as actual_horizon,
+    scheduled.horizon as scheduled_horizon,
+    least(floor(labelled.probability * {{ threshold('score_bins') }}), {{ threshold('score_bins') }} - 1)::integer as bin,
+    pow(labelled.probability - labelled.label, 2) as brier,
+    pow(labelled.market_probability - labelled.label, 2) as market_brier,
+    -ln(
+        greatest({{ threshold('score_log_clip') }}, case labelled.label when 1 then labelled.probability else 1 - labelled.probability end)
+    ) as log_loss,
+    greatest({{ seconds_between('labelled.snapshot_at', 'least(labelled.resolved_at, coalesce(lead(labelled.snapshot_at) over (
+        partition by labelled.experiment, labelled.experiment_version, labelled.market_id order by labelled.snapshot_at
+    ), labelled.resolved_at))') }}, 1) as stood_seconds
+from labelled
+inner join horizons as actual
+    on labelled.days_to_resolution >= actual.from_days and labelled.days_to_resolution < actual.to_days
+left join horizons as scheduled
+    on labelled.days_to_end >= scheduled.from_days and labelled.days_to_end < scheduled.to_days

@@ -1,0 +1,28 @@
+with failures as (
+    select * from {{ ref('stg_ledger__failures') }}
+),
+
+runs as (
+    select * from {{ ref('stg_ledger__runs') }}
+),
+
+markets as (
+    select * from {{ ref('stg_ledger__markets') }}
+)
+
+select
+    failures.run_id,
+    failures.attempt,
+    failures.market_id,
+    failures.stage,
+    failures.experiment,
+    failures.error_class,
+    failures.error_message,
+    failures.is_retriable,
+    failures.is_stale_success,
+    -- a later attempt that went well closes it: of the market, or of the run where no market is named
+    failures.attempt >= coalesce(case when failures.market_id is null then runs.attempt else markets.attempt end, 0) as is_open,
+    failures.failed_at
+from failures
+inner join runs on failures.run_id = runs.run_id
+left join markets on failures.run_id = markets.run_id and failures.market_id = markets.market_id

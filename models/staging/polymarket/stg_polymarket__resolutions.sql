@@ -1,0 +1,25 @@
+with source as (
+    {{ newest_committed('polymarket_resolutions') }}
+)
+
+select
+    market_id,
+    condition_id,
+    status,
+    reason,
+    winning_outcome,
+    outcomes,
+    outcome_prices_text,
+    uma_status,
+    uma_statuses,
+    label,
+    is_closed,
+    closed_at,
+    uma_end_at,
+    resolved_at,
+    end_at,
+    observed_at,
+    fetched_at
+from source
+-- two batches of one moment may hold the same market
+qualify row_number() over (partition by market_id, observed_at order by fetched_at desc) = 1

@@ -1,0 +1,1 @@
+"""The daily run on prediction markets: claim, list, experiment, write, score."""

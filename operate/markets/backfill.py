@@ -1,0 +1,94 @@
+"""Run experiments on snapshots that were taken before they existed: with what was known then, and nothing later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from decide.experiments.protocol import Experiment, Snapshot
+from operate.log import DurableLog
+from operate.markets.daily import RETRIABLE, ROWS_PER_COMMIT, count_results, make_pool
+from operate.markets.pool import tasks_of
+from operate.markets.registry import load_experiments
+from operate.markets.settings import MarketSettings
+from operate.markets.snapshots import snapshot_from
+from operate.markets.store import Failure, Store, Stored
+
+
+@dataclass
+class Backfilled:
+    """Runs looked at, markets amended, results by experiment, failures."""
+
+    runs: int = 0
+    amended: int = 0
+    results: dict[str, dict[str, int]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        if self.failures:
+            return 2 if self.amended else 1
+        return 0 if self.amended else 3
+
+
+def backfill(
+    settings: MarketSettings, store: Store, log: DurableLog, since: date | None = None, until: date | None = None
+) -> Backfilled:
+    """Give every stored market the results it lacks of the experiments (and versions) configured now."""
+    experiments = load_experiments(settings.experiments)
+    found = Backfilled()
+    for run in store.runs(since, until):
+        stored = {row.market_id: row for row in store.payloads(run["run_id"])}
+        snapshots = {market: snapshot_from(row.payload["snapshot"]) for market, row in stored.items()}
+        wanted = {market for market, row in stored.items() if _lacks(row, experiments)}
+        found.runs += 1
+        for moment in sorted({snapshots[market].snapshot_at for market in wanted}):
+            together = [s for s in snapshots.values() if s.snapshot_at == moment]
+            _one_moment(settings, store, experiments, run["run_id"], together, wanted, stored, found)
+        log.write("backfilled", stage="backfill", of_run=run["run_id"], markets=len(wanted))
+    return found
+
+
+def _lacks(row: Stored, experiments: Sequence[Experiment]) -> bool:
+    there = {(result["experiment"], result["version"]) for result in row.payload["results"]}
+    return any((e.name, e.version) not in there for e in experiments)
+
+
+def _one_moment(
+    settings: MarketSettings,
+    store: Store,
+    experiments: Sequence[Experiment],
+    run_id: str,
+    snapshots: list[Snapshot],
+    wanted: set[str],
+    stored: dict[str, Stored],
+    found: Backfilled,
+) -> None:
+    earlier = {market: row.payload["results"] for market, row in stored.items()}
+    changes: list[tuple[Stored, dict[str, Any]]] = []
+    failures: list[Failure] = []
+
+    def flush() -> None:
+        found.amended += store.amend(run_id, changes, failures)
+        found.failures += failures
+        changes.clear()
+        failures.clear()
+
+    with make_pool(settings, experiments, store, snapshots[0]) as pool:
+        for evaluated in pool.results(tasks_of(snapshots, wanted, earlier)):
+            row = stored[evaluated.snapshot.market_id]
+            good = [result for result in evaluated.rows if "error_class" not in result]
+            failures += [_failure(row.market_id, result) for result in evaluated.rows if "error_class" in result]
+            count_results(found.results, evaluated.rows)
+            if good:
+                changes.append((row, {**row.payload, "results": [*row.payload["results"], *good]}))
+            if len(changes) >= ROWS_PER_COMMIT:
+                flush()
+    flush()
+
+
+def _failure(market_id: str, row: dict[str, Any]) -> Failure:
+    retriable = row["error_class"] in RETRIABLE
+    return Failure(market_id, "backfill", row["error_class"], row["message"], row["experiment"], retriable)

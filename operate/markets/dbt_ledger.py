@@ -1,0 +1,70 @@
+"""dbt's door to the run ledger: a database `ledger`, read-only, in every dbt command.
+
+The embedded file is attached as it is. A PostgreSQL ledger is copied into a file beside it first (only what changed),
+because DuckDB's postgres extension is not to be had offline. Where no ledger is yet, an empty one stands in.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dbt.adapters.duckdb.plugins import BasePlugin
+
+from operate.markets.engines import LedgerError
+from operate.markets.mirror import refresh
+from operate.markets.settings import LEDGER_URL
+from operate.markets.store import MIGRATIONS, statements
+
+FRESH_SECONDS = 60.0  # one dbt command opens several connections; one copy is enough for it
+_copied: dict[str, float] = {}
+
+
+class LedgerNotReadable(RuntimeError):
+    """dbt shows the message of a RuntimeError as it is."""
+
+
+class Plugin(BasePlugin):
+    """Named in profiles.yml."""
+
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
+        self.file = ledger_file(plugin_config.get("raw", ""), plugin_config.get("file", ""))
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        attach(conn, self.file, os.environ.get(LEDGER_URL))
+
+
+def ledger_file(raw_url: str, named: str) -> Path:
+    """The file that is named, else `ledger/polymarket.duckdb` beside the raw zone."""
+    if named:
+        return Path(named)
+    beside = Path(raw_url).parent if raw_url and "://" not in raw_url else Path("data")
+    return beside / "ledger" / "polymarket.duckdb"
+
+
+def attach(connection: duckdb.DuckDBPyConnection, file: Path, url: str | None) -> None:
+    """Make `ledger` readable on this connection. Errors: LedgerNotReadable says who has it and what to do."""
+    if url:
+        file = file.with_suffix(".mirror.duckdb")
+        try:
+            if time.monotonic() - _copied.get(str(file), -FRESH_SECONDS) >= FRESH_SECONDS:
+                refresh(url, file)
+                _copied[str(file)] = time.monotonic()
+        except LedgerError as error:
+            raise LedgerNotReadable(f"{error} (unset {LEDGER_URL} to build without it)") from None
+    if not file.exists():
+        connection.execute("attach ':memory:' as ledger")
+        for migration in sorted(MIGRATIONS.glob("*.sql")):
+            for statement in statements(migration.read_text().replace("{json}", "json")):
+                connection.execute(statement.replace("create table ", "create table ledger.main."))
+        return
+    try:
+        connection.execute(f"attach '{file}' as ledger (read_only)")
+    except duckdb.Error as error:
+        raise LedgerNotReadable(
+            f"the run ledger {file} is being written by another process (foreshore markets?): "
+            f"wait for it and build again. {error}"
+        ) from None

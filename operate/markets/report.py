@@ -1,0 +1,112 @@
+"""What a run leaves for people and machines: a table, summary.json, a Prometheus text file, artifacts on request."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from decide.experiments.protocol import canonical
+from operate.console import err, out, print_json, table, to_json
+from operate.markets.daily import NOTHING, Summary
+from operate.markets.settings import MarketSettings
+from operate.markets.store import DryStore, MarketRow
+
+METRICS_NAME = "foreshore_markets.prom"
+KINDS = ("forecast", "stake", "skip", "failure")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The whole file or the old one: never a half, whoever reads it when."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def leave(settings: MarketSettings, summary: Summary, artifacts: Iterable[MarketRow] = ()) -> Path:
+    """summary.json of the run, the metrics of the newest run, one artifact per market if kept; the run's folder."""
+    folder = settings.run_folder(summary.run_id)
+    text = json.dumps(to_json(vars(summary)), indent=2, default=str)
+    write_atomically(folder / "summary.json", text + "\n")
+    write_atomically(settings.root / "markets" / METRICS_NAME, metrics(summary))
+    for row in artifacts:
+        write_atomically(folder / "artifacts" / f"{row.market_id}.json", canonical(row.payload) + "\n")
+    return folder
+
+
+def metrics(summary: Summary) -> str:
+    """Prometheus' text format, for node_exporter's textfile collector."""
+    window = f'window_days="{summary.window_days}"'
+    lines = []
+
+    def gauge(name: str, text: str, samples: Iterable[tuple[str, float]]) -> None:
+        lines.extend([f"# HELP foreshore_markets_{name} {text}", f"# TYPE foreshore_markets_{name} gauge"])
+        lines.extend(f"foreshore_markets_{name}{{{labels}}} {value:g}" for labels, value in samples)
+
+    day = (summary.run_date - date(1970, 1, 1)).days
+    gauge("run_day", "Day of the newest run, days since 1970-01-01.", [(window, day)])
+    gauge("exit_code", "0 complete, 1 failed, 2 partial, 3 nothing to do.", [(window, summary.exit_code)])
+    for name in ("listed", "refused", "processed", "failing", "excluded"):
+        gauge(name, f"Markets {name} in the newest run.", [(window, getattr(summary, name))])
+    stages = [(f'{window},stage="{stage}"', seconds) for stage, seconds in sorted(summary.seconds.items())]
+    gauge("seconds", "Seconds of the newest run by stage.", stages)
+    counts = [
+        (f'{window},experiment="{name}",kind="{kind}"', found[kind])
+        for name, found in sorted(summary.results.items())
+        for kind in KINDS
+    ]
+    gauge("results", "Results of the newest run by experiment and kind.", counts)
+    return "\n".join(lines) + "\n"
+
+
+def show(summary: Summary, as_json: bool, folder: Path | None) -> None:
+    """The outcome for the terminal, or the summary for a program."""
+    if as_json:
+        print_json(vars(summary))
+        return
+    about = f"Run {summary.run_id} (markets that end on {summary.target_date})"
+    if summary.exit_code == NOTHING:
+        reason = {"done": "it is complete already (--force writes it anew)", "busy": summary.note}
+        out.print(f"{about}: nothing to do, {escape(reason.get(summary.kind, summary.note))}.")
+        return
+    rows = [(name, *(found[kind] for kind in KINDS)) for name, found in sorted(summary.results.items())]
+    if rows:
+        out.print(table("", ["experiment", *(f"{kind}s" for kind in KINDS)], rows, right=[f"{k}s" for k in KINDS]))
+    verb = "would be written" if summary.is_dry_run else "written"
+    out.print(
+        f"{about}: [bold]{summary.status}[/bold]. {summary.listed} listed, {summary.refused} refused, "
+        f"{summary.written} {verb} now, {summary.processed} in all, {summary.failing} failing, "
+        f"{summary.seconds.get('total', 0):.1f} s."
+    )
+    for failure in summary.failures[:10]:
+        where = " ".join(filter(None, (failure["stage"], failure["experiment"], failure["market_id"])))
+        err.print(f"[red]failed[/red] {escape(where)}: {escape(failure['error_class'])}: {escape(failure['message'])}")
+    if summary.failure_count > 10:
+        err.print(f"... {summary.failure_count} failures in all")
+    if summary.failures and not summary.is_dry_run:
+        err.print("Run the same command again to retry what failed; what is written stays.")
+    if folder is not None:
+        out.print(f"[dim]{folder}/summary.json[/dim]")
+
+
+def show_dry(store: DryStore, as_json: bool, summary: Summary) -> None:
+    """What a dry run would have written."""
+    if as_json:
+        markets = [{"market_id": row.market_id, **row.payload} for row in store.markets]
+        print_json({**vars(summary), "markets": json.loads(canonical(markets))})
+        return
+    rows = [(row.market_id, row.payload["snapshot"]["question"][:60], *_results(row)) for row in store.markets]
+    out.print(table("Would be written", ["market", "question", "forecasts", "skips"], rows))
+    show(summary, False, None)
+
+
+def _results(row: MarketRow) -> tuple[str, str]:
+    results: list[dict[str, Any]] = row.payload["results"]
+    forecasts = [f"{r['experiment']} {r['probability']:.3f}" for r in results if r["kind"] == "forecast"]
+    return ", ".join(forecasts), str(sum(r["kind"] == "skip" for r in results))
