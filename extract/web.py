@@ -29,14 +29,18 @@ _EXCERPT = 120
 
 
 class WebError(ForeshoreError):
-    """A source did not answer usably after every try."""
+    """A source did not answer usably after every try; `reason` is what the last one said."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class WebStatus(WebError):
     """A source refused a request for a reason that another try does not cure."""
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status: int, reason: str = "") -> None:
+        super().__init__(message, reason)
         self.status = status
 
 
@@ -97,7 +101,8 @@ class WebSource:
                 break
         raise WebError(
             f"{self.name} did not answer {path[:_EXCERPT]} in {attempt + 1} tries ({trouble.reason}): "
-            "run the same command again later"
+            "run the same command again later",
+            trouble.reason,
         )
 
     async def _try(self, path: str, query: Query, wrong: Callable[[Any], str | None]) -> WebAnswer | _Trouble:
@@ -123,7 +128,8 @@ class WebSource:
             rest = retry_after(reply.headers.get("Retry-After")) or 0.0
             return _Trouble(f"HTTP {reply.status}", rest, reply.status == 429)
         if reply.status != 200:
-            raise WebStatus(f"{self.name} refused {path[:_EXCERPT]}: HTTP {reply.status} {excerpt!r}", reply.status)
+            said = f"HTTP {reply.status} {excerpt!r}"
+            raise WebStatus(f"{self.name} refused {path[:_EXCERPT]}: {said}", reply.status, said)
         try:
             value = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):

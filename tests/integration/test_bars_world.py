@@ -24,6 +24,7 @@ from extract.config import Config
 from operate.pre_paper.cache import BarCache, Source
 from operate.pre_paper.history import History
 from operate.pre_paper.minutes import Roller
+from tests.polymarket_fixtures import hasty
 
 SESSIONS = Sessions.of(list(csv.DictReader((Path(__file__).parents[2] / "seeds" / "sessions.csv").open())))
 OPEN = 1_773_063_000  # Monday 2026-03-09 13:30 UTC, the first day of summer time
@@ -42,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[simulate.Runni
 @pytest.fixture
 def market(running: simulate.RunningBars, monkeypatch: pytest.MonkeyPatch) -> Iterator[simulate.RunningBars]:
     """The market on Monday morning before the open; whatever a test switches on is off again after it."""
-    monkeypatch.setattr(http, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(http, "CLOCK", hasty())
     running.clock(now=START, run=False)
     yield running
     running.heal()

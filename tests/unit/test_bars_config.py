@@ -15,6 +15,7 @@ from extract.bars.provider import ProviderDown
 from extract.config import Config
 from extract.errors import ConfigError
 from extract.evm.redact import redact
+from tests.polymarket_fixtures import hasty
 
 ROOT = Path(__file__).parents[2]
 EODHD = (
@@ -75,7 +76,7 @@ def test_a_provider_that_is_not_there_and_one_without_live_bars() -> None:
 
 def test_a_token_in_the_query_never_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """EODHD's token is part of the URL, and HTTP libraries print URLs."""
-    monkeypatch.setattr(http, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(http, "CLOCK", hasty())
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]  # bound, but nobody listens
