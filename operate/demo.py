@@ -25,6 +25,7 @@ from extract.voting.plan import Request
 from operate import extraction
 from operate.backtest import show_verdicts, summary
 from operate.console import err, out, table
+from operate.markets import demo as markets_demo
 from operate.recommend import ACTION_STYLE
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
@@ -183,6 +184,8 @@ def run(**sizes: int) -> int:
     finally:
         if not was_up:
             down()
+    markets_demo.run_history(load_config(DEFAULT_CONFIG))
+    clock.lap("markets")
     out.print("Building and testing the warehouse, then its docs ...")
     if not run_dbt(warehouse, ["--quiet", "build"]):
         err.print("[bold red]error[/bold red] the build did not pass; see the failures above")
@@ -195,6 +198,7 @@ def run(**sizes: int) -> int:
     clock.lap("docs")
     show_result(warehouse)
     show_decisions(warehouse)
+    markets_demo.show_scores(warehouse)
     show_places(warehouse)
     out.print(clock.summary())
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -83,13 +83,8 @@ def contracts_of(snapshot: Snapshot) -> list[dict[str, Any]]:
     ]
 
 
-def document_of(snapshot: Snapshot) -> dict[str, Any]:
-    """The snapshot as the ledger keeps it."""
-    return asdict(snapshot)
-
-
 def snapshot_from(document: Mapping[str, Any]) -> Snapshot:
-    """The snapshot that `document_of` wrote; fields of newer versions that it lacks are as if never said."""
+    """The snapshot that `protocol.document` wrote; fields of newer versions that it lacks are as if never said."""
     known: dict[str, Any] = {name: document[name] for name in _FIELDS if name in document}
     for name in _TIMES:
         known[name] = datetime.fromisoformat(known[name]) if known.get(name) else None
