@@ -10,6 +10,33 @@ from typing import Any
 from decide.experiments.protocol import PricePoint, Snapshot
 
 _TIMES = ("snapshot_at", "observed_at", "end_at")
+COLUMNS = [
+    "best_ask",
+    "best_bid",
+    "category",
+    "condition_id",
+    "description",
+    "end_at",
+    "event_id",
+    "fee_exponent",
+    "fee_rate",
+    "is_fee_enabled",
+    "is_neg_risk_placeholder",
+    "last_trade_price",
+    "liquidity_usd",
+    "market_id",
+    "neg_risk_group_price_sum",
+    "neg_risk_market_id",
+    "observed_at",
+    "outcomes",
+    "price",
+    "price_change_1d",
+    "price_change_1w",
+    "question",
+    "slug",
+    "token_ids",
+    "volume_usd",
+]  # of normalized markets, those that a snapshot has
 _FIELDS = tuple(f.name for f in fields(Snapshot))
 
 
