@@ -33,9 +33,9 @@ from operate.warehouse import Warehouse, query
 
 FIRST_END = date(2026, 1, 5)  # the first day on which simulated markets end
 WINDOW = 7
-RUNS = 8
-STEP_DAYS = 3
-MARKETS_PER_DAY = 80
+RUNS = 6
+STEP_DAYS = 4
+MARKETS_PER_DAY = 110
 START_SECONDS = 60.0
 
 
@@ -90,8 +90,9 @@ def run_history(config: Config, runs: int = RUNS, markets: int = MARKETS_PER_DAY
         store = Store.open(settings)
         try:
             made = []
-            for day in days:
-                _ask_ends(url, store, source, settings, datetime.combine(day, clock_time(6), UTC))
+            for number, day in enumerate(days):
+                if number * STEP_DAYS > WINDOW:  # before, nothing has ended
+                    _ask_ends(url, store, source, settings, datetime.combine(day, clock_time(6), UTC))
                 made.append(_one_day(url, store, source, settings, day))
             _ask_ends(url, store, source, settings, datetime.combine(days[-1], clock_time(6), UTC) + timedelta(days=40))
             return made
