@@ -14,6 +14,7 @@ from extract.voting.plan import Request
 from operate import extraction, lending_commands, worlds
 from operate.backtest import show_verdicts, summary
 from operate.console import err, out, table
+from operate.markets import demo as markets_demo
 from operate.pre_paper import demo as pre_paper_demo
 from operate.recommend import ACTION_STYLE
 from operate.warehouse import Warehouse, publish, query, run_dbt
@@ -46,6 +47,8 @@ def run(**sizes: int) -> int:
     finally:
         if not was_up:
             worlds.down()
+    markets_demo.run_history(load_config(DEFAULT_CONFIG))
+    clock.lap("markets")
     out.print("Building and testing the warehouse, then its docs ...")
     if not run_dbt(warehouse, ["--quiet", "build"]):
         err.print("[bold red]error[/bold red] the build did not pass; see the failures above")
@@ -61,6 +64,7 @@ def run(**sizes: int) -> int:
     show_panel(warehouse)
     code = pre_paper_demo.show(config, warehouse)
     clock.lap("pre-paper")
+    markets_demo.show_scores(warehouse)
     show_places(warehouse)
     out.print(clock.summary())
     return code

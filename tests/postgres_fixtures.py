@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the run: $PG_TEST_URL, else one started from local binaries, else a skip that says why."""
+"""A real PostgreSQL for the run, started from local binaries, or a skip that says why."""
 
 from __future__ import annotations
 
@@ -70,30 +70,38 @@ class Postgres:
         return self.url(name)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A server for the session."""
+def started() -> Postgres | str:
+    """A server in a folder of its own, or why there is none."""
     programs = binaries()
     if programs is None:
-        pytest.skip("no PostgreSQL here: install it (apt-get install postgresql) so that initdb is found")
-    pytest.importorskip("psycopg", reason="the postgres extra is not installed")
+        return "no PostgreSQL here: install it (apt-get install postgresql) so that initdb is found"
     user = None
     if os.geteuid() == 0:  # the server refuses to run as root
         user = next((name for name in ("postgres", "nobody") if _exists(name)), None)
         if user is None:
-            pytest.skip("PostgreSQL does not run as root and there is no user postgres or nobody")
+            return "PostgreSQL does not run as root and there is no user postgres or nobody"
     folder = Path(tempfile.mkdtemp(prefix="foreshore-pg-"))
     if user is not None:
         shutil.chown(folder, user)
-    server = Postgres(folder, programs, user)
     initialise = [str(programs / "initdb"), "-D", str(folder / "data"), "-A", "trust", "--no-sync", "-E", "UTF8"]
     subprocess.run(initialise, check=True, capture_output=True, user=user, cwd=folder)
+    server = Postgres(folder, programs, user)
     server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server for the session."""
+    pytest.importorskip("psycopg", reason="the postgres extra is not installed")
+    server = started()
+    if isinstance(server, str):
+        pytest.skip(server)
     try:
         yield server
     finally:
         server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(server.folder, ignore_errors=True)
 
 
 def _exists(name: str) -> bool:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from decide.experiments.protocol import Experiment, Snapshot, needs_of, resolved_until, settings_of
+from decide.experiments.protocol import Experiment, Snapshot, document, needs_of, resolved_until, settings_of
 from extract.errors import ForeshoreError
 from extract.seeds import read_seed
 from operate.log import DurableLog
@@ -24,12 +24,12 @@ from operate.markets.listing import Listing, Source
 from operate.markets.pool import Evaluated, Pool, tasks_of
 from operate.markets.registry import load_experiments
 from operate.markets.settings import MarketSettings
-from operate.markets.snapshots import contracts_of, document_of
+from operate.markets.snapshots import contracts_of
 from operate.markets.store import Claim, Failure, LeaseLost, MarketRow, Store
 from operate.markets.worker import Setup
 
-ROWS_PER_COMMIT = 64
-SECONDS_PER_COMMIT = 1.0
+ROWS_PER_COMMIT = 250  # opening and closing an embedded ledger takes 60 ms, whatever is written
+SECONDS_PER_COMMIT = 2.0
 RETRIABLE = {"ExperimentTimeout", "ExperimentDied", "ExperimentSuspended"}
 DONE, FAILED, PARTIAL, NOTHING = 0, 1, 2, 3
 
@@ -261,7 +261,7 @@ def make_pool(settings: MarketSettings, experiments: Sequence[Experiment], store
 
 def market_row(snapshot: Snapshot, results: Sequence[dict[str, Any]]) -> MarketRow:
     """The one row of a market: snapshot, contracts and results in its payload."""
-    payload = {"snapshot": document_of(snapshot), "contracts": contracts_of(snapshot), "results": list(results)}
+    payload = {"snapshot": document(snapshot), "contracts": contracts_of(snapshot), "results": list(results)}
     return MarketRow(snapshot.market_id, snapshot.event_id, snapshot.snapshot_at, snapshot.midpoint, payload)
 
 

@@ -6,6 +6,7 @@ The simulated source has a clock of its own, which is moved from run to run; wha
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -25,16 +26,16 @@ from operate.log import DurableLog
 from operate.markets.daily import DailyRun, Request, Summary
 from operate.markets.report import leave
 from operate.markets.resolve import resolve
-from operate.markets.settings import MarketSettings
+from operate.markets.settings import LEDGER_FILE, MarketSettings
 from operate.markets.sources import Polymarket
 from operate.markets.store import Store, run_id_of
 from operate.warehouse import Warehouse, query
 
 FIRST_END = date(2026, 1, 5)  # the first day on which simulated markets end
 WINDOW = 7
-RUNS = 8
-STEP_DAYS = 3
-MARKETS_PER_DAY = 80
+RUNS = 6
+STEP_DAYS = 4
+MARKETS_PER_DAY = 110
 START_SECONDS = 60.0
 
 
@@ -77,22 +78,37 @@ def set_clock(url: str, moment: datetime) -> None:
 
 def run_history(config: Config, runs: int = RUNS, markets: int = MARKETS_PER_DAY) -> list[Summary]:
     """Daily runs some days apart, each after asking for ends; at last every end. What is complete is not done again."""
-    settings = replace(MarketSettings.of(config), concurrency=1)
-    last = FIRST_END - timedelta(days=WINDOW) + timedelta(days=STEP_DAYS * (runs - 1))
+    file = {LEDGER_FILE: os.environ[LEDGER_FILE]} if os.environ.get(LEDGER_FILE) else {}
+    settings = replace(MarketSettings.of(config, file), concurrency=1)  # never the production ledger
+    days = [FIRST_END - timedelta(days=WINDOW) + timedelta(days=STEP_DAYS * number) for number in range(runs)]
+    if _has_runs_of_its_own(settings, days):
+        out.print("The run ledger holds runs that are not the demo's: no simulated ones are added to it.")
+        return []
     with simulated_markets(config.root / "world", (runs - 1) * STEP_DAYS + 1, markets) as url:
         pointed = {**config.raw, "polymarket": {**config.section("polymarket"), "gamma_url": url, "clob_url": url}}
         source = Polymarket(replace(config, raw=pointed))
         store = Store.open(settings)
         try:
             made = []
-            for number in range(runs):
-                day = FIRST_END - timedelta(days=WINDOW) + timedelta(days=number * STEP_DAYS)
-                _ask_ends(url, store, source, settings, datetime.combine(day, clock_time(6), UTC))
+            for number, day in enumerate(days):
+                if number * STEP_DAYS > WINDOW:  # before, nothing has ended
+                    _ask_ends(url, store, source, settings, datetime.combine(day, clock_time(6), UTC))
                 made.append(_one_day(url, store, source, settings, day))
-            _ask_ends(url, store, source, settings, datetime.combine(last, clock_time(6), UTC) + timedelta(days=40))
+            _ask_ends(url, store, source, settings, datetime.combine(days[-1], clock_time(6), UTC) + timedelta(days=40))
             return made
         finally:
             store.close()
+
+
+def _has_runs_of_its_own(settings: MarketSettings, days: list[date]) -> bool:
+    """Whether somebody works with this ledger: simulated markets must not end up in real scores."""
+    if not settings.ledger_file.exists():
+        return False
+    store = Store.open(settings)
+    try:
+        return bool({run["run_id"] for run in store.runs()} - {run_id_of(day, WINDOW) for day in days})
+    finally:
+        store.close()
 
 
 def _one_day(url: str, store: Store, source: Polymarket, settings: MarketSettings, day: date) -> Summary:

@@ -87,6 +87,7 @@ class DuckDbEngine:
             try:
                 connection = duckdb.connect(str(self.path), read_only=self.read_only)
                 connection.execute("set TimeZone = 'UTC'")
+                connection.execute("set memory_limit = '256MB'")
                 return connection
             except duckdb.Error as error:
                 # another process holds the file, or this one does in another way

@@ -23,7 +23,7 @@ from typing import Any
 from decide.experiments.protocol import Snapshot
 from decide.experiments.registry import Experiment
 from operate.markets.registry import ExperimentError
-from operate.markets.worker import BOARD, IDLE, LENGTH, Setup, Task
+from operate.markets.worker import BOARD, LENGTH, NOBODY, Setup, Task
 
 START_SECONDS = 60.0
 MARKETS_PER_TASK = 32
@@ -74,7 +74,7 @@ class _Worker:
         with tempfile.TemporaryFile() as page:
             page.truncate(mmap.PAGESIZE)
             self.memory = mmap.mmap(page.fileno(), mmap.PAGESIZE)
-            BOARD.pack_into(self.memory, 0, *IDLE)
+            BOARD.pack_into(self.memory, 0, time.monotonic(), *NOBODY)
             root = str(Path(__file__).parents[2])
             path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
             self.process = subprocess.Popen(
@@ -112,7 +112,7 @@ class _Worker:
 
     def doing(self) -> tuple[int, int, float]:
         """Market's place, experiment's place, seconds since it began; place −1 when between two."""
-        place, number, since = BOARD.unpack_from(self.memory, 0)
+        since, place, number = BOARD.unpack_from(self.memory, 0)
         return place, number, time.monotonic() - since
 
     def end(self) -> None:

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from decide.experiments.protocol import PricePoint, Snapshot
 
 _TIMES = ("snapshot_at", "observed_at", "end_at")
+COLUMNS = [
+    "best_ask",
+    "best_bid",
+    "category",
+    "condition_id",
+    "description",
+    "end_at",
+    "event_id",
+    "fee_exponent",
+    "fee_rate",
+    "is_fee_enabled",
+    "is_neg_risk_placeholder",
+    "last_trade_price",
+    "liquidity_usd",
+    "market_id",
+    "neg_risk_group_price_sum",
+    "neg_risk_market_id",
+    "observed_at",
+    "outcomes",
+    "price",
+    "price_change_1d",
+    "price_change_1w",
+    "question",
+    "slug",
+    "token_ids",
+    "volume_usd",
+]  # of normalized markets, those that a snapshot has
 _FIELDS = tuple(f.name for f in fields(Snapshot))
 
 
@@ -83,13 +110,8 @@ def contracts_of(snapshot: Snapshot) -> list[dict[str, Any]]:
     ]
 
 
-def document_of(snapshot: Snapshot) -> dict[str, Any]:
-    """The snapshot as the ledger keeps it."""
-    return asdict(snapshot)
-
-
 def snapshot_from(document: Mapping[str, Any]) -> Snapshot:
-    """The snapshot that `document_of` wrote; fields of newer versions that it lacks are as if never said."""
+    """The snapshot that `protocol.document` wrote; fields of newer versions that it lacks are as if never said."""
     known: dict[str, Any] = {name: document[name] for name in _FIELDS if name in document}
     for name in _TIMES:
         known[name] = datetime.fromisoformat(known[name]) if known.get(name) else None

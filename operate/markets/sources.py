@@ -12,7 +12,7 @@ from extract.polymarket.daily import BOOK, PRICES, ingest_day
 from extract.polymarket.truth import fetch_resolutions
 from extract.work import Step
 from operate.markets.listing import Listing, Say
-from operate.markets.snapshots import snapshots_of
+from operate.markets.snapshots import COLUMNS, snapshots_of
 from operate.markets.store import OutcomeRow
 
 WANTS = {"prices": PRICES, "book": BOOK}  # what experiments may need -> what the extractor calls it
@@ -31,7 +31,8 @@ class Polymarket:
         found = asyncio.run(
             ingest_day(self.config, run_date, window_days, run_id, _told(say), wants=wants, dry_run=not save)
         )
-        snapshots = snapshots_of(found.markets.to_pylist(), found.price_history.to_pylist(), found.books.to_pylist())
+        markets = found.markets.select(COLUMNS).to_pylist()
+        snapshots = snapshots_of(markets, found.price_history.to_pylist(), found.books.to_pylist())
         return Listing(snapshots, found.refusals.num_rows, found.problems)
 
     def outcomes(self, market_ids: Sequence[str], run_id: str, say: Say) -> tuple[list[OutcomeRow], list[str]]:

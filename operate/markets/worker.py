@@ -21,9 +21,11 @@ from decide.experiments.evaluate import Known, answer, context_for, known_until
 from decide.experiments.protocol import Experiment, Resolved, Result, Snapshot, plain, result_of
 from operate.markets.registry import load_experiments
 
-BOARD = struct.Struct("qqd")  # market's place in the task (-1: none), experiment's place, since when (monotonic)
+# Since when (monotonic), market's place in the task (-1: none), experiment's place. Time stands first and only grows:
+# who reads amid a write sees a time that is too new, never one that is too old.
+BOARD = struct.Struct("dqq")
 LENGTH = struct.Struct("!I")  # before each message of an answer
-IDLE = (-1, -1, 0.0)
+NOBODY = (-1, -1)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def serve(source: BinaryIO, sink: BinaryIO, board_fd: int) -> None:
     memory = mmap.mmap(board_fd, mmap.PAGESIZE)
 
     def board(place: int, number: int) -> None:
-        BOARD.pack_into(memory, 0, place, number, time.monotonic())
+        BOARD.pack_into(memory, 0, time.monotonic(), place, number)
 
     def send(*message: Any) -> None:
         body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
@@ -110,7 +112,7 @@ def serve(source: BinaryIO, sink: BinaryIO, board_fd: int) -> None:
             return
         for place in task.todo:
             rows = evaluate_market(experiments, known, task, place, board)
-            BOARD.pack_into(memory, 0, *IDLE)
+            board(*NOBODY)
             send("market", task.number, place, rows)
         send("done", task.number)
 

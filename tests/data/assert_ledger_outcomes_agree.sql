@@ -4,7 +4,7 @@ select
     outcomes.label,
     resolutions.label as label_in_lake
 from {{ ref('stg_ledger__outcomes') }} as outcomes
-inner join {{ ref('market_resolutions') }} as resolutions using (market_id)
+inner join {{ ref('market_resolutions') }} as resolutions on outcomes.market_id = resolutions.market_id
 where
     outcomes.resolution_status = 'resolved'
     and resolutions.resolution_status in ('resolved', 'void')

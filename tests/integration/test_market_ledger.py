@@ -236,7 +236,7 @@ def test_postgres_gone_for_a_moment_is_waited_for(postgres: Postgres, tmp_path: 
 
 def test_postgres_gone_for_good_leaves_a_partial_run_that_resumes(postgres: Postgres, tmp_path: Path) -> None:
     room = Room(settings_in(tmp_path, postgres.database(), patience_seconds=0.5, lease_seconds=1.5))
-    source = HandMade([a_snapshot(n) for n in range(200)])
+    source = HandMade([a_snapshot(n) for n in range(900)])
     store, writes = room.store(), []
     write = store.write
 
@@ -256,8 +256,8 @@ def test_postgres_gone_for_good_leaves_a_partial_run_that_resumes(postgres: Post
     postgres.start()
     time.sleep(1.5)  # in one process the holder is not dead, so its lease must run out
     again = room.run(source)
-    assert (again.kind, again.status, again.processed) == ("resumed", "complete", 200)
-    assert again.written == 200 - summary.written
+    assert (again.kind, again.status, again.processed) == ("resumed", "complete", 900)
+    assert again.written == 900 - summary.written
 
 
 def test_postgres_behind_a_transaction_pooler(postgres: Postgres, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from decide.experiments.protocol import (
     Snapshot,
     Stake,
     canonical,
+    document,
     plain,
     resolved_until,
     result_of,
@@ -43,7 +44,7 @@ from decide.experiments.registry import arrange
 from extract.seeds import read_seed
 from operate.markets.registry import ExperimentError, load_experiments
 from operate.markets.settings import SHIPPED
-from operate.markets.snapshots import document_of, snapshot_from
+from operate.markets.snapshots import snapshot_from
 from operate.markets.worker import Task, evaluate_market
 from tests.market_run_fixtures import AT, ROOT, a_snapshot
 
@@ -265,6 +266,6 @@ def test_inputs_cannot_be_changed_by_an_experiment() -> None:
 
 def test_a_snapshot_comes_back_from_the_ledger_as_it_was() -> None:
     whole = a_snapshot(group_id="g", fee_rate=0.02, description="rules")
-    assert snapshot_from(json.loads(canonical(document_of(whole)))) == whole
-    older = {k: v for k, v in document_of(whole).items() if k != "fee_rate"}
+    assert snapshot_from(json.loads(canonical(document(whole)))) == whole
+    older = {k: v for k, v in document(whole).items() if k != "fee_rate"}
     assert snapshot_from(json.loads(canonical(older))).fee_rate is None

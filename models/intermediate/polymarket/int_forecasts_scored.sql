@@ -42,23 +42,33 @@ labelled as (
     inner join resolutions on results.market_id = resolutions.market_id
     left join market_prices on results.run_id = market_prices.run_id and results.market_id = market_prices.market_id
     where results.snapshot_at < resolutions.resolved_at
+),
+
+timed as (
+    select
+        *,
+        case label when 1 then probability else 1 - probability end as right_probability,
+        -- until when it stood: the next forecast of the market, or its end
+        least(resolved_at, coalesce(
+            lead(snapshot_at) over (partition by experiment, experiment_version, market_id order by snapshot_at),
+            resolved_at
+        )) as stood_until_at
+    from labelled
 )
 
 select
-    labelled.*,
+    timed.* exclude (right_probability, stood_until_at),
     actual.horizon as actual_horizon,
     scheduled.horizon as scheduled_horizon,
-    least(floor(labelled.probability * {{ threshold('score_bins') }}), {{ threshold('score_bins') }} - 1)::integer as bin,
-    pow(labelled.probability - labelled.label, 2) as brier,
-    pow(labelled.market_probability - labelled.label, 2) as market_brier,
-    -ln(
-        greatest({{ threshold('score_log_clip') }}, case labelled.label when 1 then labelled.probability else 1 - labelled.probability end)
-    ) as log_loss,
-    greatest({{ seconds_between('labelled.snapshot_at', 'least(labelled.resolved_at, coalesce(lead(labelled.snapshot_at) over (
-        partition by labelled.experiment, labelled.experiment_version, labelled.market_id order by labelled.snapshot_at
-    ), labelled.resolved_at))') }}, 1) as stood_seconds
-from labelled
+    least(floor(timed.probability * {{ threshold('score_bins') }}), {{ threshold('score_bins') }} - 1)::integer as bin,
+    pow(timed.probability - timed.label, 2) as brier,
+    pow(timed.market_probability - timed.label, 2) as market_brier,
+    -ln(least(
+        greatest(timed.right_probability, {{ threshold('score_log_clip') }}), 1 - {{ threshold('score_log_clip') }}
+    )) as log_loss,
+    greatest({{ seconds_between('timed.snapshot_at', 'timed.stood_until_at') }}, 1) as stood_seconds
+from timed
 inner join horizons as actual
-    on labelled.days_to_resolution >= actual.from_days and labelled.days_to_resolution < actual.to_days
+    on timed.days_to_resolution >= actual.from_days and timed.days_to_resolution < actual.to_days
 left join horizons as scheduled
-    on labelled.days_to_end >= scheduled.from_days and labelled.days_to_end < scheduled.to_days
+    on timed.days_to_end >= scheduled.from_days and timed.days_to_end < scheduled.to_days

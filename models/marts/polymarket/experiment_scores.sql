@@ -12,7 +12,10 @@ resolutions as (
 ),
 
 intervals as (
-    select * from {{ ref('market_score_intervals') }}
+    select
+        *,
+        concat_ws(' ', experiment, experiment_version, horizon_kind, horizon) as slice_key
+    from {{ ref('market_score_intervals') }}
 ),
 
 horizons as (
@@ -21,73 +24,55 @@ horizons as (
 
 bins as (
     select
-        experiment,
-        experiment_version,
-        horizon_kind,
-        horizon,
+        slice_key,
         bin,
         count(*) as n,
         avg(probability) as mean_probability,
         avg(label) as happened_share
     from slices
-    group by all
-),
-
-rates as (
-    select
-        experiment,
-        experiment_version,
-        horizon_kind,
-        horizon,
-        avg(label) as base_rate
-    from slices
-    group by all
+    group by slice_key, bin
 ),
 
 decomposed as (
     select
-        bins.experiment,
-        bins.experiment_version,
-        bins.horizon_kind,
-        bins.horizon,
-        sum(bins.n * pow(bins.mean_probability - bins.happened_share, 2)) / sum(bins.n) as reliability,
-        sum(bins.n * pow(bins.happened_share - rates.base_rate, 2)) / sum(bins.n) as resolution
-    from bins
-    inner join rates using (experiment, experiment_version, horizon_kind, horizon)
-    group by all
+        slice_key,
+        sum(n * pow(mean_probability - happened_share, 2)) / sum(n) as reliability,
+        sum(n * pow(happened_share - base_rate, 2)) / sum(n) as resolution
+    from (
+        select
+            *,
+            sum(n * happened_share) over (partition by slice_key) / sum(n) over (partition by slice_key) as base_rate
+        from bins
+    ) as based
+    group by slice_key
 ),
 
 -- each market counts once, its forecasts by how long each of them stood
 weighted as (
     select
-        experiment,
-        experiment_version,
-        horizon_kind,
-        horizon,
+        slice_key,
         avg(market_mean) as time_weighted_brier
     from (
         select
-            experiment,
-            experiment_version,
-            horizon_kind,
-            horizon,
+            slice_key,
             market_id,
             sum(brier * stood_seconds) / sum(stood_seconds) as market_mean
         from slices
-        group by all
-    )
-    group by all
+        group by slice_key, market_id
+    ) as markets
+    group by slice_key
 ),
 
 forecasts as (
     select
+        slice_key,
         experiment,
         experiment_version,
         horizon_kind,
         horizon,
         count(*) as forecast_count,
         count(distinct market_id) as market_count,
-        count(distinct event_cluster) as forecasts_events,
+        count(distinct event_cluster) as event_count,
         count(market_brier) as paired_count,
         avg(brier) as brier,
         avg(log_loss) as log_score,
@@ -98,99 +83,98 @@ forecasts as (
     group by all
 ),
 
-stakes as (
+-- results of any kind where the end is known
+ended as (
     select
-        results.experiment,
-        results.experiment_version,
-        count(*) as stake_count,
-        avg(ln(
-            1 + results.stake_fraction
-            * (case when (results.stake_side = 'yes') = (resolutions.label = 1) then 1 / results.stake_price else 0 end - 1)
-        )) as mean_log_growth
+        results.*,
+        case
+            when (results.stake_side = 'yes') = (resolutions.label = 1) then 1 / results.stake_price else 0
+        end as paid_back
     from results
-    inner join resolutions on results.market_id = resolutions.market_id and results.snapshot_at < resolutions.resolved_at
-    where results.result_kind = 'stake'
-    group by all
+    inner join resolutions on results.market_id = resolutions.market_id
+    where results.snapshot_at < resolutions.resolved_at
 ),
 
--- what was asked of it where the end is known: what it forecast of that is its coverage
 asked as (
     select
-        results.experiment,
-        results.experiment_version,
+        experiment,
+        experiment_version,
+        concat_ws(' ', experiment, experiment_version, 'all', 'all') as slice_key,
         count(*) as resolved_count,
-        count(*) filter (where results.result_kind = 'skip') as skip_count
-    from results
-    inner join resolutions on results.market_id = resolutions.market_id and results.snapshot_at < resolutions.resolved_at
-    group by all
+        count(*) filter (where result_kind = 'skip') as skip_count,
+        count(*) filter (where result_kind = 'stake') as stake_count,
+        avg(ln(1 + stake_fraction * (paid_back - 1))) filter (where result_kind = 'stake') as mean_log_growth
+    from ended
+    group by experiment, experiment_version
 ),
 
-rows_wanted as (
+-- an experiment that only stakes or skips has no slice of forecasts
+wanted as (
     select
-        experiment,
-        experiment_version,
-        horizon_kind,
-        horizon
+        coalesce(forecasts.slice_key, asked.slice_key) as slice_key,
+        coalesce(forecasts.experiment, asked.experiment) as experiment,
+        coalesce(forecasts.experiment_version, asked.experiment_version) as experiment_version,
+        coalesce(forecasts.horizon_kind, 'all') as horizon_kind,
+        coalesce(forecasts.horizon, 'all') as horizon,
+        coalesce(forecasts.forecast_count, 0) as forecast_count,
+        coalesce(forecasts.market_count, 0) as market_count,
+        coalesce(forecasts.event_count, 0) as event_count,
+        coalesce(forecasts.paired_count, 0) as paired_count,
+        forecasts.brier,
+        forecasts.log_score,
+        forecasts.base_rate,
+        forecasts.paired_brier,
+        forecasts.market_brier,
+        asked.resolved_count,
+        asked.skip_count,
+        coalesce(asked.stake_count, 0) as stake_count,
+        asked.mean_log_growth,
+        coalesce(forecasts.forecast_count, 0) >= {{ threshold('score_least_count') }} as is_shown,
+        coalesce(forecasts.paired_count, 0) >= {{ threshold('score_least_count') }} as is_compared,
+        coalesce(asked.stake_count, 0) >= {{ threshold('score_least_count') }} as is_growth_shown
     from forecasts
-    union
-    select
-        experiment,
-        experiment_version,
-        'all' as horizon_kind,
-        'all' as horizon
-    from asked
-),
-
-joined as (
-    select
-        *,
-        coalesce(forecast_count, 0) >= {{ threshold('score_least_count') }} as is_shown,
-        coalesce(paired_count, 0) >= {{ threshold('score_least_count') }} as is_compared
-    from rows_wanted
-    left join forecasts using (experiment, experiment_version, horizon_kind, horizon)
-    left join decomposed using (experiment, experiment_version, horizon_kind, horizon)
-    left join weighted using (experiment, experiment_version, horizon_kind, horizon)
-    left join intervals using (experiment, experiment_version, horizon_kind, horizon)
-    left join asked using (experiment, experiment_version)
-    left join stakes using (experiment, experiment_version)
-    left join horizons using (horizon)
+    full outer join asked on forecasts.slice_key = asked.slice_key
 )
 
 select
-    experiment,
-    experiment_version,
-    horizon_kind,
-    horizon,
+    wanted.experiment,
+    wanted.experiment_version,
+    wanted.horizon_kind,
+    wanted.horizon,
     case
-        when not is_compared or experiment = 'market_price' then 'not_judged'
-        when difference_high < 0 then 'better'
-        when difference_low > 0 then 'worse'
-        when difference_low is null then 'not_judged'
+        when not wanted.is_compared or wanted.experiment = 'market_price' then 'not_judged'
+        when intervals.difference_high < 0 then 'better'
+        when intervals.difference_low > 0 then 'worse'
+        when intervals.difference_low is null then 'not_judged'
         else 'undecided'
     end as verdict,
-    interval_reason,
-    coalesce(position, 0) as horizon_position,
-    coalesce(forecast_count, 0) as forecast_count,
-    coalesce(market_count, 0) as market_count,
-    coalesce(forecasts_events, 0) as event_count,
-    coalesce(paired_count, 0) as paired_count,
-    resolved_count,
-    skip_count,
-    case when is_shown then base_rate end as base_rate,
-    case when is_shown then brier end as brier,
-    case when is_shown then brier_low end as brier_low,
-    case when is_shown then brier_high end as brier_high,
-    case when is_shown then log_score end as log_score,
-    case when is_shown then reliability end as reliability,
-    case when is_shown then resolution end as resolution,
-    case when is_shown then base_rate * (1 - base_rate) end as uncertainty,
-    case when is_shown then time_weighted_brier end as time_weighted_brier,
-    case when is_compared then market_brier end as market_brier,
-    case when is_compared then 1 - paired_brier / nullif(market_brier, 0) end as skill_share,
-    case when is_compared then paired_brier - market_brier end as brier_difference,
-    case when is_compared then difference_low end as difference_low,
-    case when is_compared then difference_high end as difference_high,
-    case when horizon_kind = 'all' then coalesce(stake_count, 0) else 0 end as stake_count,
-    case when horizon_kind = 'all' and stake_count >= {{ threshold('score_least_count') }} then mean_log_growth end as mean_log_growth,
-    is_shown
-from joined
+    intervals.interval_reason,
+    coalesce(horizons.position, 0) as horizon_position,
+    wanted.forecast_count,
+    wanted.market_count,
+    wanted.event_count,
+    wanted.paired_count,
+    wanted.resolved_count,
+    wanted.skip_count,
+    case when wanted.is_shown then wanted.base_rate end as base_rate,
+    case when wanted.is_shown then wanted.brier end as brier,
+    case when wanted.is_shown then intervals.brier_low end as brier_low,
+    case when wanted.is_shown then intervals.brier_high end as brier_high,
+    case when wanted.is_shown then wanted.log_score end as log_score,
+    case when wanted.is_shown then decomposed.reliability end as reliability,
+    case when wanted.is_shown then decomposed.resolution end as resolution,
+    case when wanted.is_shown then wanted.base_rate * (1 - wanted.base_rate) end as uncertainty,
+    case when wanted.is_shown then weighted.time_weighted_brier end as time_weighted_brier,
+    case when wanted.is_compared then wanted.market_brier end as market_brier,
+    case when wanted.is_compared then 1 - wanted.paired_brier / nullif(wanted.market_brier, 0) end as skill_share,
+    case when wanted.is_compared then wanted.paired_brier - wanted.market_brier end as brier_difference,
+    case when wanted.is_compared then intervals.difference_low end as difference_low,
+    case when wanted.is_compared then intervals.difference_high end as difference_high,
+    wanted.stake_count,
+    case when wanted.is_growth_shown then wanted.mean_log_growth end as mean_log_growth,
+    wanted.is_shown
+from wanted
+left join decomposed on wanted.slice_key = decomposed.slice_key
+left join weighted on wanted.slice_key = weighted.slice_key
+left join intervals on wanted.slice_key = intervals.slice_key
+left join horizons on wanted.horizon = horizons.horizon

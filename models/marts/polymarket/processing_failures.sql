@@ -21,7 +21,10 @@ select
     failures.is_retriable,
     failures.is_stale_success,
     -- a later attempt that went well closes it: of the market, or of the run where no market is named
-    failures.attempt >= coalesce(case when failures.market_id is null then runs.attempt else markets.attempt end, 0) as is_open,
+    case
+        when failures.market_id is null then failures.attempt >= runs.attempt
+        else failures.attempt >= coalesce(markets.attempt, 0)
+    end as is_open,
     failures.failed_at
 from failures
 inner join runs on failures.run_id = runs.run_id
