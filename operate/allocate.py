@@ -13,6 +13,7 @@ from decide.errors import DecisionError, Infeasible, NothingToGain
 from decide.instance import allocate as answer
 from extract.errors import RequestError
 from operate.console import out, print_json, table
+from operate.json_text import parse_json
 
 STATUS: dict[type[Exception], str] = {Infeasible: "infeasible", NothingToGain: "nothing_to_gain"}
 
@@ -24,7 +25,7 @@ def read(file: str) -> object:
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{file} cannot be read: {error}. Give a JSON file, or '-' for standard input") from error
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return parse_json(text, _unique)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise RequestError(

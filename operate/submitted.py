@@ -14,6 +14,7 @@ from extract.land import Lake
 from extract.seeds import read_seed
 from extract.submissions import Submission, parse_submission, record_submission
 from operate.console import out, print_json, table
+from operate.json_text import parse_json
 from operate.warehouse import Warehouse, query
 
 
@@ -33,10 +34,10 @@ def record(config: Config, name: str, submitted_at: str | None, transaction_hash
 
 def _read(name: str) -> Any:
     try:
-        return json.loads(Path(name).read_text())
+        return parse_json(Path(name).read_text())
     except OSError as error:
         raise RequestError(f"{name} cannot be read: {error.strerror}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"{name} is not JSON: {error}") from None
 
 
