@@ -13,6 +13,7 @@ from decide.grouping import floats, groups
 from decide.market_scores import ClusteredMean, clustered_mean
 
 KEY = ["experiment", "experiment_version", "horizon_kind", "horizon"]
+ROUNDING = 1e-12  # two ways to the same price differ by less; such a difference is none
 SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in KEY),
@@ -44,7 +45,9 @@ def market_score_intervals(slices: pa.Table, threshold_rows: Rows) -> pa.Table:
         made: dict[str, Any] = {**dict(zip(KEY, key, strict=True)), **_columns("brier", score)}
         made |= {"event_count": score.clusters, "interval_reason": score.reason}
         if len(paired) >= values["score_least_count"]:
-            difference = _mean(own[paired] - market[paired], [events[n] for n in paired], values)
+            apart = own[paired] - market[paired]
+            apart[np.abs(apart) < ROUNDING] = 0.0
+            difference = _mean(apart, [events[n] for n in paired], values)
             made |= _columns("difference", difference)
             made["interval_reason"] = difference.reason or score.reason
         found.append(made)

@@ -160,7 +160,12 @@ def _score_row(row: dict[str, Any]) -> list[str]:
         f"{row['event_count']}",
         "too few" if row["brier"] is None else f"{row['brier']:.4f}",
         f"{row['skill_share']:+.1%}" if is_judged else "",
-        f"{row['brier_difference']:+.4f}" if is_judged else "",
-        f"{row['difference_low']:+.4f} to {row['difference_high']:+.4f}" if is_judged else "",
+        f"{_rounded(row['brier_difference']):+.4f}" if is_judged else "",
+        f"{_rounded(row['difference_low']):+.4f} to {_rounded(row['difference_high']):+.4f}" if is_judged else "",
         f"[{style}]{row['verdict']}[/{style}]" if style else row["verdict"].replace("not_judged", "the reference"),
     ]
+
+
+def _rounded(value: float) -> float:
+    """To four places, and never minus zero."""
+    return round(value, 4) + 0.0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decide.errors import DecisionError
+from decide.market_score_tables import market_score_intervals
 from decide.market_scores import (
     brier_rows,
     clustered_mean,
@@ -120,3 +122,29 @@ def test_a_fair_price_earns_nothing_on_average_and_a_full_kelly_bet_earns_most()
         )
     ]
     assert max(grown) == grown[1] > 0  # (0.6 - 0.5) / (1 - 0.5) = 0.2
+
+
+def test_the_same_price_written_in_two_ways_is_not_better_than_itself() -> None:
+    rng = np.random.default_rng(3)
+    p = rng.uniform(0.01, 0.99, 200)
+    y = rng.integers(0, 2, 200)
+    brier = (p - y) ** 2
+    columns = {
+        "experiment": ["same"] * 200,
+        "experiment_version": ["1"] * 200,
+        "horizon_kind": ["all"] * 200,
+        "horizon": ["all"] * 200,
+        "market_id": [f"{n}" for n in range(200)],
+        "run_id": ["r"] * 200,
+        "event_cluster": [f"{n // 2}" for n in range(200)],
+        "brier": brier,
+        "market_brier": brier * (1 - 1e-15) - 1e-17,
+    }
+    names = {"bootstrap_level": 0.9, "bootstrap_draws": 200, "bootstrap_seed": 1, "score_least_count": 30}
+    constants = [{"threshold": k, "value": v} for k, v in {**names, "score_least_events": 10}.items()]
+    (row,) = market_score_intervals(pa.table(columns), constants).to_pylist()
+    assert (row["difference_low"], row["difference_high"]) == (0.0, 0.0) and row["event_count"] == 100
+    worse = pa.table({**columns, "market_brier": brier - 0.01})
+    assert market_score_intervals(worse, constants).to_pylist()[0]["difference_low"] == pytest.approx(0.01)
+    few = market_score_intervals(pa.table(columns).slice(0, 29), constants)
+    assert few.num_rows == 0
