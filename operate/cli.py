@@ -120,7 +120,10 @@ def extract_voting(**options: Any) -> None:
 @extract.command("all")
 @_voting_options
 def extract_all(**options: Any) -> None:
-    """Every source that is configured; the options are the voting line's, other lines take what is next."""
+    """Every chain that is configured: voting and lending. Options are the voting line's; lending takes its next days.
+
+    Bars are extracted by symbol (`extract bars`), prediction markets by the daily run (`markets daily`).
+    """
     config = load_config(options["config_file"])
     codes = [_run_voting(**options)] if config.section("voting") else []
     if is_configured(config):
