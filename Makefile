@@ -29,7 +29,7 @@ demo: setup ## the whole line on an embedded chain: extract, build, test, docs, 
 	@$(BIN)/foreshore demo run
 
 test: setup ## every test on this machine
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 extract: setup ## land what is missing, from your providers or (none configured) the embedded world
 	@$(BIN)/foreshore demo with extract all $(ARGS)
