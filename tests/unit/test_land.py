@@ -112,7 +112,10 @@ def test_a_full_disk_leaves_nothing_visible(lake: Lake) -> None:
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_never_shows_half_a_package(tmp_path: Path) -> None:
-    """Twelve kills spread over the landing of packages: readers always see whole packages, and a rerun goes on."""
+    """Twelve kills spread over the landing of packages: readers always see whole packages, and a rerun goes on.
+
+    Moments are counted in landings, as measured at the start, so that a busy machine is killed as deep into them.
+    """
     lake = Lake(str(tmp_path / "raw"))
     lake.declare({"left": SCHEMA, "right": SCHEMA})
     child = textwrap.dedent(
@@ -125,13 +128,19 @@ def test_killed_at_random_moments_it_never_shows_half_a_package(tmp_path: Path) 
             lake.sweep()
             for n in range(1000):
                 land(lake, "test", {{"left": rows(str(n), 5), "right": rows(str(n), 5)}})
+                print("landed", flush=True)
         """
     )
-    chance = random.Random(3)
-    for _ in range(12):
+    chance, landing = random.Random(3), 0.0
+    for kill in range(12):
         process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, cwd=Path.cwd())
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        time.sleep(chance.uniform(0.05, 0.7))
+        if kill == 0:
+            assert [process.stdout.readline() for _ in range(2)] == [b"landed\n"] * 2
+            started = time.monotonic()
+            assert [process.stdout.readline() for _ in range(2)] == [b"landed\n"] * 2
+            landing = (time.monotonic() - started) / 2
+        time.sleep(landing * chance.uniform(0.1, 3))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
