@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
+import hashlib
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,10 +31,11 @@ class NodeError(RuntimeError):
 
 def ensure_anvil() -> Path:
     """Path of the anvil binary, installing it with npm on first use."""
-    found = _binary()
-    if found is None:
-        install(FOLDER)
+    with _alone(FOLDER):
         found = _binary()
+        if found is None:
+            _npm_ci(FOLDER)
+            found = _binary()
     if found is None:
         platform = f"{sys.platform}/{machine()}"
         raise NodeError(f"@foundry-rs/anvil has no binary for {platform}; it runs on Linux, macOS and Windows (x64)")
@@ -45,7 +49,22 @@ def _binary() -> Path | None:
 
 
 def install(folder: Path) -> None:
-    """What the folder's package-lock.json pins, with its integrity checked, without any install script."""
+    """What the folder's package-lock.json pins; processes that want the same wait for each other."""
+    with _alone(folder):
+        _npm_ci(folder)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time per folder: a binary that another one is still writing cannot be started."""
+    name = f"foreshore-npm-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _npm_ci(folder: Path) -> None:
+    """With its integrity checked, without any install script."""
     # anvil's install script only looks for its platform's binary; `_binary` does that too
     command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
