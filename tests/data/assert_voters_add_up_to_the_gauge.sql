@@ -1,6 +1,6 @@
 -- Own votes are taken out of V: they must be exact. Where events confirm a gauge, the standing votes of all voters add
--- up to it, gauge by gauge and window by window (2026-11: 7,694 of 7,694 rows of the embedded world). Where votes carry
--- over and extraction began in mid-life, replay starts from an anchor state before the first epoch: who cast those votes
+-- up to it, gauge by gauge and window by window (2026-11: 7,694 of 7,694 rows of the embedded world). Where votes
+-- carry over and extraction began in mid-life, replay starts from an anchor state before the first epoch: who cast those votes
 -- is not known, so such exchanges are left out.
 with anchored as (
     select states.protocol
