@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simulate.node import ensure_anvil, free_port
-from simulate.rpc import Rpc
+from simulate.chain.anvil import ensure_anvil, free_port
+from simulate.chain.rpc import Rpc
 
 FOLDER = Path(__file__).parent
 PEERS = FOLDER / ".peers"

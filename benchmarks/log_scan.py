@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import ACCOUNT, CHAIN_ID, Contestant, arguments, node, race, require_peer, result, show
-from simulate.rpc import Rpc
+from simulate.chain.rpc import Rpc
 
 EMITTER = "0x" + "e1" * 20
 RARE = "0x" + "a1" * 20

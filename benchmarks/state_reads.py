@@ -17,8 +17,8 @@ from extract.evm.calls import Call, encode_aggregate3
 from extract.evm.client import ChainClient
 from extract.evm.config import MULTICALL3, ChainSpec, ProviderSpec
 from extract.evm.transport import RpcCall, encode_calls
-from simulate.contracts import multicall3_code
-from simulate.rpc import Rpc
+from simulate.chain.contracts import multicall3_code
+from simulate.chain.rpc import Rpc
 
 BLOCKS, READS = 20, 60
 READER = "0x" + "5e" * 20

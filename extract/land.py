@@ -100,6 +100,10 @@ class Lake:
         done = [r for r in records if r["status"] == 0 and r["load_id"] != NO_LOAD]
         return [r["load_id"] for r in sorted(done, key=lambda r: (r["inserted_at"], r["load_id"]))]
 
+    def has_landed(self) -> bool:
+        """Whether anything was ever declared or landed here."""
+        return bool(self.fs.exists(self.join("_dlt_loads")))
+
     def read_committed(self, table: str, schema: pa.Schema) -> pa.Table:
         """All committed rows of a (small) table with a leading `load_id`, in order of commit."""
         order = {load_id: n for n, load_id in enumerate(self.committed_loads())}

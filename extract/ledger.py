@@ -47,6 +47,11 @@ LEDGER_SCHEMA = pa.schema(
 )
 
 
+def declare(lake: Lake, tables: Mapping[str, pa.Schema]) -> None:
+    """Give the ledger and a wing's tables their columns before their first rows. Call it while holding the lock."""
+    lake.declare({**tables, LEDGER_TABLE: LEDGER_SCHEMA})
+
+
 @dataclass(frozen=True)
 class Partition:
     """One unit of extraction work; `partition_id` is its stable name."""

@@ -13,7 +13,7 @@ WEEK = 604_800  # seconds; epochs of every ve(3,3) exchange start at multiples o
 
 @dataclass(frozen=True)
 class DecisionWindow:
-    """One row of `seeds/decision_windows.csv`.
+    """One row of `seeds/voting/decision_windows.csv`.
 
     `anchor` is what the target counts back from: the calendar `boundary`, or the `flip` (the last block
     in which a vote still counts). `reads` is `own` (the window's own block) or `final` (the control).
@@ -48,7 +48,7 @@ def decision_windows(folder: Path) -> list[DecisionWindow]:
             role=row["role"],
             position=int(row["position"]),
         )
-        for row in read_seed(folder, "decision_windows")
+        for row in read_seed(folder, "voting/decision_windows")
     ]
     return sorted(rows, key=lambda window: window.position)
 

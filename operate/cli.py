@@ -16,16 +16,17 @@ from extract.lending.plan import is_configured
 from extract.voting.epochs import parse_moment
 from extract.voting.plan import Request
 from operate import demo as demo_lines
-from operate import extraction, lending_commands, worlds
-from operate.allocate import allocate
-from operate.bars import extract_bars_command
+from operate import extraction, worlds
+from operate.bars.extraction import extract_bars_command
+from operate.bars.pre_paper.commands import pre_paper
 from operate.console import err, out, print_json, print_rows, say_error
-from operate.lending_commands import extract_lending, show_lending_status
-from operate.market_extraction import extract_polymarket
+from operate.lending import commands as lending_commands
+from operate.lending.commands import extract_lending, show_lending_status
 from operate.markets.commands import markets
+from operate.markets.extraction import extract_markets
 from operate.options import config_option, json_option
-from operate.pre_paper.commands import pre_paper
-from operate.vote_commands import backtest, recommend, submitted
+from operate.voting.allocate import allocate
+from operate.voting.commands import backtest, recommend, submitted
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -62,7 +63,7 @@ def extract() -> None:
 
 
 extract.add_command(extract_bars_command)
-extract.add_command(extract_polymarket)
+extract.add_command(extract_markets)
 
 
 def _voting_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,12 +11,13 @@ from extract.config import DEFAULT_CONFIG, WORLD_CONFIG, load_config
 from extract.lending.plan import Request as LendingRequest
 from extract.voting.epochs import utc
 from extract.voting.plan import Request
-from operate import extraction, lending_commands, worlds
-from operate.backtest import show_verdicts, summary
+from operate import extraction, worlds
+from operate.bars.pre_paper import demo as pre_paper_demo
 from operate.console import err, out, table
+from operate.lending import commands as lending_commands
 from operate.markets import demo as markets_demo
-from operate.pre_paper import demo as pre_paper_demo
-from operate.recommend import ACTION_STYLE
+from operate.voting.backtest import show_verdicts, summary
+from operate.voting.recommend import ACTION_STYLE
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
 

@@ -54,7 +54,7 @@ class Warehouse:
 
     def environment(self) -> dict[str, str]:
         """Variables that point dbt at these files (profiles.yml and dbt_project.yml read them)."""
-        ledger = os.environ.get("FORESHORE_LEDGER") or str(self.root / "ledger" / "polymarket.duckdb")
+        ledger = os.environ.get("FORESHORE_LEDGER") or str(self.root / "ledger" / "markets.duckdb")
         return {
             "FORESHORE_RAW": self.raw_url,
             "FORESHORE_BUILD": str(self.build_file),

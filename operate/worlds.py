@@ -104,7 +104,7 @@ class World:
             path.unlink(missing_ok=True)
 
 
-VOTING = World("serve", "world.json", WORLD)
+VOTING = World("voting", "world.json", WORLD)
 LENDING = World("lending", "lending_world.json", WORLD / "lending")
 WORLDS = (VOTING, LENDING)
 Processes = list[subprocess.Popen[bytes]]

@@ -1,4 +1,4 @@
-"""The embedded world: a local chain with contracts and agents, reached over JSON-RPC like any provider."""
+"""The embedded world by wing, reached only over the network, as the real thing is."""
 
 from __future__ import annotations
 
@@ -65,14 +65,6 @@ class RunningWorld:
 
 
 @contextmanager
-def running(out: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, seed: int = 7) -> Iterator[RunningWorld]:
-    """The voting world in a process of its own, for the duration."""
-    sizes = [f"--epochs={epochs}", f"--gauges={gauges}", f"--voters={voters}", f"--seed={seed}"]
-    with serving("serve", "world.json", out, sizes) as world:
-        yield world
-
-
-@contextmanager
 def serving(verb: str, told: str, out: Path, sizes: Sequence[str]) -> Iterator[RunningWorld]:
     """A process of `python -m simulate` that writes the file `told`; RuntimeError shows its output when it does not."""
     folder = Path(out)
@@ -88,82 +80,6 @@ def serving(verb: str, told: str, out: Path, sizes: Sequence[str]) -> Iterator[R
                 raise RuntimeError(f"the world did not start:\n{(folder / 'world.log').read_text()[-3000:]}")
             time.sleep(0.02)
         yield RunningWorld(folder, json.loads((folder / told).read_text()), process)
-    finally:
-        process.terminate()
-        process.wait(15)
-
-
-@dataclass(frozen=True)
-class RunningBars:
-    """A stock market that serves: what `bars.json` says, and its process."""
-
-    folder: Path
-    info: dict[str, Any]
-    process: subprocess.Popen[bytes] = field(repr=False)
-
-    def config(self, provider: str = "alpaca") -> str:
-        """`[bars]` of foreshore.toml for it; keys come from the environment of `environ`."""
-        tables = [
-            ("eodhd", f'url = "{self.info["eodhd_url"]}"\nkey_env = "WORLD_BARS_TOKEN"'),
-            (
-                "alpaca",
-                f'url = "{self.info["alpaca_url"]}"\nstream_url = "{self.info["stream_url"]}"\n'
-                'key_env = "WORLD_BARS_KEY"\nsecret_env = "WORLD_BARS_SECRET"',
-            ),
-        ]
-        text = f'[bars]\nprovider = "{provider}"\n'
-        for kind, rest in tables:
-            text += f'[[bars.providers]]\nname = "{kind}"\nkind = "{kind}"\nfeed = "{self.info["feed"]}"\n{rest}\n'
-        return text
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """The variables `config` names."""
-        names = {"WORLD_BARS_TOKEN": "token", "WORLD_BARS_KEY": "key", "WORLD_BARS_SECRET": "secret"}
-        return {variable: str(self.info[name]) for variable, name in names.items()}
-
-    def control(self, kind: str, **fault: Any) -> None:
-        """Switch a fault of `bar_faults.KINDS` on: value, channel, symbol, first, last, count."""
-        self._send("POST", "_control", {"kind": kind, **fault})
-
-    def heal(self) -> None:
-        """All faults off."""
-        self._send("DELETE", "_control")
-
-    def clock(self, **wanted: Any) -> dict[str, Any]:
-        """The market's time; with `now`, `speed`, `run` it is set first."""
-        return dict(self._send("POST" if wanted else "GET", "_clock", wanted or None))
-
-    def stats(self) -> dict[str, int]:
-        """Requests so far by kind."""
-        return dict(self._send("GET", "_stats"))
-
-    def _send(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            str(self.info["url"]) + path, data, {"content-type": "application/json"}, method=method
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read())
-
-
-@contextmanager
-def running_bars(out: Path, **options: Any) -> Iterator[RunningBars]:
-    """A stock market in a process of its own; `options` as on the command line (`now`, `speed`, `symbols`, ...)."""
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bars.json").unlink(missing_ok=True)
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "simulate", "bars", "--port=0", f"--out={folder}", *arguments]
-    with (folder / "bars.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not (folder / "bars.json").exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the market did not start:\n{(folder / 'bars.log').read_text()[-3000:]}")
-            time.sleep(0.02)
-        yield RunningBars(folder, json.loads((folder / "bars.json").read_text()), process)
     finally:
         process.terminate()
         process.wait(15)

@@ -1,4 +1,4 @@
-"""`python -m simulate serve|lending`: build a world, put the proxy in front, serve until told to stop."""
+"""`python -m simulate voting|lending|bars|markets`: build a world, put the proxy in front, serve until told to stop."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any, Protocol
 import click
 from aiohttp import web
 
-from simulate import lending as lending_room
-from simulate import world as voting_room
-from simulate.bar_command import bars
-from simulate.contracts import ARTIFACTS
+from simulate.bars.command import bars
+from simulate.chain.anvil import NodeError, anvil
+from simulate.chain.contracts import ARTIFACTS
+from simulate.chain.proxy import Proxy
+from simulate.chain.rpc import Rpc
+from simulate.lending import world as lending_world
 from simulate.lending.world import LendingWorld
-from simulate.node import NodeError, anvil
-from simulate.polymarket import polymarket
-from simulate.proxy import Proxy
-from simulate.rpc import Rpc
-from simulate.world import GENESIS, Size, World
+from simulate.markets.server import markets
+from simulate.voting import world as voting_world
+from simulate.voting.world import GENESIS, Size, World
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -41,7 +41,7 @@ def main() -> None:
     """The embedded worlds of Foreshore: local chains with exchanges or lending markets, and an RPC endpoint."""
 
 
-main.add_command(polymarket)
+main.add_command(markets)
 
 
 @main.command()
@@ -54,20 +54,20 @@ main.add_command(polymarket)
     "--out", type=FOLDER, default="data/world", show_default=True, help="Where world.json and actions.jsonl go."
 )
 @click.option("--artifacts", type=FOLDER, default=ARTIFACTS, help="Where compiled contracts are kept.")
-def serve(port: int, epochs: int, gauges: int, voters: int, seed: int, out: Path, artifacts: Path) -> None:
+def voting(port: int, epochs: int, gauges: int, voters: int, seed: int, out: Path, artifacts: Path) -> None:
     """Build a world and serve it until stopped; `world.json` appears when all is ready.
 
     \b
     Examples
-      python -m simulate serve
-      python -m simulate serve --epochs 3 --gauges 10 --voters 8 --port 0
+      python -m simulate voting
+      python -m simulate voting --epochs 3 --gauges 10 --voters 8 --port 0
     """
     (out / "world.json").unlink(missing_ok=True)
 
     def make(rpc: Rpc, say: Callable[[str], None]) -> World:
         return World(rpc, Size(epochs, gauges, voters, seed), artifacts, say)
 
-    _run(make, voting_room.CHAIN_ID, lambda: GENESIS, out, port)
+    _run(make, voting_world.CHAIN_ID, lambda: GENESIS, out, port)
 
 
 @main.command()
@@ -88,12 +88,12 @@ def lending(port: int, days: int, small: bool, seed: int, out: Path, artifacts: 
       python -m simulate lending --days 4 --small --port 0
     """
     (out / "lending_world.json").unlink(missing_ok=True)
-    size = lending_room.Size(days, seed, small)
+    size = lending_world.Size(days, seed, small)
 
     def make(rpc: Rpc, say: Callable[[str], None]) -> LendingWorld:
         return LendingWorld(rpc, size, artifacts, say)
 
-    _run(make, lending_room.CHAIN_ID, lambda: size.genesis, out, port)
+    _run(make, lending_world.CHAIN_ID, lambda: size.genesis, out, port)
 
 
 def _run(make: Callable[..., Any], chain_id: int, genesis: Callable[[], int], out: Path, port: int) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from web3 import HTTPProvider, Web3
 
-from simulate.chain import Chain, account
-from simulate.contracts import ARTIFACTS, SOURCES, Contract, compile_all
-from simulate.node import NodeError, anvil, install
+from simulate.chain.anvil import NodeError, anvil, install
+from simulate.chain.chain import Chain, account
+from simulate.chain.contracts import ARTIFACTS, Contract, compile_all
+from simulate.lending import CONTRACTS
 
 FOLDER = Path(__file__).parent / "aave_v3"
 COMPILED = FOLDER / "node_modules" / "@aave" / "core-v3" / "artifacts" / "contracts"
@@ -78,7 +79,7 @@ class _Deployment:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.libraries: dict[str, str] = {}
-        self.own = compile_all(ARTIFACTS, SOURCES / "lending")
+        self.own = compile_all(ARTIFACTS, CONTRACTS)
 
     def lived(self) -> RealAave:
         self._deploy()

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from decide.bar_run import BarStrategy, bar_strategies
-from decide.bars import Bars
-from decide.inside_bar import Rules
-from decide.sessions import Sessions
+from decide.bars.bars import Bars
+from decide.bars.inside_bar import Rules
+from decide.bars.run import BarStrategy, bar_strategies
+from decide.bars.sessions import Sessions
 
 ROOT = Path(__file__).parents[1]
 STEP = 300
@@ -55,8 +55,8 @@ SESSIONS = Sessions(
 
 
 def seed_rows() -> list[dict[str, str]]:
-    """Rows of seeds/bar_strategies.csv."""
-    with (ROOT / "seeds" / "bar_strategies.csv").open() as handle:
+    """Rows of seeds/bars/bar_strategies.csv."""
+    with (ROOT / "seeds" / "bars" / "bar_strategies.csv").open() as handle:
         return list(csv.DictReader(handle))
 
 

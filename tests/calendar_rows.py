@@ -1,4 +1,4 @@
-"""The `sessions` seed out of exchange_calendars: `python -m tests.calendar_rows > seeds/sessions.csv`.
+"""The `sessions` seed out of exchange_calendars: `python -m tests.calendar_rows > seeds/bars/sessions.csv`.
 
 The library is needed here only: what runs reads the seed.
 """

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from benchmarks.decision_tables import WINDOW_SCHEMA, seed_rows, window_row
-from decide.backtest_tables import backtest_tables
-from decide.constants import forecast_rules, thresholds
-from decide.decision_tables import Case, cases
-from decide.forecast import ForecastRules, Panel
-from decide.forecast_tables import forecast_quantiles, forecast_scenarios
-from decide.recommend_tables import Seeds, Settings, recommend_tables
+from benchmarks.voting.decision_tables import WINDOW_SCHEMA, seed_rows, window_row
+from decide.thresholds import thresholds
+from decide.voting.backtest_tables import backtest_tables
+from decide.voting.constants import forecast_rules
+from decide.voting.decision_tables import Case, cases
+from decide.voting.forecast import ForecastRules, Panel
+from decide.voting.forecast_tables import forecast_quantiles, forecast_scenarios
+from decide.voting.recommend_tables import Seeds, Settings, recommend_tables
 
 WEEK_SECONDS = 604_800
 WEEK = WEEK_SECONDS * 1_000_000  # microseconds, as in a Panel

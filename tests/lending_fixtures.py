@@ -11,7 +11,7 @@ from eth_abi.abi import decode
 
 import simulate
 from simulate import lending
-from simulate.contracts import calldata
+from simulate.chain.contracts import calldata
 from tests.world_fixtures import ask_all
 
 Row = dict[str, Any]

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import simulate
-from extract.catalog import RAW_TABLES
 from extract.config import Config
 from extract.land import Lake
+from extract.ledger import LEDGER_SCHEMA
 from extract.lending.plan import Request
 from extract.lending.tables import LENDING_TABLES
-from operate.lending_commands import run
+from operate.lending.commands import run
 from operate.worlds import lending_config
 from tests.line_fixtures import Line
 
@@ -41,7 +41,7 @@ class LendingLine(Line):
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Committed rows of the newest attempt of each partition, without what is accidental, in a fixed order."""
         lake = Lake(str(self.folder / "raw"))
-        ledger = lake.read_committed("extract_ledger", RAW_TABLES["extract_ledger"]).to_pylist()
+        ledger = lake.read_committed("extract_ledger", LEDGER_SCHEMA).to_pylist()
         newest = {row["partition_id"]: row["load_id"] for row in ledger if row["status"] == "complete"}
         rows = lake.read_committed(table, LENDING_TABLES[table]).to_pylist()
         kept = [r for r in rows if newest.get(r["partition_id"]) == r["load_id"]]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from decide.experiments.protocol import Snapshot
+from decide.markets.experiments.protocol import Snapshot
 from operate.markets.daily import DailyRun, Request, Summary
 from operate.markets.listing import Listing, Say
 from operate.markets.settings import SHIPPED, MarketSettings
@@ -86,7 +86,7 @@ def settings_in(folder: Path, url: str | None = None, **changes: Any) -> MarketS
     made = MarketSettings(
         root=folder,
         seeds=ROOT / "seeds",
-        ledger_file=folder / "ledger" / "polymarket.duckdb",
+        ledger_file=folder / "ledger" / "markets.duckdb",
         ledger_url=url,
         experiments=SHIPPED,
         concurrency=1,

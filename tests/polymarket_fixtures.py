@@ -17,9 +17,9 @@ from extract.config import Config
 from extract.evm.pace import Clock
 from extract.land import Lake
 from extract.ledger import Ledger
-from extract.polymarket.daily import DayIngest, ingest_day
-from extract.polymarket.truth import ResolutionFetch, fetch_resolutions
-from simulate.market_process import RunningMarkets, running_markets
+from extract.markets.daily import DayIngest, ingest_day
+from extract.markets.truth import ResolutionFetch, fetch_resolutions
+from simulate.markets.process import RunningMarkets, running_markets
 
 FIRST = date(2026, 1, 5)
 

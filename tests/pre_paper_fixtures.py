@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from decide.bar_backtest import Resampling
-from decide.bar_run import BarStrategy, run_bar_backtest, span_of
-from decide.bar_tables import rules_hash
-from decide.bars import Bars
-from decide.inside_bar import Signal, find_signals, trade_windows
-from decide.sessions import Sessions
+from decide.bars.backtest import Resampling
+from decide.bars.bars import Bars
+from decide.bars.inside_bar import Signal, find_signals, trade_windows
+from decide.bars.run import BarStrategy, run_bar_backtest, span_of
+from decide.bars.sessions import Sessions
+from decide.bars.tables import rules_hash
 from extract.bars.alpaca_socket import Joined, LiveEvent, Lost, Minute
 from extract.bars.config import BarSource
 from extract.bars.provider import Answer, Bar, ProviderDown
-from operate.manifest import Promotion, build_manifest
-from operate.pre_paper.cache import BarCache
-from operate.pre_paper.folder import CHECKS, SIGNALS, RunFolder, read_lines
-from operate.pre_paper.run import Asked, Plan, trade_session
+from operate.bars.manifest import Promotion, build_manifest
+from operate.bars.pre_paper.cache import BarCache
+from operate.bars.pre_paper.folder import CHECKS, SIGNALS, RunFolder, read_lines
+from operate.bars.pre_paper.run import Asked, Plan, trade_session
 from tests.bar_fixtures import SESSIONS, STEP, as_columns, recorded, walk
 
 DAY = 1  # of SESSIONS: Tue 2025-10-28, a full day with a full day before it

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 import simulate
+from simulate import voting as voting_world
 
 
 @pytest.fixture(scope="session")
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[simulate.RunningWorld]:
     """Three ended epochs and an open one, ten gauges, eight voters; its agents' books in `actions()`."""
     folder: Path = tmp_path_factory.mktemp("world")
-    with simulate.running(folder) as world:
+    with voting_world.running(folder) as world:
         yield world
 
 

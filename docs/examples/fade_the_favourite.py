@@ -1,10 +1,11 @@
 """An experiment of your own, in one file outside the package: what if favourites are a little overpriced?
 
-Name this file in `[markets] experiments` of foreshore.toml. It reads one constant from `seeds/experiment_settings.csv`
-if there is a row `fade_the_favourite,share,0.05,share,"..."`, else uses its own.
+Name this file in `[markets] experiments` of foreshore.toml. It reads one constant from
+`seeds/markets/experiment_settings.csv` if there is a row `fade_the_favourite,share,0.05,share,"..."`; else it uses
+its own.
 """
 
-from decide.experiments.protocol import Context, Forecast, Result, Skip, Snapshot
+from decide.markets.experiments.protocol import Context, Forecast, Result, Skip, Snapshot
 
 
 class FadeTheFavourite:

@@ -43,12 +43,12 @@ class Span:
 
 def session_closes(seeds: Path) -> dict[date, datetime]:
     """Close (UTC) of every session by New York date, overrides applied."""
-    rows = {row["date"]: row for row in read_seed(seeds, "sessions")}
-    rows |= {row["date"]: row for row in read_seed(seeds, "session_overrides")}
+    rows = {row["date"]: row for row in read_seed(seeds, "bars/sessions")}
+    rows |= {row["date"]: row for row in read_seed(seeds, "bars/session_overrides")}
     held = {day: row["close_utc"] for day, row in rows.items() if row["close_utc"]}
     found = {date.fromisoformat(day): datetime.fromisoformat(close) for day, close in held.items()}
     if not found:
-        raise ConfigError(f"{seeds / 'sessions.csv'} has no session")
+        raise ConfigError(f"{seeds / 'bars' / 'sessions.csv'} has no session")
     return dict(sorted(found.items()))
 
 
@@ -61,7 +61,7 @@ def settled_span(
         raise RequestError(f"--to {last} lies before --from {first}")
     if first < known[0] or (last or first) > known[-1] or (last is None and now > closes[known[-1]]):
         raise RequestError(
-            f"seeds/sessions.csv knows sessions from {known[0]} to {known[-1]} only: "
+            f"seeds/bars/sessions.csv knows sessions from {known[0]} to {known[-1]} only: "
             "ask for days within, or make it longer (docs/bars.md)"
         )
     settled = now - timedelta(minutes=settle_minutes)

@@ -17,12 +17,11 @@ from extract.bars.config import BarSource, bar_source
 from extract.bars.days import Span, day_of, joined, session_closes, settled_span
 from extract.bars.files import Files
 from extract.bars.provider import Bar, BarProvider, BarProviderError
-from extract.bars.tables import REQUESTS, bar_table
-from extract.catalog import RAW_TABLES
+from extract.bars.tables import BAR_TABLES, REQUESTS, bar_table
 from extract.config import Config
 from extract.errors import RequestError
 from extract.land import Lake
-from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
+from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, declare, fingerprint, now
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
 
 SOURCE, GROUP, TIMEFRAME = "bars", "m5", "M5"
@@ -60,7 +59,7 @@ async def extract_bars(config: Config, request: BarRequest, run_id: str, report:
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration, request)."""
     source, lake, outcome = bar_source(config, request.provider), Lake(config.raw_url), Outcome()
     with lake.lock():
-        lake.declare(RAW_TABLES)
+        declare(lake, BAR_TABLES)
         lake.sweep()
         provider = source.open()
         try:

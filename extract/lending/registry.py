@@ -41,7 +41,10 @@ class Csu:
 
 def load_registry(config: Config) -> dict[str, Csu]:
     """CSUs by id: the seed's, then `[[lending.csus]]` of the configuration. ConfigError names what is wrong."""
-    found = {row["csu_id"]: _csu(row, "seeds/csu_registry.csv") for row in read_seed(config.seeds, "csu_registry")}
+    found = {
+        row["csu_id"]: _csu(row, "seeds/lending/csu_registry.csv")
+        for row in read_seed(config.seeds, "lending/csu_registry")
+    }
     for table in config.section("lending").get("csus", []):
         csu = _csu(table, f"{config.path} [[lending.csus]]")
         found[csu.csu_id] = csu
@@ -65,7 +68,9 @@ def _csu(row: Mapping[str, Any], where: str) -> Csu:
             is_planned=str(row.get("is_planned", "")).lower() == "true",
         )
     except (KeyError, ValueError) as error:
-        raise ConfigError(f"{where}: CSU {name} is not whole ({error}): see docs/lending.md for its columns") from None
+        raise ConfigError(
+            f"{where}: CSU {name} is not whole ({error}): see docs/lending/guide.md for its columns"
+        ) from None
 
 
 def _address(text: Any) -> str:

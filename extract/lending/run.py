@@ -10,19 +10,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from extract.catalog import RAW_TABLES
 from extract.changed import changed_partitions
 from extract.config import Config
 from extract.errors import ForeshoreError
 from extract.evm.client import ChainClient
 from extract.evm.config import load_chains
 from extract.land import Lake
-from extract.ledger import Ledger, LedgerRow
+from extract.ledger import Ledger, LedgerRow, declare
 from extract.lending.engine import dask_engine, pricer_of
 from extract.lending.families.base import Market, Memory
 from extract.lending.fetch import DayBlocks, Known, fetch
 from extract.lending.plan import PRICES, SOURCE, Plan, Request, Scope, Unit, make_plan, make_scope
-from extract.lending.tables import DAYS, MARKETS
+from extract.lending.tables import DAYS, LENDING_TABLES, MARKETS
 from extract.lending.tables import PRICES as PRICES_SCHEMA
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
 
@@ -35,7 +34,7 @@ async def extract_lending(config: Config, request: Request, run_id: str, report:
     lake, outcome = Lake(config.raw_url), Outcome()
     scope = make_scope(config, request)
     with lake.lock():
-        lake.declare(RAW_TABLES)
+        declare(lake, LENDING_TABLES)
         lake.sweep()
         async with _clients(config, scope) as clients:
             ledger = Ledger.read(lake)

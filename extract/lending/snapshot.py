@@ -66,7 +66,7 @@ async def read_snapshot(
 ) -> Snapshot:
     """Read a CSU at a block. A registry that is not there, or a family that cannot be read, is a status."""
     if csu.family not in FAMILIES:
-        state = State(UNSUPPORTED, f"family {csu.family} is not read by this version: see docs/lending-families.md")
+        state = State(UNSUPPORTED, f"family {csu.family} is not read by this version: see docs/lending/families.md")
         return Snapshot(csu, day, block, timestamp, state)
     if csu.start_block is not None and block < csu.start_block:
         state = State(NOT_DEPLOYED, f"deployed at block {csu.start_block}, after block {block}")

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from extract.catalog import RAW_TABLES
 from extract.config import Config
 from extract.land import Lake
-from extract.ledger import Ledger, LedgerRow, failed, now
+from extract.ledger import Ledger, LedgerRow, declare, failed, now
 from extract.prices import ask_sources
 from extract.voting.decode import epoch_table, feed_price, merge, window_tables
 from extract.voting.epochs import spoken
@@ -25,6 +24,7 @@ from extract.voting.plan import (
     state_partitions,
 )
 from extract.voting.state import BlockState, StateError, read_bribes, read_states
+from extract.voting.tables import VOTING_TABLES
 from extract.voting.timeline import Timeline
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
 
@@ -33,7 +33,7 @@ async def extract_voting(config: Config, request: Request, run_id: str, report: 
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration)."""
     lake, outcome = Lake(config.raw_url), Outcome()
     with lake.lock():
-        lake.declare(RAW_TABLES)
+        declare(lake, VOTING_TABLES)
         lake.sweep()
         ledger = Ledger.read(lake)
         async for chain in chain_runs(config, request, ledger, run_id):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from decide.experiments.protocol import Experiment, Snapshot
+from decide.markets.experiments.protocol import Experiment, Snapshot
 from operate.log import DurableLog
 from operate.markets.daily import RETRIABLE, ROWS_PER_COMMIT, count_results, make_pool
 from operate.markets.pool import tasks_of

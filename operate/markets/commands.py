@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from extract.config import load_config
-from extract.polymarket.config import load_polymarket
+from extract.markets.config import load_polymarket
 from operate.console import err, out, print_json, table
 from operate.log import DurableLog
 from operate.markets import report

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from decide.experiments.protocol import Experiment, Snapshot, document, needs_of, resolved_until, settings_of
+from decide.markets.experiments.protocol import Experiment, Snapshot, document, needs_of, resolved_until, settings_of
 from extract.errors import ForeshoreError
 from extract.seeds import read_seed
 from operate.log import DurableLog
@@ -253,7 +253,7 @@ def make_pool(settings: MarketSettings, experiments: Sequence[Experiment], store
     """Processes that know the settings and what had resolved when `first` (and all its run) was taken."""
     setup = Setup(
         experiments=settings.experiments,
-        settings=settings_of(read_seed(settings.seeds, "experiment_settings")),
+        settings=settings_of(read_seed(settings.seeds, "markets/experiment_settings")),
         resolved=resolved_until(store.history(), first.snapshot_at),
     )
     return Pool(experiments, setup, processes=settings.concurrency, timeout=settings.timeout_seconds)

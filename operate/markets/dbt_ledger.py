@@ -38,11 +38,11 @@ class Plugin(BasePlugin):
 
 
 def ledger_file(raw_url: str, named: str) -> Path:
-    """The file that is named, else `ledger/polymarket.duckdb` beside the raw zone."""
+    """The file that is named, else `ledger/markets.duckdb` beside the raw zone."""
     if named:
         return Path(named)
     beside = Path(raw_url).parent if raw_url and "://" not in raw_url else Path("data")
-    return beside / "ledger" / "polymarket.duckdb"
+    return beside / "ledger" / "markets.duckdb"
 
 
 def attach(connection: duckdb.DuckDBPyConnection, file: Path, url: str | None) -> None:

@@ -50,7 +50,7 @@ def simulated_markets(folder: Path, days: int, markets: int) -> Iterator[str]:
     facts = folder / "polymarket.json"
     facts.unlink(missing_ok=True)
     sizes = [f"--start={FIRST_END}", f"--days={days}", f"--markets={markets}"]
-    command = [sys.executable, "-m", "simulate", "polymarket", "--port=0", f"--out={folder}", *sizes]
+    command = [sys.executable, "-m", "simulate", "markets", "--port=0", f"--out={folder}", *sizes]
     with (folder / "markets.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:

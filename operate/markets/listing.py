@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from decide.experiments.protocol import Snapshot
+from decide.markets.experiments.protocol import Snapshot
 from operate.markets.store import OutcomeRow
 
 Say = Callable[[str, str], None]  # (kind, message)

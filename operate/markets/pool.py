@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from decide.experiments.protocol import Snapshot
-from decide.experiments.registry import Experiment
+from decide.markets.experiments.protocol import Snapshot
+from decide.markets.experiments.registry import Experiment
 from operate.markets.registry import ExperimentError
 from operate.markets.worker import BOARD, LENGTH, NOBODY, Setup, Task
 

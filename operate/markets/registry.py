@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 from decide.errors import DecisionError
-from decide.experiments.protocol import Experiment
-from decide.experiments.registry import arrange
+from decide.markets.experiments.protocol import Experiment
+from decide.markets.experiments.registry import arrange
 from extract.errors import ForeshoreError
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from decide.experiments.protocol import canonical
+from decide.markets.experiments.protocol import canonical
 from operate.console import err, out, print_json, table, to_json
 from operate.markets.daily import NOTHING, Summary
 from operate.markets.settings import MarketSettings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decide.experiments.protocol import sha256_of
+from decide.markets.experiments.protocol import sha256_of
 from extract.config import Config
 from extract.errors import ConfigError
 
@@ -16,7 +16,7 @@ LEDGER_URL = "FORESHORE_LEDGER_URL"  # a PostgreSQL ledger
 LEDGER_FILE = "FORESHORE_LEDGER"  # another file for the embedded one
 ENVIRONMENT = "FORESHORE_ENV"
 SHIPPED = tuple(
-    f"decide.experiments.{name}"
+    f"decide.markets.experiments.{name}"
     for name in (
         "baseline_snapshot",
         "market_price",
@@ -86,7 +86,7 @@ class MarketSettings:
         return cls(
             root=config.root,
             seeds=config.seeds,
-            ledger_file=Path(found.get(LEDGER_FILE) or config.root / "ledger" / "polymarket.duckdb"),
+            ledger_file=Path(found.get(LEDGER_FILE) or config.root / "ledger" / "markets.duckdb"),
             ledger_url=url,
             experiments=tuple(section.get("experiments", SHIPPED)),
             window_days=section.get("window_days", cls.window_days),

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from decide.experiments.protocol import PricePoint, Snapshot
+from decide.markets.experiments.protocol import PricePoint, Snapshot
 
 _TIMES = ("snapshot_at", "observed_at", "end_at")
 COLUMNS = [

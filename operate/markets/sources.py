@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any
 
 from extract.config import Config
-from extract.polymarket.daily import BOOK, PRICES, ingest_day
-from extract.polymarket.truth import fetch_resolutions
+from extract.markets.daily import BOOK, PRICES, ingest_day
+from extract.markets.truth import fetch_resolutions
 from extract.work import Step
 from operate.markets.listing import Listing, Say
 from operate.markets.snapshots import COLUMNS, snapshots_of

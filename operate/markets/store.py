@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from decide.experiments.protocol import Outcome, canonical, sha256_of
+from decide.markets.experiments.protocol import Outcome, canonical, sha256_of
 from operate.markets.engines import DuckDbEngine, Engine, LedgerError, PostgresEngine, Run
 from operate.markets.settings import MarketSettings
 

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from decide.experiments.evaluate import Known, answer, context_for, known_until
-from decide.experiments.protocol import Experiment, Resolved, Result, Snapshot, plain, result_of
+from decide.markets.experiments.evaluate import Known, answer, context_for, known_until
+from decide.markets.experiments.protocol import Experiment, Resolved, Result, Snapshot, plain, result_of
 from operate.markets.registry import load_experiments
 
 # Since when (monotonic), market's place in the task (-1: none), experiment's place. Time stands first and only grows:

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import simulate
-from simulate.lending.world import CHAIN_ID, Size
 
-__all__ = ["CHAIN_ID", "Size", "running"]
+CONTRACTS = Path(__file__).parent / "contracts"
 
 
 @contextmanager

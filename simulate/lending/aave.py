@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from simulate.chain import account
-from simulate.contracts import MULTICALL3
+from simulate.chain.chain import account
+from simulate.chain.contracts import MULTICALL3
 from simulate.lending.books import Holding
 from simulate.lending.csu import Csu, Scene
 from simulate.lending.market import ETH, Feed, Holders, Quote, Token, quote

@@ -12,7 +12,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from simulate.chain import Chain
+from simulate.chain.chain import Chain
 from simulate.lending.market import Quote, Token
 
 Row = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulate.chain import account
+from simulate.chain.chain import account
 from simulate.lending.aave import Aave
 from simulate.lending.comet import Comet
 from simulate.lending.compound import Compound

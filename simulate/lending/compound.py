@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulate.chain import account
-from simulate.contracts import MULTICALL3
+from simulate.chain.chain import account
+from simulate.chain.contracts import MULTICALL3
 from simulate.lending.books import Holding
 from simulate.lending.csu import Csu, Scene
 from simulate.lending.market import USD, Holders, Quote, Token, quote

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from simulate.chain import Chain, account
-from simulate.contracts import Contract
+from simulate.chain.chain import Chain, account
+from simulate.chain.contracts import Contract
 from simulate.lending.books import Holding, Liquidation
 from simulate.lending.market import Market, Token
 

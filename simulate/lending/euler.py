@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from simulate.chain import account
+from simulate.chain.chain import account
 from simulate.lending.books import Holding
 from simulate.lending.csu import Csu, Scene
 from simulate.lending.market import NO_QUOTE, Holders, Quote, Token

@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from simulate.chain import account
+from simulate.chain.chain import account
 from simulate.lending.books import Holding
 from simulate.lending.csu import Csu, Scene
 from simulate.lending.market import NO_QUOTE, Token

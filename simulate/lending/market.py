@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from simulate.chain import Chain
-from simulate.contracts import Contract
+from simulate.chain.chain import Chain
+from simulate.chain.contracts import Contract
 
 ORACLE = "0x000000000000000000000000000000000000feed"
 USD = 8  # decimals of a USD feed

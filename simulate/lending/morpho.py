@@ -8,7 +8,7 @@ from fractions import Fraction
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from simulate.chain import account
+from simulate.chain.chain import account
 from simulate.lending.books import Holding
 from simulate.lending.csu import Csu, Scene
 from simulate.lending.market import NO_QUOTE, Quote, Token

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulate.chain import Chain, account
-from simulate.contracts import MULTICALL3, SOURCES, compile_all
+from simulate.chain.chain import Chain, account
+from simulate.chain.contracts import MULTICALL3, compile_all
+from simulate.chain.rpc import Rpc
+from simulate.lending import CONTRACTS
 from simulate.lending.books import Liquidation, Row, locate
 from simulate.lending.cast import cast, ghost
 from simulate.lending.clock import Day, block_times, days
 from simulate.lending.csu import Csu, Scene
 from simulate.lending.market import ORACLE, Market
 from simulate.lending.story import Moment, story
-from simulate.rpc import Rpc
 
 CHAIN_ID = 31_338
 HOUR, DAY = 3_600, 86_400
@@ -49,7 +50,7 @@ class LendingWorld:
         self.days = days(size.days)
         self.chance = random.Random(size.seed)
         self.chain = Chain(rpc, size.genesis)
-        contracts = compile_all(artifacts, SOURCES / "lending")
+        contracts = compile_all(artifacts, CONTRACTS)
         self.chain.place_multicall3()
         market = Market(self.chain, contracts, self.chance)
         self.scene = Scene(self.chain, contracts, market, self.chance)

@@ -11,6 +11,6 @@ select
     {{ seconds_between('newest_fetch_at', 'now()') }} as age_seconds
 from freshness
 where
-    source = 'polymarket'
+    source = 'markets'
     and table_group = 'markets'
     and {{ seconds_between('newest_fetch_at', 'now()') }} > {{ threshold('market_run_overdue_seconds') }}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import simulate
-from simulate.profiles import PROFILES, refuse_blocks, refuse_results
+from simulate.chain.profiles import PROFILES, refuse_blocks, refuse_results
 from tests.world_fixtures import ask, ask_all, post
 
 pytestmark = pytest.mark.node

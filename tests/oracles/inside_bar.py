@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from decide.bars import Bars
-from decide.inside_bar import Rules, Windows
+from decide.bars.bars import Bars
+from decide.bars.inside_bar import Rules, Windows
 
 
 def slow_signals(bars: Bars, rules: Rules, windows: Windows) -> list[tuple[int, int, int, str]]:

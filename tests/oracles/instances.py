@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from decide.allocate import RISKS, Problem, solve
 from decide.errors import Infeasible
+from decide.voting.allocate import RISKS, Problem, solve
 from tests.oracles.allocation import Case
 
 FAMILIES = ("epoch", "lognormal", "ties", "chasing")

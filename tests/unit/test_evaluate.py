@@ -12,7 +12,6 @@ from arch.bootstrap._samplers_python import stationary_bootstrap_sample_python
 from scipy import special, stats
 
 from decide import uncertainty
-from decide.acceptance import THRESHOLDS, Criterion, acceptance
 from decide.errors import DecisionError
 from decide.evaluate import (
     christoffersen,
@@ -24,6 +23,7 @@ from decide.evaluate import (
     weighted_interval_score,
 )
 from decide.uncertainty import bootstrap_interval, default_block, snooping_test, stationary_indices
+from decide.voting.acceptance import THRESHOLDS, Criterion, acceptance
 
 LIMITS = dict(zip(THRESHOLDS, (0.90, 0.01, 0.60, 0.72, 0.88), strict=True))
 
@@ -234,7 +234,7 @@ def test_variants_that_cannot_be_tested_give_no_p_and_a_reason() -> None:
 
 
 def test_arch_is_imported_only_by_the_test_that_needs_it() -> None:
-    code = "import sys, decide.acceptance; sys.exit(bool({'arch', 'pandas'} & set(sys.modules)))"
+    code = "import sys, decide.voting.acceptance; sys.exit(bool({'arch', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

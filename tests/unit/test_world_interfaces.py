@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
-from simulate.contracts import SOURCES, Contract, compile_all, multicall3_code, signature
-from simulate.node import FOLDER
-from simulate.profiles import PROFILES, Refused, refuse_blocks, refuse_bytes, refuse_results
+from simulate.chain.anvil import FOLDER
+from simulate.chain.contracts import Contract, compile_all, multicall3_code, signature
+from simulate.chain.profiles import PROFILES, Refused, refuse_blocks, refuse_bytes, refuse_results
+from simulate.voting import CONTRACTS
 
 # contract -> event (i = indexed) -> topic of the real one
 TOPICS = {
@@ -113,7 +114,7 @@ EXPECTED_VIEWS = [(name, view, *told) for name, views in VIEWS.items() for view,
 
 @pytest.fixture(scope="module")
 def contracts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Contract]:
-    return compile_all(tmp_path_factory.mktemp("artifacts"))
+    return compile_all(tmp_path_factory.mktemp("artifacts"), CONTRACTS)
 
 
 def _event(entry: dict[str, Any]) -> str:
@@ -147,14 +148,13 @@ def test_a_contract_is_compiled_when_its_source_changes_and_only_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "gauge.vy"
-    source.write_text((SOURCES / "gauge.vy").read_text())
-    monkeypatch.setattr("simulate.contracts.SOURCES", tmp_path)
-    first = compile_all(tmp_path / "kept")
+    source.write_text((CONTRACTS / "gauge.vy").read_text())
+    first = compile_all(tmp_path / "kept", tmp_path)
     monkeypatch.setattr("vyper.compile_code", None)  # calling it fails from here on
-    assert compile_all(tmp_path / "kept") == first
+    assert compile_all(tmp_path / "kept", tmp_path) == first
     source.write_text(source.read_text() + "\n# changed\n")
     with pytest.raises(TypeError):
-        compile_all(tmp_path / "kept")
+        compile_all(tmp_path / "kept", tmp_path)
 
 
 def test_multicall3_is_the_public_code() -> None:

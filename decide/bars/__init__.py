@@ -1,0 +1,1 @@
+"""Decisions of a trader: sessions, sufficient history, signals, fills, backtest."""

@@ -1,0 +1,232 @@
+"""One backtest of bars: gates first, then signals, trades, metrics. Statuses and reasons as a promotion reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from decide.bars.backtest import Execution, Resampling, Trade, metrics, simulate_trades
+from decide.bars.bars import PRICES, Bars, Ints
+from decide.bars.history import Window, find_gaps
+from decide.bars.inside_bar import Rejection, Rules, Signal, find_signals, parse_record, trade_windows
+from decide.bars.sessions import DAY, Sessions
+from decide.errors import DecisionError
+
+MOST_GAPS = 20  # gaps named one by one; their number is always given
+
+
+class RunStatus(StrEnum):
+    """SUCCESS can be promoted. FAILED_PRECONDITION: the data does not allow a result. ERROR: the run itself broke."""
+
+    SUCCESS = "SUCCESS"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What the data must hold; rows `gate` of the `bar_strategies` seed."""
+
+    min_coverage_share: float
+    warn_coverage_share: float
+    max_no_trade_slots: int
+
+
+@dataclass(frozen=True)
+class BarStrategy:
+    """A strategy at a version: rules, execution and gates."""
+
+    key: str
+    version: str
+    rules: Rules
+    execution: Execution
+    gates: Gates
+
+
+def bar_strategies(rows: Sequence[Mapping[str, Any]]) -> list[BarStrategy]:
+    """The `bar_strategies` seed, in its order; DecisionError names a parameter that is missing or wrong."""
+    grouped: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        kinds = grouped.setdefault(
+            (row["strategy_key"], row["impl_version"]), {"rule": {}, "execution": {}, "gate": {}}
+        )
+        kinds[row["kind"]][row["parameter"]] = row["value"]
+    return [
+        BarStrategy(
+            key,
+            version,
+            Rules.of(kinds["rule"]),
+            Execution.of(kinds["execution"]),
+            parse_record(Gates, kinds["gate"]),
+        )
+        for (key, version), kinds in grouped.items()
+    ]
+
+
+@dataclass(frozen=True)
+class BarResult:
+    """Everything a run says. Signals, rejections, trades and metrics are empty unless it is a SUCCESS."""
+
+    status: RunStatus
+    reason: str = ""  # DATA_COVERAGE_GAP, DATA_SLA_FAILED, CALENDAR_OUT_OF_RANGE
+    details: str = ""
+    coverage: Mapping[str, Any] = field(default_factory=dict)
+    sla: Mapping[str, Any] = field(default_factory=dict)
+    signals: tuple[Signal, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    trades: tuple[Trade, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def span_of(first: date, last: date, market_tz: str) -> tuple[int, int]:
+    """First and last second of the local days first..last, both included; DecisionError when last is before first."""
+    if last < first:
+        raise DecisionError(f"the range {first} to {last} ends before it begins")
+    zone = ZoneInfo(market_tz)
+    starts = int(datetime.combine(first, time.min, zone).timestamp())
+    return starts, int(datetime.combine(last, time.max, zone).timestamp())
+
+
+def run_bar_backtest(
+    columns: Mapping[str, Any],
+    sessions: Sessions,
+    strategy: BarStrategy,
+    span: tuple[int, int],
+    resampling: Resampling,
+) -> BarResult:
+    """Backtest `columns` (label, open, high, low, close, volume; the strategy's timeframe) over sessions in `span`.
+
+    Bars before the span serve as warm-up; rows outside the sessions' grid are dropped and counted.
+    """
+    rules, step = strategy.rules, strategy.rules.step
+    chosen = np.flatnonzero((sessions.opens >= span[0]) & (sessions.opens <= span[1]))
+    last_day = span[1] - DAY + 1
+    if span[0] < sessions.known_from or last_day >= sessions.known_until or not len(chosen):
+        return _refused("CALENDAR_OUT_OF_RANGE", "the range holds no session, or reaches beyond the sessions seed")
+    first, last = int(sessions.opens[chosen[0]]), int(sessions.closes[chosen[-1]])
+    start, stop = sessions.closed(step, first), sessions.closed(step, last)
+    if start < rules.warmup:
+        return _refused("CALENDAR_OUT_OF_RANGE", f"the sessions seed has no {rules.warmup} bars before the range")
+    grid = sessions.labels(step, start - rules.warmup, stop)
+    columns, dropped = _on_grid(columns, grid)
+    coverage = _coverage(columns["label"], grid[rules.warmup :], strategy.gates)
+    coverage |= {"rows_outside_grid": dropped, "effective_range": [first, last], "sessions": len(chosen)}
+    sla = _sla(columns, grid, rules, strategy.gates, coverage["share"])
+    if coverage["status"] == "FAIL":
+        detail = f"{coverage['missing']} of {coverage['expected']} bars are missing"
+        return _refused("DATA_COVERAGE_GAP", detail, coverage, sla)
+    if not sla["passed"]:
+        return _refused("DATA_SLA_FAILED", "; ".join(sla["fatal_violations"]), coverage, sla)
+    bars = Bars.of(columns)
+    found = find_signals(bars, rules, trade_windows(_only(sessions, chosen), rules))
+    signals = mark_gaps(found.signals, bars.labels, grid, sessions, strategy)
+    trades = simulate_trades(bars, signals, sessions.closes, strategy.execution, step)
+    figures = metrics(trades, len(chosen), strategy.execution, resampling)
+    return BarResult(
+        RunStatus.SUCCESS,
+        coverage=coverage,
+        sla=sla,
+        signals=signals,
+        rejections=found.rejections,
+        trades=tuple(trades),
+        metrics=figures,
+    )
+
+
+def _refused(reason: str, details: str, coverage: Any = None, sla: Any = None) -> BarResult:
+    return BarResult(RunStatus.FAILED_PRECONDITION, reason, details, coverage or {}, sla or {})
+
+
+def _only(sessions: Sessions, chosen: Ints) -> Sessions:
+    return Sessions(sessions.opens[chosen], sessions.closes[chosen])
+
+
+def _on_grid(columns: Mapping[str, Any], grid: Ints) -> tuple[dict[str, Any], int]:
+    """The rows that are bars of the grid, in order of label, and how many within its reach are not."""
+    labels = np.asarray(columns["label"], dtype=np.int64)
+    within = (labels >= grid[0]) & (labels <= grid[-1])
+    kept = np.flatnonzero(within & np.isin(labels, grid))
+    kept = kept[np.argsort(labels[kept], kind="stable")]
+    names = ("open", "high", "low", "close", "volume")
+    arrays = {name: np.asarray(columns[name], dtype=np.float64)[kept] for name in names}
+    return {"label": labels[kept], **arrays}, int(within.sum()) - len(kept)
+
+
+def _coverage(labels: Ints, expected: Ints, gates: Gates) -> dict[str, Any]:
+    gaps = find_gaps(Window(int(expected[-1]), len(expected), expected, is_open=False), labels)
+    missing = sum(gap.count for gap in gaps)
+    share = 1 - missing / len(expected)
+    return {
+        "status": "PASS" if share >= gates.min_coverage_share else "FAIL",
+        "expected": len(expected),
+        "missing": missing,
+        "share": share,
+        "cached_range": [int(labels[0]), int(labels[-1])] if len(labels) else None,
+        "gap_count": len(gaps),
+        "gaps": [{"first": gap.first, "last": gap.last, "count": gap.count} for gap in gaps[:MOST_GAPS]],
+    }
+
+
+def _sla(columns: Mapping[str, Any], grid: Ints, rules: Rules, gates: Gates, share: float) -> dict[str, Any]:
+    """Fatal: repeated labels, bars that are none, a lookback that is not whole. Warning: some bars missing."""
+    labels = columns["label"]
+    fatal = []
+    repeated = int((np.diff(labels) == 0).sum())
+    if repeated:
+        fatal.append(f"no_dupe_index: {repeated} labels repeat")
+    prices = np.vstack([columns[name] for name in PRICES])
+    unknown = int((~np.isfinite(prices)).any(axis=0).sum())
+    if unknown:
+        fatal.append(f"no_nan_ohlc: {unknown} bars lack a price")
+    wrong = int(((prices[1] < prices.max(axis=0)) | (prices[2] > prices.min(axis=0)) | (prices <= 0).any(axis=0)).sum())
+    if wrong and not unknown:
+        fatal.append(f"ohlc_in_order: {wrong} bars contradict themselves")
+    absent = int((~np.isin(grid[: rules.warmup], labels)).sum())
+    if absent:
+        fatal.append(f"lookback_complete: {absent} of the {rules.warmup} bars before the range are missing")
+    low = share < gates.warn_coverage_share
+    warnings = [f"completeness: {share:.4f} is below {gates.warn_coverage_share}"] if low else []
+    return {
+        "checked_timeframe_minutes": rules.timeframe_minutes,
+        "passed": not fatal,
+        "fatal_violations": fatal,
+        "warning_violations": warnings,
+    }
+
+
+def mark_gaps(
+    signals: Sequence[Signal], labels: Ints, grid: Ints, sessions: Sessions, strategy: BarStrategy
+) -> tuple[Signal, ...]:
+    """Signals whose required history is not whole get the reason `history_gap`: live, there would have been none.
+
+    `grid`: every expected label, ascending, from `warmup` bars before the first session on.
+    """
+    if not signals:
+        return ()
+    missing = np.r_[0, np.cumsum(~np.isin(grid, labels))]
+    triggers = np.array([signal.trigger_at for signal in signals], dtype=np.int64)
+    opened = sessions.opens[np.searchsorted(sessions.opens, triggers, side="right") - 1]
+    ends = np.searchsorted(grid, triggers) + 1
+    begins = np.maximum(0, np.searchsorted(grid, opened) - strategy.rules.warmup)
+    holes = missing[ends] - missing[begins]
+    allowed = strategy.gates.max_no_trade_slots
+    return tuple(
+        replace(signal, reason=signal.reason or "history_gap") if hole > allowed else signal
+        for signal, hole in zip(signals, holes.tolist(), strict=True)
+    )
+
+
+def bars_hash(columns: Mapping[str, Any]) -> str:
+    """SHA-256 over labels and values as little-endian 64-bit words, column by column: the identity of an input."""
+    digest = hashlib.sha256()
+    digest.update(np.ascontiguousarray(columns["label"], dtype="<i8").tobytes())
+    for name in ("open", "high", "low", "close", "volume"):
+        digest.update(np.ascontiguousarray(columns[name], dtype="<f8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,158 @@
+"""The bar backtest on the warehouse's tables: every strategy of the seed on every series, rows in, rows out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from decide.bars.backtest import Resampling, trade_row
+from decide.bars.bars import Ints
+from decide.bars.run import BarResult, BarStrategy, bar_strategies, run_bar_backtest
+from decide.bars.sessions import Sessions
+from decide.columns import floats, runs
+from decide.thresholds import Rows, thresholds
+
+SERIES = ["symbol", "feed"]
+VALUES = ("open", "high", "low", "close", "volume")
+UTC = pa.timestamp("us", "UTC")
+
+
+def params(strategy: BarStrategy) -> dict[str, Any]:
+    """Every parameter by kind, as a manifest holds them."""
+    return {
+        "rules": asdict(strategy.rules),
+        "execution": asdict(strategy.execution),
+        "gates": asdict(strategy.gates),
+    }
+
+
+def canonical_hash(value: Any) -> str:
+    """SHA-256 of a JSON value with sorted keys and no spaces."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def rules_hash(strategy: BarStrategy) -> str:
+    """Identity of what decides a signal: strategy, version and rules (not execution, not gates)."""
+    return canonical_hash([strategy.key, strategy.version, asdict(strategy.rules)])
+
+
+def bar_columns(table: pa.Table) -> dict[str, Any]:
+    """A run's input from rows with `bar_at` and prices; labels in unix seconds."""
+    labels = pc.divide(pc.cast(table["bar_at"].cast(UTC), pa.int64()), 1_000_000).to_numpy()
+    return {"label": np.asarray(labels, dtype=np.int64), **{name: floats(table, name) for name in VALUES}}
+
+
+def whole_span(labels: Ints, sessions: Sessions, step: int) -> tuple[int, int] | None:
+    """The sessions that may be judged: after the first one that data touch, up to the last that closed; None: none."""
+    first = int(np.searchsorted(sessions.opens, int(labels.min()), side="right"))
+    last = int(np.searchsorted(sessions.closes, int(labels.max()) + step, side="right")) - 1
+    if first > last:
+        return None
+    return int(sessions.opens[first]), int(sessions.closes[last])
+
+
+def bar_run_tables(m5: pa.Table, m15: pa.Table, seed: Rows, calendar: Sequence[Rows], constants: Rows) -> pa.Table:
+    """One row per strategy, symbol and feed (SCHEMA), its signals with what became of them nested."""
+    sessions = Sessions.of(*calendar)
+    how = Resampling.of(thresholds(constants))
+    rows: list[dict[str, Any]] = []
+    for strategy in bar_strategies(seed):
+        table = {5: m5, 15: m15}[strategy.rules.timeframe_minutes]
+        for series, columns in _series(table):
+            span = whole_span(columns["label"], sessions, strategy.rules.step)
+            if span is not None:
+                result = run_bar_backtest(columns, sessions, strategy, span, how)
+                rows.append(_row(series, strategy, span, result))
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _series(table: pa.Table) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    ordered = table.sort_by([(name, "ascending") for name in (*SERIES, "bar_at")])
+    for (symbol, feed), rows in runs(ordered, SERIES):
+        yield (symbol, feed), bar_columns(ordered.slice(rows.start, rows.stop - rows.start))
+
+
+def _row(series: tuple[str, str], strategy: BarStrategy, span: tuple[int, int], result: BarResult) -> dict[str, Any]:
+    figures: Mapping[str, Any] = result.metrics
+    plain = {name: figures.get(name) for name in ("sessions", "trades", "wins", *FIGURES)}
+    mean = figures.get("mean_r", {})
+    return {
+        "strategy_key": strategy.key,
+        "impl_version": strategy.version,
+        "rules_hash": rules_hash(strategy),
+        "symbol": series[0],
+        "feed": series[1],
+        "timeframe_minutes": strategy.rules.timeframe_minutes,
+        "from_at": _micros(span[0]),
+        "to_at": _micros(span[1]),
+        "run_status": result.status.value,
+        "failure_reason": result.reason or None,
+        "failure_details": result.details or None,
+        "coverage_share": result.coverage.get("share"),
+        "missing_bars": result.coverage.get("missing"),
+        "signal_count": len(result.signals),
+        **plain,
+        "mean_r": mean.get("estimate"),
+        "mean_r_low": mean.get("low"),
+        "mean_r_high": mean.get("high"),
+        "interval_reason": mean.get("reason"),
+        "signals": [_signal_row(trade_row(trade)) for trade in result.trades],
+    }
+
+
+def _signal_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    times = {name: _micros(row[name]) for name in TIMES if row[name] is not None}
+    return {**row, **times, "reason": row["reason"] or None}
+
+
+def _micros(seconds: int) -> int:
+    return seconds * 1_000_000
+
+
+def _named(kind: pa.DataType, names: Sequence[str]) -> list[pa.Field]:
+    return [pa.field(name, kind) for name in names]
+
+
+TIMES = ("mother_at", "inside_at", "trigger_at", "signal_at", "valid_from", "valid_to", "fill_at", "exit_at")
+SIGNAL_PRICES = [
+    "entry_price",
+    "stop_price",
+    "take_profit_price",
+    "mother_high",
+    "mother_low",
+    "inside_high",
+    "inside_low",
+    "atr",
+    "fill_price",
+    "exit_price",
+    "gross_usd",
+    "cost_usd",
+    "net_usd",
+    "r_multiple",
+    "equity_usd",
+]
+FIGURES = ("win_share", "gross_usd", "cost_usd", "net_usd", "profit_factor", "return_share", "max_drawdown_share")
+SIGNAL = pa.struct(
+    _named(pa.string(), ["side", "reason", "outcome", "exit_reason"])
+    + _named(pa.float64(), SIGNAL_PRICES)
+    + _named(pa.int64(), ["quantity"])
+    + _named(UTC, TIMES)
+)
+SCHEMA = pa.schema(
+    _named(pa.string(), ["strategy_key", "impl_version", "rules_hash", "symbol", "feed"])
+    + _named(pa.int64(), ["timeframe_minutes"])
+    + _named(pa.string(), ["run_status", "failure_reason", "failure_details"])
+    + _named(pa.float64(), ["coverage_share"])
+    + _named(pa.int64(), ["missing_bars", "signal_count", "sessions", "trades", "wins"])
+    + _named(pa.float64(), [*FIGURES, "mean_r", "mean_r_low", "mean_r_high"])
+    + _named(pa.string(), ["interval_reason"])
+    + _named(UTC, ["from_at", "to_at"])
+    + [pa.field("signals", pa.list_(SIGNAL))]
+)

@@ -1,0 +1,66 @@
+"""Arrow tables as numpy columns, and their rows in groups: the one place where tables and arrays meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from decide.quantiles import Codes, Floats
+
+EPOCH_MICROSECONDS = pa.timestamp("us", "UTC")
+NEVER = np.iinfo(np.int64).max  # a moment that has not come, e.g. `known_at` of a label that is not known
+
+
+def floats(table: pa.Table, column: str) -> Floats:
+    """A numeric column as float64; null becomes NaN."""
+    return np.asarray(pc.cast(table[column], pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def integers(table: pa.Table, column: str) -> Codes:
+    """A whole-number column without nulls as int64."""
+    return np.asarray(pc.cast(table[column], pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def booleans(table: pa.Table, column: str) -> npt.NDArray[np.bool_]:
+    """A boolean column; null is false."""
+    return np.asarray(pc.fill_null(table[column], False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def microseconds(table: pa.Table, column: str) -> Codes:
+    """A UTC timestamp column as microseconds since 1970; null becomes NEVER."""
+    moments = pc.cast(pc.cast(table[column], EPOCH_MICROSECONDS), pa.int64())
+    return np.asarray(pc.fill_null(moments, NEVER).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def timestamps(moments: Codes) -> pa.Array:
+    """Microseconds since 1970 as UTC timestamps; negative ones and NEVER become null."""
+    absent = (moments < 0) | (moments == NEVER)
+    return pa.array(np.where(absent, 0, moments), mask=absent).cast(EPOCH_MICROSECONDS)
+
+
+def codes(table: pa.Table, column: str) -> tuple[Codes, list[Any]]:
+    """A column as codes in order of its sorted values, and those values."""
+    values, found = np.unique(np.asarray(table[column].to_pylist(), dtype=object), return_inverse=True)
+    return found.astype(np.int64), values.tolist()
+
+
+def runs(ordered: pa.Table, keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], slice]]:
+    """Each combination of `keys` in a table sorted by them, with where its rows lie."""
+    columns = [ordered[key].to_pylist() for key in keys]
+    start = 0
+    for row in range(1, ordered.num_rows + 1):
+        if row == ordered.num_rows or any(column[row] != column[start] for column in columns):
+            yield tuple(column[start] for column in columns), slice(start, row)
+            start = row
+
+
+def groups(table: pa.Table, keys: Sequence[str], order: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pa.Table]]:
+    """The rows of each combination of `keys`, sorted by `order`; the order of the input does not matter."""
+    ordered = table.sort_by([(name, "ascending") for name in (*keys, *order)])
+    for key, where in runs(ordered, keys):
+        yield key, ordered.slice(where.start, where.stop - where.start)

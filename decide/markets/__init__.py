@@ -1,0 +1,1 @@
+"""Decisions of a prediction-market researcher: experiments and their scores."""

@@ -1,0 +1,1 @@
+"""Decisions of a gauge voter: forecast, allocate, re-vote, backtest."""

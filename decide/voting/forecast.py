@@ -1,0 +1,237 @@
+"""Drift of others' votes and uplift of rewards until the truth: quantiles learned only from what was known.
+
+Moves are log ratios with a floor, log((after + f) / (before + f)): additive where there was nothing, relative where
+there was much. Every epoch is forecast in turn from labels known before its decision; competing forecasters are scored
+on those forecasts, and the one with the least past pinball loss speaks next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from decide.errors import DecisionError
+from decide.evaluate import pinball_rows
+from decide.quantiles import (
+    Codes,
+    Floats,
+    Ladder,
+    Sample,
+    Support,
+    fallback_shares,
+    ladder_quantiles,
+    pooled_shares,
+    support,
+)
+
+LEVELS = np.array([0.10, 0.25, 0.50, 0.75, 0.90])
+MEDIAN = 2  # its place in LEVELS: the one quantile that calibration leaves alone
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A competing forecaster, one row of the `forecast_candidates` seed."""
+
+    name: str
+    pooling: Literal["fallback", "pooled"]
+    strength: float  # k of n/(n+k), observations
+    cluster_by: Literal["gap", "reward"]
+    clusters: int
+    half_life: float  # epochs; 0: no decay
+
+
+@dataclass(frozen=True)
+class ForecastRules:
+    """The forecaster's constants, from the `thresholds` and `forecast_candidates` seeds."""
+
+    candidates: tuple[Candidate, ...]
+    default: int  # place of the candidate used until losses are known
+    drift_floor: float  # votes
+    uplift_floor: float  # USD
+    min_gauge_epochs: int
+    min_cluster_epochs: int
+    min_calibration_rows: int
+
+    def __post_init__(self) -> None:
+        if not self.candidates or not 0 <= self.default < len(self.candidates):
+            raise DecisionError("forecasting needs at least one candidate and a default among them")
+        if min(self.drift_floor, self.uplift_floor) <= 0:
+            raise DecisionError("drift_floor and uplift_floor must be positive: logarithms start there")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """N rows of one exchange, voter and window, one per epoch and gauge, sorted by epoch.
+
+    `before` and `after` are votes or USD (`after` NaN where unknown); `votes`, `rewards` as visible at the decision;
+    times in microseconds since 1970 UTC, `known_at` NEVER where there is no label.
+    """
+
+    epoch: Codes
+    gauge: Codes
+    votes: Floats
+    rewards: Floats
+    decision_at: Codes
+    known_at: Codes
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Quantiles (N, 5) of a measure's log ratio at LEVELS, and what each row rests on."""
+
+    quantiles: Floats
+    chosen: Codes  # place of the candidate
+    cluster: Codes
+    held: Support
+    own_share: Floats
+    cluster_share: Floats
+    sample_rows: Codes
+    calibration_rows: Codes
+    trained_until: Codes  # newest known_at among the labels used; -1 where none was
+
+    def level(self, rules: ForecastRules) -> npt.NDArray[np.str_]:
+        """`gauge`, `cluster`, `global` or `none`: the finest level with enough history."""
+        conditions = [
+            self.held.gauge_epochs >= rules.min_gauge_epochs,
+            self.held.cluster_epochs >= rules.min_cluster_epochs,
+            self.sample_rows > 0,
+        ]
+        return np.select(conditions, ["gauge", "cluster", "global"], "none")
+
+
+def move(before: Floats, after: Floats, floor: float) -> Floats:
+    """log((after + f) / (before + f)) of amounts ≥ 0 in one unit; NaN where either is."""
+    return np.asarray(np.log((after + floor) / (before + floor)))
+
+
+def apply_move(before: Floats, quantile: Floats, floor: float) -> Floats:
+    """The amount after a move, never below 0: (before + f)·exp(z) − f."""
+    return np.asarray(np.maximum((before + floor) * np.exp(quantile) - floor, 0.0))
+
+
+def clusters(panel: Panel, by: str, count: int, rules: ForecastRules) -> Codes:
+    """Cluster codes (N,) within each epoch's own cross-section: 0 no reward, 1 no votes, 2.. quantile bins.
+
+    `gap`: log reward per vote, where late votes go; `reward`: size. A rank is taken among one epoch's rows, so nothing
+    of another epoch, earlier or later, decides it.
+    """
+    score = np.log(panel.rewards + rules.uplift_floor)
+    if by == "gap":
+        score = score - np.log(panel.votes + rules.drift_floor)
+    codes = np.where(panel.rewards <= 0, 0, np.where(panel.votes <= 0, 1, 2)).astype(np.int64)
+    for epoch in np.unique(panel.epoch):
+        rows = np.flatnonzero((panel.epoch == epoch) & (codes == 2))
+        if len(rows):
+            rank = np.argsort(np.argsort(score[rows], kind="stable"), kind="stable")
+            codes[rows] = 2 + rank * count // len(rows)
+    return codes
+
+
+def walk_forward(panel: Panel, moves: Floats, rules: ForecastRules) -> Forecast:
+    """Forecast every epoch of a panel from the labels known before its decision; `moves` (N,) are the realised ones.
+
+    Source of the pooling and of the scores' use: docs/voting/method-forecast.md. Deterministic.
+    """
+    codes = [clusters(panel, c.cluster_by, c.clusters, rules) for c in rules.candidates]
+    race = _Race(panel, moves, rules, codes)
+    for epoch in np.unique(panel.epoch):
+        race.forecast(np.flatnonzero(panel.epoch == epoch))
+    return race.result()
+
+
+class _Race:
+    """All candidates through all epochs; remembers forecasts, losses and residuals with the time they became known."""
+
+    def __init__(self, panel: Panel, moves: Floats, rules: ForecastRules, codes: Sequence[Codes]) -> None:
+        self.panel, self.moves, self.rules, self.codes = panel, moves, rules, codes
+        n, c = len(panel.epoch), len(rules.candidates)
+        self.raw = np.zeros((c, n, len(LEVELS)))  # every candidate's forecast
+        self.losses = np.full((c, n), np.nan)
+        self.residuals = np.full((n, len(LEVELS)), np.nan)  # of the chosen one, before calibration
+        self.final = np.zeros((n, len(LEVELS)))
+        self.chosen = np.full(n, rules.default, np.int64)
+        self.counts = {name: np.zeros(n, np.int64) for name in ("sample", "calibration", "gauge", "cluster")}
+        self.shares = np.zeros((4, n))  # own, cluster, own weight, cluster weight
+        self.trained_until = np.full(n, -1, np.int64)
+        self.epoch = np.unique(panel.epoch, return_inverse=True)[1]
+        self._ladders: dict[float, Ladder] = {}
+
+    def forecast(self, rows: Codes) -> None:
+        """One epoch: train, choose, calibrate, then score for later epochs."""
+        panel, decision_at = self.panel, int(self.panel.decision_at[rows].min())
+        known = np.flatnonzero((panel.known_at < decision_at) & np.isfinite(self.moves))
+        best = self._choose(known)
+        self.chosen[rows] = best
+        if len(known):
+            self.trained_until[rows] = panel.known_at[known].max()
+            self.counts["sample"][rows] = len(known)
+            self._ladders.clear()
+            for place in range(len(self.rules.candidates)):
+                self._predict(place, rows, known, keep=place == best)
+        self.final[rows] = self._calibrated(rows, known, self.raw[best, rows])
+        labelled = rows[np.isfinite(self.moves[rows])]
+        if len(known) and len(labelled):
+            truth = self.moves[labelled]
+            for place in range(len(self.rules.candidates)):
+                self.losses[place, labelled] = pinball_rows(truth, self.raw[place, labelled], LEVELS).mean(axis=1)
+            self.residuals[labelled] = truth[:, None] - self.raw[best, labelled]
+
+    def _choose(self, known: Codes) -> int:
+        scored = known[np.isfinite(self.losses[0, known])] if len(known) else known
+        if not len(scored):
+            return self.rules.default
+        return int(np.argmin(self.losses[:, scored].mean(axis=1)))
+
+    def _predict(self, place: int, rows: Codes, known: Codes, keep: bool) -> None:
+        candidate, codes, panel = self.rules.candidates[place], self.codes[place], self.panel
+        age = self.epoch[rows[0]] - self.epoch[known]
+        weight = np.exp2(-age / candidate.half_life) if candidate.half_life else np.ones(len(known))
+        sample = Sample(self.moves[known], weight, panel.gauge[known], codes[known], self.epoch[known])
+        held = support(sample, panel.gauge[rows], codes[rows])
+        if candidate.pooling == "pooled":
+            shares = pooled_shares(held, candidate.strength)
+        else:
+            shares = fallback_shares(held, self.rules.min_gauge_epochs, self.rules.min_cluster_epochs)
+        ladder = self._ladders.get(candidate.half_life)
+        if ladder is None:
+            ladder = self._ladders[candidate.half_life] = Ladder.of(
+                sample.value, weight, sample.gauge, panel.gauge[rows]
+            )
+        self.raw[place, rows] = ladder_quantiles(ladder, sample.cluster, codes[rows], shares, LEVELS)
+        if keep:
+            self.counts["gauge"][rows], self.counts["cluster"][rows] = held.gauge_epochs, held.cluster_epochs
+            own, near = shares
+            self.shares[:, rows] = own, (1 - own) * near, held.gauge_weight, held.cluster_weight
+
+    def _calibrated(self, rows: Codes, known: Codes, quantiles: Floats) -> Floats:
+        """One-sided conformal correction: each tail quantile moves so that past forecasts would have kept its level.
+
+        Source: Romano, Patterson & Candès (2019), conformalized quantile regression; each side alone.
+        """
+        past = known[np.isfinite(self.residuals[known, 0])] if len(known) else known
+        if len(past) < self.rules.min_calibration_rows:
+            return quantiles
+        self.counts["calibration"][rows] = len(past)
+        shifts = [
+            0.0 if q == MEDIAN else float(np.quantile(self.residuals[past, q], level, method="inverted_cdf"))
+            for q, level in enumerate(LEVELS)
+        ]
+        return np.asarray(np.sort(quantiles + np.array(shifts), axis=1))
+
+    def result(self) -> Forecast:
+        own, near, gauge_weight, cluster_weight = self.shares
+        return Forecast(
+            quantiles=self.final,
+            chosen=self.chosen,
+            cluster=np.stack(self.codes)[self.chosen, np.arange(len(self.chosen))],
+            held=Support(self.counts["gauge"], self.counts["cluster"], gauge_weight, cluster_weight),
+            own_share=own,
+            cluster_share=near,
+            sample_rows=self.counts["sample"],
+            calibration_rows=self.counts["calibration"],
+            trained_until=self.trained_until,
+        )

@@ -1,0 +1,108 @@
+"""What pre-paper said, as raw tables: its signals, and its decision at every bar close. Landed from a run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from extract.errors import RequestError
+from extract.land import Lake, land
+from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, declare, fingerprint, ledger_table, now
+
+_UTC = pa.timestamp("us", "UTC")
+
+
+def _required(names: str, kind: pa.DataType) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable=False) for name in names.split()]
+
+
+_RUN = [
+    *_required("partition_id run_id promotion_sha256 rules_hash strategy_key impl_version feed", pa.string()),
+    *_required("timeframe_minutes", pa.int64()),
+    *_required("is_replay", pa.bool_()),
+    *_required("symbol", pa.string()),
+]
+SIGNALS = pa.schema(
+    [
+        *_RUN,
+        *_required("mother_at inside_at trigger_at signal_at", _UTC),
+        *_required("side", pa.string()),
+        *_required("entry_price stop_price take_profit_price mother_high mother_low", pa.float64()),
+        *_required("valid_from valid_to", _UTC),
+        pa.field("reason", pa.string()),
+        *_required("said_at", _UTC),
+    ]
+)
+CHECKS = pa.schema(
+    [
+        *_RUN,
+        *_required("close_at", _UTC),
+        *_required("decision status", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("required_bars", pa.int64()),
+        pa.field("present_bars", pa.int64()),
+        *_required("said_at", _UTC),
+    ]
+)
+PRE_PAPER_TABLES = {"pre_paper_signals": SIGNALS, "pre_paper_checks": CHECKS}
+
+
+def land_pre_paper(
+    lake: Lake, run: Mapping[str, Any], signals: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]
+) -> int:
+    """Land a run's lines with its ledger row; returns the rows. Landing it again replaces what was landed before.
+
+    `run`: the facts that stand in every row. RequestError where a line lacks a field.
+    """
+    partition = partition_of(run)
+    shared = {**run, "partition_id": partition.partition_id}
+    renamed = {"close_at": "close", "required_bars": "required", "present_bars": "present"}
+    started = now()
+    try:
+        tables = {
+            "pre_paper_signals": _table(SIGNALS, [{**shared, **row} for row in signals], {}),
+            "pre_paper_checks": _table(CHECKS, [{**shared, **row} for row in checks], renamed),
+        }
+    except (KeyError, ValueError, TypeError, pa.ArrowInvalid) as error:
+        raise RequestError(
+            f"run {run.get('run_id')} cannot be landed: its lines are not as written ({error})"
+        ) from None
+    ledger = LedgerRow(
+        partition=partition,
+        status=COMPLETE,
+        fingerprint=contents(signals, checks),
+        run_id=str(run["run_id"]),
+        started_at=started,
+        finished_at=now(),
+        rows=sum(table.num_rows for table in tables.values()),
+        bytes=sum(table.nbytes for table in tables.values()),
+        provider="pre_paper",
+    )
+    with lake.lock():
+        declare(lake, PRE_PAPER_TABLES)
+        land(lake, "pre_paper", {**tables, LEDGER_TABLE: ledger_table([ledger])})
+    return ledger.rows
+
+
+def partition_of(run: Mapping[str, Any]) -> Partition:
+    """A run is a partition."""
+    return Partition("pre_paper", "run", str(run["run_id"]), "session")
+
+
+def contents(signals: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]) -> str:
+    """Fingerprint of what a run holds: it changes when the run goes on."""
+    return fingerprint({"signals": list(signals), "checks": list(checks)})
+
+
+def _table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]], renamed: Mapping[str, str]) -> pa.Table:
+    columns = {}
+    for field in schema:
+        name = renamed.get(field.name, field.name)
+        values = [row.get(name) if field.nullable else row[name] for row in rows]
+        if field.type == _UTC:
+            values = [datetime.fromisoformat(str(value)).astimezone(UTC) for value in values]
+        columns[field.name] = pa.array([value if value != "" else None for value in values], field.type)
+    return pa.table(columns, schema=schema)

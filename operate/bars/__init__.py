@@ -1,0 +1,1 @@
+"""The trader's verbs: extract, backtest, promote, pre-paper."""

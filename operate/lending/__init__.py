@@ -1,0 +1,1 @@
+"""The lending researcher's verbs."""

@@ -1,0 +1,1 @@
+"""The gauge voter's verbs: recommend, submitted, backtest, allocate."""

@@ -1,0 +1,267 @@
+"""`foreshore backtest`: what the published replay says, or a sweep of other parameters over the same decisions."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from multiprocessing import get_context
+from typing import Any
+
+import pyarrow as pa
+
+from decide.voting.backtest import replay
+from decide.voting.backtest_tables import replayable
+from decide.voting.recommend_tables import Seeds, Settings
+from decide.voting.situation import RiskProfile
+from decide.voting.strategies import Strategy
+from extract.errors import RequestError
+from operate.console import err, out, print_json, table
+from operate.voting.recommend import SEED_TABLES
+from operate.warehouse import Warehouse, query, read_tables
+
+PANEL_TABLES = ("int_forecast_panel", "forecast_quantiles", "forecast_scenarios", "int_voter_windows")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Values to try; an empty one keeps the profile's own."""
+
+    risk_profile: str | None
+    k_max: Sequence[int] = ()
+    min_votes: Sequence[float] = ()
+    risk_aversion: Sequence[float] = ()
+    scenario_set: Sequence[str] = ()
+    max_turnover: Sequence[float] = ()
+
+    def profiles(self, base: RiskProfile) -> Iterator[RiskProfile]:
+        """Every combination, named by what differs from the base."""
+        names = ("k_max", "min_votes", "risk_aversion", "scenario_set", "max_turnover")
+        tried = [tuple(getattr(self, name)) or (getattr(base, name),) for name in names]
+        for values in product(*tried):
+            changes = dict(zip(names, values, strict=True))
+            label = ", ".join(f"{k} {v:g}" if not isinstance(v, str) else v for k, v in changes.items())
+            yield replace(base, name=label, **changes)
+
+
+def summary(warehouse: Warehouse, protocol: str | None) -> list[dict[str, Any]]:
+    """Rows of preboundary_backtest_summary in the order people read them."""
+    columns, rows = query(warehouse, _SUMMARY)
+    found = [dict(zip(columns, row, strict=True)) for row in rows]
+    kept = [row for row in found if protocol in (None, row["protocol"])]
+    if not kept:
+        raise RequestError(
+            f"no backtest of {protocol or 'any exchange'} is published: extract ended epochs, then build"
+        )
+    return kept
+
+
+_SUMMARY = """
+    select * exclude (position) from preboundary_backtest_summary
+    left join (select strategy, position from main_seeds.backtest_variants) using (strategy)
+    order by protocol, voter_id, window_position, position
+"""
+
+
+def show_summary(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table per exchange: what each strategy earned at each window, and how much more ours did."""
+    for protocol in sorted({row["protocol"] for row in rows}):
+        mine = [row for row in rows if row["protocol"] == protocol]
+        heads = [
+            "window",
+            "strategy",
+            "epochs",
+            "mean USD",
+            "P10 USD",
+            "of hindsight",
+            "ours above it",
+            "won",
+            "verdict",
+        ]
+        title = f"Backtest of {protocol}, voter {mine[0]['voter_id']}: decided with what was known then"
+        out.print()
+        out.print(table(title, heads, [_summary_line(row) for row in mine], right=heads[2:8]))
+    out.print(f"\n[dim]{_LEGEND}[/dim]")
+
+
+_LEGEND = """ours above: median over epochs of ours against the strategy, with its 90 % block-bootstrap interval.
+closed: the exchange takes no votes then. verdict: acceptance criteria passed, in full with
+foreshore sql "select * from preboundary_backtest_statistics where metric = 'criterion'\""""
+
+
+def show_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line per exchange and window: what ours earned, how far above each baseline, and the verdict."""
+    against = ("proportional", "hold", "snapshot")
+    heads = [
+        "protocol",
+        "window",
+        "epochs",
+        "mean USD",
+        "of hindsight",
+        *(f"above {name}" for name in against),
+        "verdict",
+    ]
+    lines = []
+    for row in rows:
+        if row["strategy"] == "foreshore":
+            same = [r for r in rows if all(r[k] == row[k] for k in ("protocol", "voter_id", "decision_window"))]
+            uplifts = {r["strategy"]: _uplift(r) for r in same}
+            lines.append(
+                [
+                    row["protocol"],
+                    row["decision_window"] + ("" if row["is_votable"] else " (closed)"),
+                    str(row["voted_count"]),
+                    _usd(row["mean_realised_usd"]),
+                    _share(row["mean_hindsight_share"]),
+                    *(uplifts.get(name, "") for name in against),
+                    _verdict(row),
+                ]
+            )
+    out.print()
+    out.print(table("Backtest: decided with what was known then", heads, lines, right=heads[2:8]))
+    out.print(f"\n[dim]{_LEGEND}[/dim]")
+
+
+def _summary_line(row: Mapping[str, Any]) -> list[str]:
+    return [
+        row["decision_window"] + ("" if row["is_votable"] else " (closed)"),
+        row["strategy"],
+        str(row["voted_count"]),
+        _usd(row["mean_realised_usd"]),
+        _usd(row["p10_realised_usd"]),
+        _share(row["mean_hindsight_share"]),
+        _uplift(row),
+        _share(row["win_share"]),
+        _verdict(row),
+    ]
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    style = {"pass": "green", "fail": "red", "open": "yellow"}.get(row["acceptance"])
+    if style is None:
+        return ""
+    passed, judged = row["criteria_passed"], row["criteria_passed"] + row["criteria_failed"] + row["criteria_open"]
+    return f"[{style}]{row['acceptance']}[/{style}] {passed}/{judged}"
+
+
+def _uplift(row: Mapping[str, Any]) -> str:
+    if row["median_uplift_share"] is None:
+        return ""
+    if row["uplift_low_share"] is None:
+        return _signed(row["median_uplift_share"])
+    low, high = _signed(row["uplift_low_share"]), _signed(row["uplift_high_share"])
+    return f"{_signed(row['median_uplift_share'])} ({low} to {high})"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.1%}"  # + 0.0: a rounded -0.0 is no loss
+
+
+def _usd(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def sweep(warehouse: Warehouse, grid: Grid, protocol: str | None, workers: int) -> list[dict[str, Any]]:
+    """Replay every combination of a grid in `workers` processes; a row per exchange, combination and window."""
+    tables = read_tables(warehouse, {name: f"select * from main_seeds.{name}" for name in SEED_TABLES})
+    tables |= read_tables(warehouse, {name: f"select * from main_intermediate.{name}" for name in PANEL_TABLES})
+    settings = _settings(tables)
+    name = grid.risk_profile or settings.default_profile
+    if name not in settings.profiles:
+        raise RequestError(f"risk profile {name!r} is unknown: use one of {list(settings.profiles)}")
+    unknown = sorted(set(grid.scenario_set) - set(settings.sets))
+    if unknown:
+        raise RequestError(f"scenario set {unknown[0]!r} is unknown: use one of {list(settings.sets)}")
+    profiles = list(grid.profiles(settings.profiles[name]))
+    found: list[dict[str, Any]] = []
+    context = get_context("spawn")  # forked workers would inherit DuckDB's threads half alive
+    with ProcessPoolExecutor(workers, context, initializer=_load, initargs=(tables,)) as pool:
+        for number, rows in enumerate(pool.map(_replay, profiles), 1):
+            found += [row for row in rows if protocol in (None, row["protocol"])]
+            if err.is_terminal:
+                err.print(f"[dim]{number} of {len(profiles)} replayed[/dim]")
+    return found
+
+
+def _settings(tables: Mapping[str, pa.Table]) -> Settings:
+    return Settings.of(Seeds(**{name: tables[name].to_pylist() for name in SEED_TABLES}))
+
+
+_worker: dict[str, Any] = {}  # what a worker process reads once, not once per combination
+
+
+def _load(tables: dict[str, pa.Table]) -> None:
+    settings = _settings(tables)
+    _worker["settings"] = settings
+    _worker["cases"] = list(replayable(*(tables[name] for name in PANEL_TABLES), settings))
+
+
+def _replay(profile: RiskProfile) -> list[dict[str, Any]]:
+    settings: Settings = _worker["settings"]
+    strategies = [Strategy("foreshore", "forecast", profile), Strategy("snapshot", "snapshot", profile)]
+    rows: list[dict[str, Any]] = []
+    for protocol, epochs in _worker["cases"]:
+        setting = settings.setting(protocol, settings.default_profile)
+        if setting is not None:
+            rows += _sums(profile.name, protocol, list(replay(epochs, strategies, setting)))
+    return rows
+
+
+def _sums(label: str, protocol: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for window in dict.fromkeys(row["decision_window"] for row in rows):
+        mine = [r for r in rows if r["decision_window"] == window and r.get("realised_usd") is not None]
+        ours = {r["epoch"]: r for r in mine if r["strategy"] == "foreshore"}
+        plain = {r["epoch"]: r for r in mine if r["strategy"] == "snapshot"}
+        both = [e for e in ours if e in plain and plain[e]["realised_usd"] > 0]
+        if ours:
+            found.append(
+                {
+                    "protocol": protocol,
+                    "decision_window": window,
+                    "parameters": label,
+                    "epochs": len(ours),
+                    "mean_realised_usd": statistics.fmean(r["realised_usd"] for r in ours.values()),
+                    "mean_hindsight_share": statistics.fmean(
+                        r["realised_usd"] / r["hindsight_usd"] for r in ours.values() if r["hindsight_usd"]
+                    ),
+                    "uplift_over_snapshot": statistics.median(
+                        ours[e]["realised_usd"] / plain[e]["realised_usd"] - 1 for e in both
+                    )
+                    if both
+                    else None,
+                }
+            )
+    return found
+
+
+def show_sweep(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """The combinations, best mean first within each exchange and window."""
+    if as_json:
+        print_json(rows)
+        return
+    heads = ["protocol", "window", "parameters", "epochs", "mean USD", "of hindsight", "above snapshot"]
+    ordered = sorted(rows, key=lambda r: (r["protocol"], r["decision_window"], -r["mean_realised_usd"]))
+    lines = [
+        [
+            r["protocol"],
+            r["decision_window"],
+            r["parameters"],
+            str(r["epochs"]),
+            _usd(r["mean_realised_usd"]),
+            _share(r["mean_hindsight_share"]),
+            "" if r["uplift_over_snapshot"] is None else f"{r['uplift_over_snapshot']:+.2%}",
+        ]
+        for r in ordered
+    ]
+    out.print(table("Replays, each against the hindsight optimum of its own limits", heads, lines, right=heads[3:]))
+    out.print(
+        f"[dim]{len({r['parameters'] for r in rows})} combinations were tried: the best of many is no proof; "
+        "the published backtest tests its variants against that.[/dim]"
+    )

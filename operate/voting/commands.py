@@ -1,0 +1,155 @@
+"""The verbs of a gauge voter: recommend, submitted, backtest."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from extract.config import Config, load_config
+from extract.errors import ForeshoreError
+from extract.voting.epochs import parse_moment
+from extract.voting.plan import Request
+from operate import extraction
+from operate.bars.commands import backtest_bars
+from operate.console import err, out, print_json
+from operate.options import config_option, json_option
+from operate.voting import backtest as replays
+from operate.voting import recommend as recommending
+from operate.voting import submitted as submissions
+from operate.warehouse import Warehouse, publish, run_dbt
+
+
+@click.command()
+@click.option("--window", required=True, metavar="WINDOW", help="Decision window: day, T-5, T-1 or T-0.")
+@click.option("--protocol", metavar="NAME", help="Only this exchange  [default: every one].")
+@click.option(
+    "--voter", metavar="ID", help="Account or veNFT id, a line of seeds/voting/voters.csv  [default: its first]."
+)
+@click.option(
+    "--voting-power", type=float, metavar="VOTES", help="Instead of the power that is stated or was last cast."
+)
+@click.option("--risk-profile", metavar="NAME", help="cautious, balanced or bold  [default: the seed's default].")
+@click.option("--epoch", metavar="EPOCH", help="Unix seconds or ISO date  [default: the newest with that window].")
+@click.option(
+    "--live", is_flag=True, help="Extract the open epoch and build first (seconds to minutes, not under 2 s)."
+)
+@click.option("--save/--no-save", default=True, show_default=True, help="Keep it under data/recommendations.")
+@json_option
+@config_option
+def recommend(live: bool, save: bool, as_json: bool, config_file: str | None, **asked: Any) -> None:
+    """What to vote at a decision window, what it is worth, whether to send it, and why. Nothing is signed or sent.
+
+    \b
+    Examples
+      foreshore recommend --window T-5
+      foreshore recommend --window day --protocol hydrex --risk-profile bold --json
+      foreshore recommend --window T-1 --voter 34 --voting-power 250000 --live
+    """
+    config = load_config(config_file)
+    if live:
+        _refresh(config, asked["protocol"])
+    asked["epoch"] = None if asked["epoch"] is None else parse_moment(asked["epoch"])
+    rows = recommending.recommendations(Warehouse.of(config), recommending.Asked(**asked))
+    saved = [recommending.save(config.root, row) for row in rows] if save else []
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        recommending.show(row)
+    for path in saved:
+        out.print(f"[dim]saved {path}; after voting: foreshore submitted --file {path} --submitted-at <time>[/dim]")
+
+
+def _refresh(config: Config, protocol: str | None) -> None:
+    """The current window from the chain into what is published."""
+    err.print("[dim]extracting the open epoch, then building ...[/dim]")
+    only = (protocol,) if protocol else ()
+    code = extraction.run_voting(config, Request(epochs=1, protocols=only), as_json=False)
+    if code not in (0, 3):
+        raise ForeshoreError("the extraction did not complete: see above; without --live what was published is used")
+    warehouse = Warehouse.of(config)
+    if not run_dbt(warehouse, ["--quiet", "build"]):
+        raise ForeshoreError("the build did not pass: nothing newer was published. See the failures above")
+    publish(warehouse)
+
+
+@click.command()
+@click.option("--file", "name", metavar="FILE", help="A submission or a saved recommendation (JSON).")
+@click.option("--submitted-at", metavar="TIME", help="When it was sent, ISO with zone; overrules the file.")
+@click.option("--transaction", "transaction_hash", metavar="HASH", help="Its transaction hash.")
+@click.option("--protocol", metavar="NAME", help="Without --file: only this exchange.")
+@click.option("--voter", metavar="ID", help="Without --file: only this voter.")
+@json_option
+@config_option
+def submitted(
+    name: str | None,
+    submitted_at: str | None,
+    transaction_hash: str | None,
+    protocol: str | None,
+    voter: str | None,
+    as_json: bool,
+    config_file: str | None,
+) -> None:
+    """Record what was really voted; without --file, show what the chain's events say.
+
+    \b
+    Examples
+      foreshore submitted --file data/recommendations/hydrex/1771459200/T-5-0xabc-balanced.json \\
+          --submitted-at 2026-02-25T23:56:10Z
+      foreshore submitted --protocol hydrex --json
+    """
+    config = load_config(config_file)
+    if name is not None:
+        sys.exit(submissions.record(config, name, submitted_at, transaction_hash, as_json))
+    sys.exit(submissions.show_chain(Warehouse.of(config), protocol, voter, as_json))
+
+
+@click.group(invoke_without_command=True)
+@click.option("--protocol", metavar="NAME", help="Only this exchange.")
+@click.option("--sweep", is_flag=True, help="Replay other parameters instead of showing what is published.")
+@click.option("--risk-profile", metavar="NAME", help="Sweep: the profile to start from.")
+@click.option("--k-max", type=click.IntRange(1), multiple=True, help="Sweep: most gauges; repeatable.")
+@click.option("--min-votes", type=click.FloatRange(0), multiple=True, help="Sweep: fewest votes a gauge; repeatable.")
+@click.option("--risk-aversion", type=click.FloatRange(0, 1), multiple=True, help="Sweep: lambda; repeatable.")
+@click.option("--scenario-set", multiple=True, help="Sweep: quartiles or deciles; repeatable.")
+@click.option(
+    "--max-turnover", type=click.FloatRange(0, 1), multiple=True, help="Sweep: share that may move; repeatable."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Sweep: processes.")
+@json_option
+@config_option
+@click.pass_context
+def backtest(
+    context: click.Context,
+    protocol: str | None,
+    sweep: bool,
+    workers: int,
+    as_json: bool,
+    config_file: str | None,
+    **tried: Any,
+) -> None:
+    """What decisions made with what was known would have earned, against baselines and hindsight: votes, or bars.
+
+    \b
+    Examples
+      foreshore backtest
+      foreshore backtest --sweep --k-max 5 --k-max 10 --k-max 20 --scenario-set quartiles --scenario-set deciles
+      foreshore backtest --protocol hydrex --json
+      foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06
+    """
+    if context.invoked_subcommand is not None:
+        return
+    warehouse = Warehouse.of(load_config(config_file))
+    if not sweep:
+        given = [f"--{name.replace('_', '-')}" for name, value in tried.items() if value]
+        if given:
+            raise click.UsageError(f"{', '.join(given)} is for a sweep: add --sweep")
+        rows = replays.summary(warehouse, protocol)
+        print_json(rows) if as_json else replays.show_summary(rows)
+        return
+    replays.show_sweep(replays.sweep(warehouse, replays.Grid(**tried), protocol, workers), as_json)
+
+
+backtest.add_command(backtest_bars)

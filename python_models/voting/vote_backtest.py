@@ -1,0 +1,21 @@
+"""Every ended epoch and window decided again with what was known then, by every strategy, and scored."""
+
+from decide.voting.backtest_tables import backtest_tables
+from decide.voting.recommend_tables import Seeds
+
+
+def model(dbt, session):  # type: ignore[no-untyped-def]
+    dbt.config(materialized="table", schema="intermediate")
+    panel = dbt.ref("int_forecast_panel").to_arrow_table()
+    quantiles = dbt.ref("forecast_quantiles").to_arrow_table()
+    forecasts = dbt.ref("forecast_scenarios").to_arrow_table()
+    windows = dbt.ref("int_voter_windows").to_arrow_table()
+    variants = dbt.ref("backtest_variants").to_arrow_table().to_pylist()
+    seeds = Seeds(
+        dbt.ref("thresholds").to_arrow_table().to_pylist(),
+        dbt.ref("scenario_weights").to_arrow_table().to_pylist(),
+        dbt.ref("risk_profiles").to_arrow_table().to_pylist(),
+        dbt.ref("voting_rules").to_arrow_table().to_pylist(),
+        dbt.ref("decision_windows").to_arrow_table().to_pylist(),
+    )
+    return backtest_tables(panel, quantiles, forecasts, windows, seeds, variants)

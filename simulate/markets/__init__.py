@@ -1,0 +1,1 @@
+"""A world of prediction markets and the two services that tell of it."""

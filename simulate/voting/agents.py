@@ -1,0 +1,156 @@
+"""What the agents do in a week: votes, bribes, fees, price updates, and the awkward moments, all from one seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from simulate.voting.clock import DAY, WEEK
+from simulate.voting.exchange import Exchange, Gauge, Thena, Velodrome, Voter
+from simulate.voting.tokens import Market
+
+Act = Callable[[int], None]  # takes the time of the block it is done in
+
+# Seconds before the boundary; negative ones lie between the calendar boundary and the flip.
+LATE_BRIBES = (240, 200, 45, 20, 1)  # two after T-5, two after T-1, one for the block on the boundary or just past it
+LATE_FEES = (500, 301, 30)
+LATE_VOTES = (560, 420, 180, 50, 14, 1, -3)
+LATE_WHITELISTED_VOTES = (250, 40, 12)
+PRICE_UPDATES = (DAY + 120, 900, 330, 90)
+BRIBE_PAST_BOUNDARY = -4
+
+
+@dataclass
+class Plan:
+    """Timed actions of one week that starts at `start` (unix seconds)."""
+
+    start: int
+    moments: list[tuple[int, Act]] = field(default_factory=list)
+
+    def after(self, seconds: float, act: Act) -> None:
+        """Do it this long after the week's start."""
+        self.moments.append((self.start + int(seconds), act))
+
+    def before(self, seconds: int, act: Act) -> None:
+        """Do it this long before the week's end."""
+        self.after(WEEK - seconds, act)
+
+    def ordered(self) -> list[tuple[int, Act]]:
+        return sorted(self.moments, key=lambda moment: moment[0])
+
+
+class Agents:
+    """The actors of both exchanges, week by week."""
+
+    def __init__(self, thena: Thena, velodrome: Velodrome, market: Market, chance: random.Random) -> None:
+        self.thena, self.velodrome, self.market, self.chance = thena, velodrome, market, chance
+        self._killed: dict[str, Gauge] = {}
+
+    def week(self, number: int, start: int, create: Callable[[Exchange], None]) -> Plan:
+        """The plan of week `number`; `create` makes a new gauge."""
+        plan = Plan(start)
+        self._prices(plan, number)
+        for exchange in (self.thena, self.velodrome):
+            self._governance(plan, exchange, number, create)
+            self._regular_rewards(plan, exchange)
+            self._late_rewards(plan, exchange)
+        self._thena_votes(plan)
+        self._velodrome_votes(plan, number)
+        return plan
+
+    def _prices(self, plan: Plan, number: int) -> None:
+        for day in range(7):
+            plan.after(day * DAY + 7_200, lambda at: self.market.update())
+        for seconds in PRICE_UPDATES:
+            plan.before(seconds, lambda at: self.market.update())
+        if number == 3:
+            plan.after(2 * DAY, lambda at: self.market.kill_dead_feed())
+
+    def _governance(self, plan: Plan, exchange: Exchange, number: int, create: Callable[[Exchange], None]) -> None:
+        plan.after(1_800, lambda at: exchange.emit())
+        if number == 1:
+            plan.after(4 * DAY, lambda at: create(exchange))
+        if number in (2, 5):
+            plan.after(5 * DAY + 40_000, lambda at: self._kill(exchange))
+        if number == 4:
+            plan.after(DAY, lambda at: exchange.revive(self._killed[exchange.name]))
+
+    def _kill(self, exchange: Exchange) -> None:
+        """Kill a gauge in the middle of the field, with votes on it."""
+        ranked = exchange.ranked()
+        victim = ranked[len(ranked) // 2]
+        self._killed.setdefault(exchange.name, victim)
+        exchange.kill(victim)
+
+    def _regular_rewards(self, plan: Plan, exchange: Exchange) -> None:
+        inner, outer = exchange.gauges[0].bribes
+        fees_at = 3_000 if exchange is self.velodrome else 3 * DAY  # Velodrome pays last week's fees after the flip
+        for gauge in exchange.gauges:
+            if gauge.bribable:
+                plan.after(fees_at, self._reward(exchange, gauge, inner, gauge.usd * self.chance.uniform(0.1, 0.4)))
+                if self.chance.random() < 0.75:
+                    usd = gauge.usd * self.chance.lognormvariate(0, 0.4)
+                    plan.after(self.chance.uniform(0.3, 6.2) * DAY, self._reward(exchange, gauge, outer, usd))
+
+    def _late_rewards(self, plan: Plan, exchange: Exchange) -> None:
+        inner, outer = exchange.gauges[0].bribes
+        for seconds in LATE_BRIBES:
+            gauge = self._bribable(exchange)
+            plan.before(seconds, self._reward(exchange, gauge, outer, gauge.usd * self.chance.uniform(0.3, 2.0)))
+        if exchange is self.thena:
+            for seconds in LATE_FEES * 3:
+                gauge = self._bribable(exchange)
+                plan.before(seconds, self._reward(exchange, gauge, inner, gauge.usd * 0.1))
+            # still the old epoch's: active_period has not turned
+            plan.before(BRIBE_PAST_BOUNDARY, self._reward(exchange, self._bribable(exchange), outer, 800.0))
+        lone = next(g for g in exchange.gauges if not g.bribable)
+        plan.before(24, self._reward(exchange, lone, outer, 1_500.0))  # all it gets, at the last moment
+
+    def _bribable(self, exchange: Exchange) -> Gauge:
+        return self.chance.choice([g for g in exchange.gauges if g.bribable and g.is_alive])
+
+    def _reward(self, exchange: Exchange, gauge: Gauge, kind: str, usd: float) -> Act:
+        token = self.chance.choice(gauge.tokens)
+
+        def act(at: int) -> None:
+            if gauge.is_alive:
+                exchange.reward(at, gauge, kind, token, usd)
+
+        return act
+
+    def _thena_votes(self, plan: Plan) -> None:
+        for voter in self.thena.voters:
+            if self.chance.random() < 0.93:
+                plan.after(self.chance.uniform(0.1, 6.95) * DAY, self._vote(self.thena, voter))
+        for seconds in LATE_VOTES:
+            plan.before(seconds, self._vote(self.thena, self._light()))
+        quitter = self._light()
+        plan.after(6 * DAY + 50_000, lambda at: self.thena.reset(at, quitter))
+
+    def _light(self) -> Voter:
+        """Late movers are not the whales: together they move a few per cent of all weight."""
+        ranked = sorted(self.thena.voters, key=lambda v: v.power)
+        return self.chance.choice(ranked[: max(2, len(ranked) * 3 // 4)])
+
+    def _velodrome_votes(self, plan: Plan, number: int) -> None:
+        late = [v for v in self.velodrome.voters if v.is_whitelisted]
+        for voter in self.velodrome.voters:
+            if voter in late:
+                continue
+            if number == 0 or self.chance.random() < 0.15:
+                plan.after(self.chance.uniform(0.1, 6.9) * DAY, self._vote(self.velodrome, voter))
+            elif self.chance.random() < 0.02:
+                plan.after(3 * DAY + 777, lambda at, v=voter: self.velodrome.reset(at, v))  # type: ignore[misc]
+        for voter, seconds in zip(late, LATE_WHITELISTED_VOTES, strict=False):
+            plan.before(seconds, self._vote(self.velodrome, voter))
+
+    def _vote(self, exchange: Exchange, voter: Voter) -> Act:
+        size, roll = self.chance.randint(1, 8), random.Random(self.chance.random())
+
+        def act(at: int) -> None:
+            open_gauges = [g for g in exchange.gauges if g.is_alive and g.votable]
+            picked = {g.index: g for g in roll.choices(open_gauges, [g.usd + 20 for g in open_gauges], k=size)}
+            exchange.vote(at, voter, [(g, roll.randint(1, 100)) for g in picked.values()])
+
+        return act

@@ -1,0 +1,353 @@
+"""The run ledger, the same cases on a DuckDB file and a real PostgreSQL: claims, kills, two at once, a lost server."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from decide.markets.experiments.protocol import sha256_of
+from extract.config import Config
+from extract.errors import ConfigError
+from operate.markets.dbt_ledger import LedgerNotReadable, attach
+from operate.markets.engines import DuckDbEngine, LedgerGone, PostgresEngine
+from operate.markets.mirror import refresh
+from operate.markets.settings import MarketSettings
+from operate.markets.store import Claim, DryStore, Failure, LeaseLost, MarketRow, OutcomeRow, Store
+from tests.market_run_fixtures import AT, DAY, ROOT, HandMade, Room, a_snapshot, settings_in
+from tests.postgres_fixtures import Postgres
+
+FACTS = {"code_version": "test", "config_sha256": "none"}
+
+
+def claim(store: Store, owner: str, force: bool = False) -> Claim:
+    return store.claim(DAY, 7, force=force, facts=FACTS, owner=owner)
+
+
+def a_row(market: str = "1", price: float = 0.5) -> MarketRow:
+    return MarketRow(market, "e", AT, price, {"snapshot": {"price": price}, "results": [], "contracts": []})
+
+
+def test_a_run_is_claimed_once_resumed_when_partial_and_redone_by_force(room: Room) -> None:
+    store = room.store()
+    first = claim(store, "other-host/1/a")
+    assert (first.kind, first.attempt, first.run_id) == ("new", 1, "2026-01-05-w7")
+    assert claim(store, "other-host/2/b").kind == "busy"
+    assert claim(store, "other-host/2/b", force=True).kind == "busy", "force does not break a lease"
+    store.finish(first, "partial")
+    second = claim(store, "other-host/2/b")
+    assert (second.kind, second.attempt) == ("resumed", 2)
+    with pytest.raises(LeaseLost):
+        store.write(first, [a_row()], [])
+    assert store.counts(first.run_id)["processed"] == 0
+    store.finish(second, "complete")
+    assert claim(store, "other-host/3/c").kind == "done"
+    assert claim(store, "other-host/3/c", force=True).kind == "forced"
+    store.close()
+
+
+def test_a_lease_that_ran_out_can_be_taken_and_a_dead_process_holds_none(room: Room) -> None:
+    store = room.store()
+    store.lease = timedelta(seconds=0.2)
+    claim(store, "other-host/1/a")
+    time.sleep(0.3)
+    assert claim(store, "other-host/2/b").kind == "resumed"
+    store.lease = timedelta(seconds=600)
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    import socket
+
+    time.sleep(0.3)
+    dead = claim(store, f"{socket.gethostname()}/{ended.pid}/x")
+    assert dead.kind == "resumed" and claim(store, "other-host/3/c").kind == "resumed"
+    store.close()
+
+
+def test_of_many_claimers_at_once_one_wins(room: Room) -> None:
+    room.store().close()
+
+    def attempt(number: int) -> str:
+        store = Store.open(room.settings)
+        try:
+            return claim(store, f"host-{number}/1/x").kind
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(10) as threads:
+        kinds = list(threads.map(attempt, range(10)))
+    assert sorted(kinds) == ["busy"] * 9 + ["new"]
+
+
+def test_migrations_run_once_whoever_comes_first(room: Room) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        for store in threads.map(lambda _: Store.open(room.settings), range(4)):
+            assert store.migrate() == [] and store.is_migrated()
+            store.close()
+
+
+def test_a_newer_ledger_is_refused(room: Room) -> None:
+    store = room.store()
+    store.engine.transaction(lambda run: run("insert into ledger_migrations values (?, ?)", ("9999_later", AT)))
+    with pytest.raises(Exception, match="9999_later of a newer Foreshore"):
+        store.migrate()
+    store.close()
+
+
+def test_writing_again_changes_nothing_and_half_a_batch_is_never_seen(room: Room) -> None:
+    store = room.store()
+    mine = claim(store, "h/1/x")
+    rows = [a_row("1"), a_row("2")]
+    for _ in range(2):
+        store.write(mine, rows, [Failure("3", "experiment", "ValueError", "no", "e")])
+    assert store.counts(mine.run_id) == {"processed": 2, "failing": 1}
+    broken = replace(a_row("5"), payload={"x": object()})
+    with pytest.raises(Exception):  # noqa: B017 - whatever it is, nothing of the batch may stay
+        store.write(mine, [a_row("4"), broken], [])
+    assert set(store.processed(mine.run_id)) == {"1", "2"}
+    assert [row.payload_sha256 for row in store.payloads(mine.run_id)] == [row.sha256 for row in rows]
+    store.close()
+
+
+def test_what_is_final_stays_as_it_was_first_known(room: Room) -> None:
+    store = room.store()
+    mine = claim(store, "h/1/x")
+    store.write(mine, [a_row("1", 0.3), a_row("2"), a_row("3")], [])
+    day = timedelta(days=1)
+    store.record_outcomes([OutcomeRow("1", "undetermined", None, None, AT + day)])
+    assert store.unresolved(30) == ["1", "2", "3"] and store.history() == []
+    store.record_outcomes(
+        [OutcomeRow("1", "resolved", 1, AT + day, AT + 2 * day), OutcomeRow("2", "void", None, AT, AT + day)]
+    )
+    store.record_outcomes([OutcomeRow("1", "resolved", 0, AT, AT + 3 * day)])
+    (known,) = store.history()
+    assert (known.market_id, known.price, known.happened, known.known_at) == ("1", 0.3, 1, AT + 2 * day)
+    assert store.unresolved(30) == ["3"]
+    store.close()
+
+
+def test_amending_a_row_that_changed_meanwhile_does_nothing(room: Room) -> None:
+    store = room.store()
+    mine = claim(store, "h/1/x")
+    store.write(mine, [a_row("1")], [])
+    (seen,) = store.payloads(mine.run_id)
+    assert store.amend(mine.run_id, [(seen, {"new": 1})], []) == 1
+    assert store.amend(mine.run_id, [(seen, {"new": 2})], []) == 0
+    assert store.payloads(mine.run_id)[0].payload == {"new": 1}
+    store.close()
+
+
+def test_a_dry_store_reads_and_writes_nothing(room: Room) -> None:
+    store = room.store()
+    mine = claim(store, "h/1/x")
+    store.write(mine, [a_row("1")], [])
+    store.finish(mine, "partial")
+    dry = DryStore.open(room.settings)
+    again = claim(dry, "h/2/y")
+    dry.write(again, [a_row("2")], [Failure("3", "experiment", "E", "m")])
+    assert again.kind == "resumed" and dry.counts(again.run_id) == {"processed": 2, "failing": 1}
+    dry.close()
+    assert store.counts(mine.run_id) == {"processed": 1, "failing": 0}
+    assert store.runs()[0]["status"] == "partial"
+    store.close()
+
+
+# -- killed, again and again
+
+_RUN = """
+import sys
+from tests.market_run_fixtures import *
+from pathlib import Path
+from operate.markets import daily
+daily.ROWS_PER_COMMIT = 3
+settings = settings_in(Path(sys.argv[1]), sys.argv[2] or None, concurrency=1)
+summary = Room(settings).run(HandMade([a_snapshot(n) for n in range(360)]))
+print(summary.status, summary.processed)
+sys.exit(summary.exit_code)
+"""
+
+
+def start(room: Room) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _RUN, str(room.settings.root), room.settings.ledger_url or ""]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "."})
+
+
+def test_killed_twenty_times_no_market_is_half_there_and_counts_are_exact(room: Room) -> None:
+    chance, seen, counts = random.Random(7), set[str](), []
+    store = room.store()
+    for _ in range(20):
+        process = start(room)
+        time.sleep(chance.uniform(0.25, 0.9))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        rows = store.payloads("2026-01-05-w7")
+        for row in rows:
+            assert sha256_of(row.payload) == row.payload_sha256
+            assert len(row.payload["results"]) == 8 and len(row.payload["contracts"]) == 2
+        assert seen <= {row.market_id for row in rows}, "what was committed stays"
+        seen = {row.market_id for row in rows}
+        counts.append(len(seen))
+    assert counts[-1] > 0, "the kills came before anything was written: they test nothing"
+    final = start(room)
+    output, _ = final.communicate(timeout=120)
+    assert final.returncode in (0, 3) and (output.split() == ["complete", "360"] or counts[-1] == 360)
+    assert store.counts("2026-01-05-w7") == {"processed": 360, "failing": 0}
+    assert len({row.market_id for row in store.payloads("2026-01-05-w7")}) == 360
+    store.close()
+
+
+def test_two_processes_at_once_one_wins(room: Room) -> None:
+    both = [start(room), start(room)]
+    codes = sorted(process.wait(120) for process in both)
+    for process in both:
+        process.communicate()
+    assert codes == [0, 3]
+    store = room.store()
+    assert store.counts("2026-01-05-w7") == {"processed": 360, "failing": 0}
+    assert store.runs()[0]["status"] == "complete"
+    store.close()
+
+
+# -- a database that goes away
+
+
+def test_postgres_gone_for_a_moment_is_waited_for(postgres: Postgres, tmp_path: Path) -> None:
+    room = Room(settings_in(tmp_path, postgres.database()))
+    store = room.store()
+    mine = claim(store, "h/1/x")
+    postgres.stop()
+    back = threading.Timer(0.5, postgres.start)
+    back.start()
+    store.write(mine, [a_row("1")], [])
+    back.join()
+    assert store.counts(mine.run_id)["processed"] == 1
+    store.close()
+
+
+def test_postgres_gone_for_good_leaves_a_partial_run_that_resumes(postgres: Postgres, tmp_path: Path) -> None:
+    room = Room(settings_in(tmp_path, postgres.database(), patience_seconds=0.5, lease_seconds=1.5))
+    source = HandMade([a_snapshot(n) for n in range(900)])
+    store, writes = room.store(), []
+    write = store.write
+
+    def failing_write(*arguments: object) -> None:
+        writes.append(arguments)
+        if len(writes) == 3:
+            postgres.stop()
+        write(*arguments)  # type: ignore[arg-type]
+
+    store.write = failing_write  # type: ignore[method-assign]
+    from operate.markets.daily import DailyRun, Request
+
+    summary = DailyRun(room.settings, source, store, None, Request(DAY, 7)).execute()
+    store.close()
+    assert (summary.status, summary.exit_code) == ("partial", 2) and summary.written > 0
+    assert summary.failures[-1]["error_class"] == "LedgerGone" and "has not answered" in summary.note
+    postgres.start()
+    time.sleep(1.5)  # in one process the holder is not dead, so its lease must run out
+    again = room.run(source)
+    assert (again.kind, again.status, again.processed) == ("resumed", "complete", 900)
+    assert again.written == 900 - summary.written
+
+
+def test_postgres_behind_a_transaction_pooler(postgres: Postgres, tmp_path: Path) -> None:
+    """A pooler hands every transaction another connection: nothing may live in a session."""
+    url = postgres.database()
+
+    class Pooled(PostgresEngine):
+        def transaction(self, work):  # type: ignore[no-untyped-def]
+            try:
+                return super().transaction(work)
+            finally:
+                if self._connection is not None:
+                    prepared = self._connection.execute("select count(*) from pg_prepared_statements").fetchone()
+                    assert prepared == (0,)
+                self.close()
+
+    store = Store(Pooled(url, 5))
+    store.migrate()
+    mine = claim(store, "h/1/x")
+    for number in range(8):
+        store.write(mine, [a_row(str(number))], [])
+    store.finish(mine, "complete")
+    assert store.counts(mine.run_id)["processed"] == 8
+
+
+# -- configuration and readers
+
+
+def test_production_without_a_database_is_refused(tmp_path: Path) -> None:
+    config = Config(tmp_path / "foreshore.toml", {}, {})
+    with pytest.raises(ConfigError, match="FORESHORE_LEDGER_URL"):
+        MarketSettings.of(config, {"FORESHORE_ENV": "production"})
+    url = "postgresql://user:secret@db/foreshore"
+    made = MarketSettings.of(config, {"FORESHORE_ENV": "production", "FORESHORE_LEDGER_URL": url})
+    assert made.ledger_url == url and "secret" not in repr(made)
+
+
+def test_an_error_of_the_database_does_not_show_its_password(tmp_path: Path) -> None:
+    engine = PostgresEngine("postgresql://me:hunter2@/x?host=/nonexistent", 0.1)
+    with pytest.raises(LedgerGone) as caught:
+        engine.transaction(lambda run: run("select 1"))
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.fixture
+def reader() -> Iterator[object]:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        yield connection
+
+
+def test_dbt_finds_an_empty_ledger_where_none_is(reader: object, tmp_path: Path) -> None:
+    attach(reader, tmp_path / "none.duckdb", None)  # type: ignore[arg-type]
+    assert reader.execute("select count(*) from ledger.main.processed_markets").fetchall() == [(0,)]  # type: ignore[attr-defined]
+    assert not (tmp_path / "none.duckdb").exists()
+
+
+def test_dbt_says_who_holds_the_ledger(reader: object, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.duckdb"
+    Store(DuckDbEngine(file, 1)).migrate()
+    hold = f"import duckdb, time; c = duckdb.connect({str(file)!r}); print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline()
+        with pytest.raises(LedgerNotReadable, match="being written by another process"):
+            attach(reader, file, None)  # type: ignore[arg-type]
+        with pytest.raises(LedgerGone, match="in use by another process"):
+            Store(DuckDbEngine(file, 0.2)).migrate()
+        holder.kill()
+    attach(reader, file, None)  # type: ignore[arg-type]
+
+
+def test_the_mirror_follows_what_was_written_since(postgres: Postgres, reader: object, tmp_path: Path) -> None:
+    url = postgres.database()
+    store = Store(PostgresEngine(url, 5))
+    file = tmp_path / "m.mirror.duckdb"
+    assert refresh(url, file) == 0, "no tables yet"
+    store.migrate()
+    mine = claim(store, "h/1/x")
+    store.write(mine, [a_row(str(n)) for n in range(5)], [Failure("9", "experiment", "E", 'it\'s "so"', "x")])
+    store.record_outcomes([OutcomeRow("1", "resolved", 1, AT, AT)])
+    refresh(url, file)
+    store.write(mine, [replace(a_row("1"), payload={"later": 1.5})], [])
+    refresh(url, file)
+    attach(reader, tmp_path / "m.duckdb", url)  # type: ignore[arg-type]
+    count = "select count(*), count(*) filter (where payload ->> '$.later' = '1.5') from ledger.main.processed_markets"
+    assert reader.execute(count).fetchall() == [(5, 1)]  # type: ignore[attr-defined]
+    read = reader.execute("select message, failed_at is not null from ledger.main.processing_failures").fetchall()  # type: ignore[attr-defined]
+    assert read == [('it\'s "so"', True)]
+    now = datetime.now(UTC)
+    (claimed,) = reader.execute("select claimed_at from ledger.main.processing_runs").fetchall()[0]  # type: ignore[attr-defined]
+    assert abs(now - claimed) < timedelta(minutes=5)
+    store.close()

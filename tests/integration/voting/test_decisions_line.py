@@ -1,0 +1,218 @@
+"""From the warehouse to a decision on the command line: recommend, record, replay, explain."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operate.warehouse import Warehouse, publish
+from tests.line_fixtures import ROOT, Line
+
+pytestmark = pytest.mark.node
+VOTER = "0x2b9f23a551ee94ec33cf07e3873b5b6ab813339a"
+
+
+@pytest.fixture(scope="module")
+def decided(built_line: Line) -> Line:
+    """The built line, published for readers."""
+    before = dict(os.environ)
+    os.environ.update(built_line.environment())
+    try:
+        publish(Warehouse(built_line.folder, f"{built_line.folder}/raw"))
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return built_line
+
+
+def asked(line: Line, *arguments: str, code: int = 0) -> Any:
+    done = line.cli(*arguments, "--json")
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(line: Line, *arguments: str) -> str:
+    done = line.cli(*arguments)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stdout + done.stderr
+    return re.sub(r"\s+", " ", done.stderr)
+
+
+def test_own_votes_equal_the_agents_books(built_line: Line) -> None:
+    """What a voter has standing at every window, from events, against what the agents say they did."""
+    rows = [r for r in built_line.world.actions() if r["protocol"] == "hydrex" and r["kind"] in ("vote", "kill")]
+    starts = dict(built_line.query("select epoch, start_block from epoch_boundaries where protocol = 'hydrex_world'"))
+    found = built_line.query(
+        "select epoch, decision_window, gauge_address, voter_id, votes_raw, observed_block "
+        "from main_intermediate.int_votes_by_voter where protocol = 'hydrex_world'"
+    )
+    assert len(found) > 100
+    for epoch, window, block in {(epoch, window, block) for epoch, window, _, _, _, block in found}:
+        standing: dict[tuple[str, str], int] = defaultdict(int)
+        for row in rows:
+            if not starts[epoch] <= row["block"] <= block:
+                continue
+            if row["kind"] == "kill":
+                for key in [k for k in standing if k[0] == row["gauge"]]:
+                    standing[key] = 0
+            else:
+                key = (row["gauge"], row["actor"])
+                standing[key] = max(standing[key] + int(row["delta"]), 0)
+        wanted = {key: votes for key, votes in standing.items() if votes > 0}
+        got = {(g, v): int(raw) for e, w, g, v, raw, _ in found if (e, w) == (epoch, window)}
+        assert got == wanted, (epoch, window)
+
+
+def test_a_recommendation_is_certified_saved_and_equal_to_the_mart(decided: Line) -> None:
+    (row,) = asked(decided, "recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER)
+    assert row["outcome"] == "ok" and row["optimality_gap"] <= 1e-6 and row["reason"]
+    assert sum(row["allocation"].values()) == int(row["voting_power"])
+    in_mart = decided.query(
+        "select expected_usd, objective_usd, recommended_action from preboundary_recommendations where "
+        f"protocol = 'hydrex_world' and voter_id = '{VOTER}' and decision_window = 'T-5' and epoch = {row['epoch']}"
+    )
+    assert in_mart == [(row["expected_usd"], row["objective_usd"], row["action"])]
+    saved = decided.folder / "recommendations" / "hydrex_world" / str(row["epoch"]) / f"T-5-{VOTER}-balanced.json"
+    assert json.loads(saved.read_text())["allocation"] == row["allocation"]
+
+
+def test_profiles_and_power_change_the_answer(decided: Line) -> None:
+    only = ("recommend", "--window", "day", "--protocol", "hydrex_world", "--voter", VOTER, "--no-save")
+    (balanced,), (bold,) = asked(decided, *only), asked(decided, *only, "--risk-profile", "bold")
+    assert bold["gauges_used"] > balanced["gauges_used"] and bold["expected_usd"] >= balanced["expected_usd"]
+    (strong,) = asked(decided, *only, "--voting-power", "1000000")
+    assert strong["expected_usd"] > balanced["expected_usd"] and sum(strong["allocation"].values()) == 1_000_000
+    (weak,) = asked(decided, *only, "--voting-power", "20000")
+    assert weak["outcome"] == "min_votes_above_power" and "50,000" in weak["reason"] and not weak["allocation"]
+
+
+def test_velodrome_has_one_vote_and_no_last_hour(decided: Line) -> None:
+    (late,) = asked(
+        decided, "recommend", "--window", "T-1", "--protocol", "velodrome_world", "--voter", "8", "--no-save"
+    )
+    assert late["action"] == "closed" and "last 60 minutes" in late["reason"]
+
+
+def test_a_voter_that_never_voted_is_named(decided: Line) -> None:
+    """The embedded world's whale does not exist in the small one."""
+    (row,) = asked(
+        decided, "recommend", "--window", "T-5", "--protocol", "velodrome_world", "--voter", "34", "--no-save"
+    )
+    assert row["outcome"] == "no_voting_power" and "seeds/voting/voters.csv" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("--window", "boundary"), "never decided on"),
+        (("--window", "T-9"), "decision_windows.csv"),
+        (("--window", "T-5", "--protocol", "curve"), "hydrex_world, velodrome_world"),
+        (("--window", "T-5", "--voter", "0xnobody"), "seeds/voting/voters.csv"),
+        (("--window", "T-5", "--risk-profile", "brave"), "'cautious', 'balanced', 'bold'"),
+        (("--window", "T-5", "--voting-power", "0"), "above 0"),
+        (("--window", "T-5", "--epoch", "1757462400"), "no T-5 of epoch 1757462400"),
+        (("--window", "T-5", "--epoch", "soon"), "ISO date"),
+    ],
+)
+def test_what_cannot_be_recommended_is_named(decided: Line, arguments: tuple[str, ...], wanted: str) -> None:
+    assert wanted in refused(decided, "recommend", *arguments)
+
+
+def test_the_backtest_is_shown_and_swept(decided: Line) -> None:
+    rows = asked(decided, "backtest", "--protocol", "velodrome_world")
+    assert {row["strategy"] for row in rows} >= {"foreshore", "snapshot", "proportional", "hold", "hindsight"}
+    ours = [row for row in rows if row["strategy"] == "foreshore" and row["decision_window"] == "day"]
+    assert ours[0]["voted_count"] >= 2 and 0 < ours[0]["mean_hindsight_share"] <= 1 + 1e-9
+    swept = asked(decided, "backtest", "--sweep", "--k-max", "2", "--k-max", "3", "--min-votes", "1000")
+    assert len({row["parameters"] for row in swept}) == 2
+    assert all(0 < row["mean_hindsight_share"] <= 1 + 1e-9 for row in swept)
+    assert "add --sweep" in refused(decided, "backtest", "--k-max", "5")
+    assert "brave" in refused(decided, "backtest", "--sweep", "--risk-profile", "brave")
+
+
+def test_every_window_of_the_backtest_is_consistent(decided: Line) -> None:
+    """Realised returns again, by SQL, from the truth labels and the nested votes alone."""
+    assert decided.query("select count(*) > 20 from preboundary_backtest_votes") == [(True,)]
+    wrong = decided.query(
+        """
+        select results.realised_usd, sum(labels.final_rewards_usd * votes.own_votes
+            / ((labels.final_votes_raw - coalesce(own.votes_raw, 0))::double / 1e18 + votes.own_votes)) as again
+        from preboundary_backtest_results as results
+        inner join preboundary_backtest_votes as votes using (protocol, voter_id, epoch, decision_window, strategy)
+        inner join preboundary_truth_labels as labels using (protocol, epoch, gauge_address)
+        left join main_intermediate.int_votes_by_voter as own
+            on own.protocol = results.protocol and own.epoch = results.epoch and own.decision_window = 'boundary'
+            and own.gauge_address = votes.gauge_address and own.voter_id = results.voter_id
+        group by results.protocol, results.voter_id, results.epoch, results.decision_window, results.strategy,
+            results.realised_usd
+        having abs(results.realised_usd - again) > 1e-6 * (1 + again)
+        """
+    )
+    assert wrong == []
+
+
+def test_why_expected_differs_is_four_queries_that_run(decided: Line) -> None:
+    done = decided.dbt("compile", "--select", "path:analyses")
+    assert done.returncode == 0, done.stdout
+    compiled = sorted((decided.folder / "target" / "compiled" / "foreshore" / "analyses").glob("why_*.sql"))
+    assert [path.stem.split("_")[1] for path in compiled] == ["1", "2", "3", "4"]
+    for path in compiled:
+        decided.query(path.read_text())
+
+
+def test_a_recorded_submission_is_the_last_allocation(built_line: Line, tmp_path: Path) -> None:
+    """Recorded twice it counts once; from the next build on the change set refers to it; the chain is left alone."""
+    made = Line(built_line.world, tmp_path)
+    assert made.extract(made.configure(), epochs=1) == 0
+    windows = json.loads(made.cli("status", "--json").stdout)
+    assert windows
+    gauge = built_line.query("select min(gauge_address) from gauges where protocol = 'hydrex_world' and is_alive")[0][0]
+    (epoch, at) = built_line.query(
+        "select epoch, max(decision_at) from decision_points where decision_window = 'T-1' and "
+        "epoch = (select max(epoch) from decision_points) group by all"
+    )[0]
+    form = {
+        "protocol": "hydrex_world",
+        "voter_id": VOTER,
+        "epoch": epoch,
+        "submitted_at": at.isoformat(),
+        "allocation": {gauge: 12_345},
+    }
+    path = tmp_path / "submitted.json"
+    path.write_text(json.dumps(form))
+    for _ in range(2):
+        done = made.cli("submitted", "--file", str(path))
+        assert done.returncode == 0 and "Recorded 1 gauges" in re.sub(r"\s+", " ", done.stdout), done.stderr
+    built = made.dbt("build", "--exclude-resource-type", "test", "unit_test", "--select", "+preboundary_features")
+    assert built.returncode == 0, built.stdout[-2000:]
+    before_and_after = made.query(
+        "select decision_window, sum(previous_votes), max(own_votes_now) from preboundary_features "
+        f"where epoch = {epoch} and voter_id = '{VOTER}' group by all order by max(decision_at)"
+    )
+    votes = {window: previous for window, previous, _ in before_and_after}
+    assert votes["T-1"] == 12_345 and votes["T-5"] != 12_345, before_and_after
+
+
+def test_bad_submissions_land_nothing(line: Line) -> None:
+    path = line.folder / "bad.json"
+    path.write_text('{"protocol": "hydrex_world"}')
+    line.configure()
+    assert "lacks voter_id, epoch, submitted_at, allocation" in refused(line, "submitted", "--file", str(path))
+    path.write_text("{")
+    assert "is not JSON" in refused(line, "submitted", "--file", str(path))
+    assert "cannot be read" in refused(line, "submitted", "--file", str(line.folder / "none.json"))
+    assert not (line.folder / "raw" / "submitted_votes").exists()
+
+
+def test_help_has_examples() -> None:
+    for verb in ("recommend", "submitted", "backtest", "allocate"):
+        done = subprocess.run(
+            [str(ROOT / ".venv" / "bin" / "foreshore"), verb, "--help"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 and "Examples" in done.stdout, verb

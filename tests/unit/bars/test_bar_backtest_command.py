@@ -1,0 +1,186 @@
+"""`foreshore backtest bars` and the promotion contract it writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+
+from decide.bars.bars import Bars
+from decide.bars.sessions import Sessions
+from extract.config import load_config
+from extract.errors import ForeshoreError
+from extract.seeds import read_seed
+from operate.bars.backtest import Asked, find_strategy
+from operate.bars.manifest import ManifestInvalid, read_promotion
+from operate.cli import cli
+from tests.bar_fixtures import ROOT, walk
+
+FROM_TO = ("--from", "2026-01-12", "--to", "2026-01-30")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published warehouse with a month of bars of two symbols, one of them on two feeds."""
+    sessions = Sessions.of(read_seed(ROOT / "seeds", "bars/sessions"))
+    first, last = (int(np.datetime64(day, "s").astype(np.int64)) for day in ("2026-01-08", "2026-02-01"))
+    path = tmp_path_factory.mktemp("published") / "foreshore.duckdb"
+    with duckdb.connect(str(path)) as made:
+        for table, step in (("bars_m5", 300), ("bars_m15", 900)):
+            series = [("AAA", "sip", 1), ("AAA", "iex", 2), ("BBB", "sip", 3)]
+            labels = sessions.between(step, first, last).tolist()
+            made.register("rows", pa.concat_tables([_rows(walk(labels, n), s, f) for s, f, n in series]))
+            made.execute(f"create table {table} as select * from rows")
+            made.unregister("rows")
+    return path
+
+
+def _rows(bars: Bars, symbol: str, feed: str) -> pa.Table:
+    values = {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
+    at = pa.array(bars.labels * 1_000_000).cast(pa.timestamp("us", "UTC"))
+    return pa.table({"symbol": [symbol] * len(bars), "feed": [feed] * len(bars), **values, "bar_at": at})
+
+
+@pytest.fixture
+def site(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "foreshore.toml").write_text(f'[storage]\nroot = "{tmp_path}"\nseeds = "{ROOT}/seeds"\n')
+    monkeypatch.setenv("FORESHORE_CONFIG", str(tmp_path / "foreshore.toml"))
+    monkeypatch.setenv("FORESHORE_BUILD", str(tmp_path / "none.duckdb"))
+    shutil.copy(published, tmp_path / "foreshore.duckdb")
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["backtest", "bars", *arguments])
+
+
+def result(*arguments: str) -> dict[str, Any]:
+    return dict(json.loads(run(*arguments, "--json").output))
+
+
+def test_a_success_has_every_artifact_and_can_be_promoted(site: Path) -> None:
+    done = run("--symbol", "BBB", *FROM_TO)
+    assert done.exit_code == 0 and "pre-paper run --manifest" in done.output
+    folder = next((site / "artifacts" / "backtests").iterdir())
+    names = {"run_manifest", "run_result", "coverage_check", "sla_check", "params", "signals", "rejections", "trades"}
+    assert {p.name for p in folder.iterdir()} == {f"{n}.json" for n in {*names, "metrics"}} | {"equity_curve.csv"}
+    manifest = json.loads((folder / "run_manifest.json").read_text())
+    assert list(manifest) == ["identity", "strategy", "params", "data", "gates", "result"]
+    assert manifest["identity"]["run_id"] == folder.name
+    assert manifest["gates"]["coverage"]["status"] == "PASS" and manifest["gates"]["sla"]["passed"]
+    assert (manifest["data"]["symbol"], manifest["data"]["feed"], manifest["data"]["requested_tf"]) == (
+        "BBB",
+        "sip",
+        "M5",
+    )
+    promotion, _ = read_promotion(folder / "run_manifest.json")
+    asked = Asked("BBB", "M5", promotion.first, promotion.last)
+    assert promotion.strategy == find_strategy(load_config(), asked)
+
+
+def test_the_same_inputs_give_the_same_bytes_times_aside(site: Path) -> None:
+    def contents() -> dict[str, bytes]:
+        run("--symbol", "BBB", *FROM_TO)
+        folder = next((site / "artifacts" / "backtests").iterdir())
+        found = {p.name: p.read_bytes() for p in folder.iterdir()}
+        manifest = json.loads(found["run_manifest.json"])
+        manifest["identity"].pop("timestamp_utc")
+        return {**found, "run_manifest.json": json.dumps(manifest).encode()}
+
+    assert contents() == contents()
+    assert len(list((site / "artifacts" / "backtests").iterdir())) == 1
+
+
+def test_timeframe_feed_and_parameters_make_another_run(site: Path) -> None:
+    ids = {
+        result("--symbol", "BBB", *FROM_TO)["run_id"],
+        result("--symbol", "BBB", *FROM_TO, "--tf", "M15")["run_id"],
+        result("--symbol", "BBB", *FROM_TO, "--set", "atr_period=14")["run_id"],
+        result("--symbol", "BBB", *FROM_TO, "--set", "slippage_bps=2", "--set", "atr_period=14")["run_id"],
+        result("--symbol", "AAA", *FROM_TO, "--feed", "iex")["run_id"],
+        result("--symbol", "AAA", *FROM_TO, "--feed", "sip")["run_id"],
+    }
+    assert len(ids) == 6
+
+
+def test_what_comes_after_the_range_is_no_input(site: Path) -> None:
+    early = ("--symbol", "BBB", "--from", "2026-01-12", "--to", "2026-01-16")
+    before = result(*early)
+    with duckdb.connect(str(site / "foreshore.duckdb")) as published:
+        published.execute("delete from bars_m5 where bar_at > timestamptz '2026-01-20 00:00:00+00'")
+    assert result(*early) == before
+
+
+def test_holes_fail_with_exit_code_1_and_cannot_be_promoted(site: Path) -> None:
+    with duckdb.connect(str(site / "foreshore.duckdb")) as published:
+        published.execute("delete from bars_m5 where cast(bar_at as date) = date '2026-01-20'")
+    done = run("--symbol", "BBB", *FROM_TO)
+    assert done.exit_code == 1 and "DATA_COVERAGE_GAP" in done.output
+    folder = next((site / "artifacts" / "backtests").iterdir())
+    assert not (folder / "signals.json").exists()
+    with pytest.raises(ManifestInvalid, match="only SUCCESS can be promoted"):
+        read_promotion(folder / "run_manifest.json")
+
+
+def test_an_error_of_the_run_itself_is_written_down(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise ZeroDivisionError("by hand")
+
+    monkeypatch.setattr("operate.bars.backtest.run_bar_backtest", breaks)
+    assert run("--symbol", "BBB", *FROM_TO).exit_code == 1
+    folder = next((site / "artifacts" / "backtests").iterdir())
+    said = json.loads((folder / "run_result.json").read_text())
+    assert (said["status"], said["reason"]) == ("ERROR", "ZeroDivisionError") and "by hand" in said["stack_trace"]
+    manifest = json.loads((folder / "run_manifest.json").read_text())
+    assert manifest["result"]["error_id"] == said["error_id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--symbol", "CCC", *FROM_TO), "has no bars of CCC"),
+        (("--symbol", "AAA", *FROM_TO), "several feeds"),
+        (("--symbol", "BBB", *FROM_TO, "--feed", "iex"), "no bars of feed 'iex'"),
+        (("--symbol", "BBB", *FROM_TO, "--strategy", "moonshot"), "unknown"),
+        (("--symbol", "BBB", *FROM_TO, "--set", "nonsense=1"), "no such parameter"),
+        (("--symbol", "BBB", *FROM_TO, "--set", "atr_period=-1"), "atr_period"),
+        (("--symbol", "BBB", *FROM_TO, "--set", "session_filter=noon"), "session_filter"),
+    ],
+)
+def test_what_cannot_be_asked(site: Path, arguments: tuple[str, ...], message: str) -> None:
+    failure = run(*arguments).exception
+    assert isinstance(failure, ForeshoreError) and message in str(failure)
+
+
+def test_a_manifest_is_taken_whole_and_unedited_or_not_at_all(site: Path) -> None:
+    run("--symbol", "BBB", *FROM_TO)
+    path = next((site / "artifacts" / "backtests").iterdir()) / "run_manifest.json"
+    good = json.loads(path.read_text())
+
+    def refused(change: Any) -> str:
+        manifest = json.loads(json.dumps(good))
+        change(manifest)
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(ForeshoreError) as error:
+            read_promotion(path)
+        path.write_text(json.dumps(good))
+        return str(error.value)
+
+    assert "changed after its run" in refused(lambda m: m["params"]["rules"].update(risk_reward_ratio=9))
+    assert "changed after its run" in refused(lambda m: m["data"].update(feed="iex"))
+    assert "contract version" in refused(lambda m: m["identity"].update(contract_version=2))
+    assert "no run manifest" in refused(lambda m: m.pop("gates"))
+    (path.parent / "signals.json").write_text("[]")
+    assert "signals.json was changed" in refused(lambda m: None)
+    (path.parent / "signals.json").unlink()
+    assert "not beside it" in refused(lambda m: None)
+    path.write_text("{")
+    with pytest.raises(ForeshoreError, match="not JSON"):
+        read_promotion(path)
