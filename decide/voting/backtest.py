@@ -7,7 +7,7 @@ of each submission to land. Own votes are in the denominator of what is realised
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -179,7 +179,8 @@ def _staged(
     key = (strategy.name, STAGED)
     start = memory.last.get(key, {})
     standing = _within(start, cases[0].snapshot.power) if carries else {}
-    branches: Branches = [(1.0, standing, False)]
+    outage = max((stage.outage_prob for stage in setting.stages), default=0.0)
+    branches = [_Branch(1 - outage, outage, standing)]
     previous, submissions, last = start, 0.0, None
     for case in cases:
         gauges = case.snapshot.gauges
@@ -192,13 +193,34 @@ def _staged(
         submissions += sent
     if last is None:
         return []
-    memory.last[key] = max(branches, key=lambda branch: branch[0])[1]
-    earned = sum(p * realised(last, _aligned(votes, last.snapshot.gauges)) for p, votes, _ in branches)
+    memory.last[key] = max(branches, key=lambda branch: branch.probability).votes
+    earned = sum(b.probability * realised(last, _aligned(b.votes, last.snapshot.gauges)) for b in branches)
     best = _Hindsight(last, setting).under(strategy.profile)
     return [_staged_row(last, strategy, earned, submissions, best)]
 
 
-Branches = list[tuple[float, Mapping[str, float], bool]]
+@dataclass(frozen=True)
+class _Branch:
+    """One course of an epoch: its probability without and with an outage, what stands, and what failed to land."""
+
+    clear: float
+    outage: float
+    votes: Mapping[str, float]
+    has_voted: bool = False
+    failed: tuple[Stage, ...] = ()
+
+    @property
+    def probability(self) -> float:
+        return self.clear + self.outage
+
+    def sent(self, stage: Stage, new: Mapping[str, float]) -> list[_Branch]:
+        """The courses after a vote sent at `stage`: an outage takes every late one."""
+        p, p_out = stage.landing_prob, 0.0 if stage.outage_prob > 0 else stage.landing_prob
+        landed = _Branch(p * self.clear, p_out * self.outage, new, True)
+        missed = replace(
+            self, clear=(1 - p) * self.clear, outage=(1 - p_out) * self.outage, failed=(*self.failed, stage)
+        )
+        return [branch for branch in (landed, missed) if branch.probability > 0]
 
 
 def _within(votes: Mapping[str, float], power: float) -> Mapping[str, float]:
@@ -212,35 +234,33 @@ def _stage_branches(
     choice: Choice,
     strategy: Strategy,
     setting: Setting,
-    branches: Branches,
+    branches: Sequence[_Branch],
     previous: Mapping[str, float],
-) -> tuple[Branches, float, Mapping[str, float]]:
+) -> tuple[list[_Branch], float, Mapping[str, float]]:
     """The branches after a window, the expected submissions, and the allocation last sent."""
     situation, stage = case.situations[strategy.profile.scenario_set], _stage(setting, case.key[3])
     new = {g: float(v) for g, v in zip(situation.gauges, choice.votes, strict=True) if v > 0}
     new_usd = float(situation.weights @ situation.returns(choice.votes))
-    after: Branches = []
+    after: list[_Branch] = []
     sent = 0.0
-    for probability, votes, has_voted in branches:
-        standing_usd = float(situation.weights @ situation.returns(_aligned(votes, situation.gauges)))
+    for branch in branches:
         decision = decide_stage(
             stage,
             setting.stages,
             setting.rule,
             setting.guard,
-            standing_usd,
+            float(situation.weights @ situation.returns(_aligned(branch.votes, situation.gauges))),
             new_usd,
-            has_voted=has_voted,
+            has_voted=branch.has_voted,
             is_exempt=case.standing.is_exempt,
+            failed=branch.failed,
         )
         if decision.action != "submit":
-            after.append((probability, votes, has_voted))
+            after.append(branch)
             continue
-        sent += probability
+        sent += branch.probability
         previous = new
-        after.append((probability * stage.inclusion_prob, new, True))
-        if stage.inclusion_prob < 1:
-            after.append((probability * (1 - stage.inclusion_prob), votes, has_voted))
+        after += branch.sent(stage, new)
     return after, sent, previous
 
 

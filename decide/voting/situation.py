@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from decide.errors import DecisionError, Infeasible
 from decide.quantiles import Floats
 from decide.voting.allocate import Allocation, Problem, solve
 from decide.voting.revote import VotingRule
 
+Flags = npt.NDArray[np.bool_]
 Outcome = Literal[
     "ok",
     "no_rule",
@@ -53,6 +55,11 @@ class Situation:
     standing: Floats  # (N,)
     previous: Floats  # (N,)
     power: float
+    is_votable: Flags | None = None  # (N,): None: every gauge; what stands on others is paid, and gets no new votes
+
+    @property
+    def votable(self) -> Flags:
+        return np.ones(len(self.gauges), dtype=np.bool_) if self.is_votable is None else self.is_votable
 
     def returns(self, own: Floats) -> Floats:
         """Return (S,) in USD of own votes (N,): Σ R·x/(V + x), 0 where nothing is voted."""
@@ -78,7 +85,8 @@ class Answer:
 
 def problem(situation: Situation, profile: RiskProfile, rule: VotingRule, limited: bool = True) -> Problem:
     """The optimum to solve; without `limited` only the exchange's own limits hold: what the profile's limits cost."""
-    count = len(situation.gauges)
+    votable = situation.votable
+    count = int(votable.sum())
     pools = min(count, rule.max_gauges or count)
     made = Problem(
         votes=situation.votes,
@@ -92,7 +100,7 @@ def problem(situation: Situation, profile: RiskProfile, rule: VotingRule, limite
         alpha=profile.alpha,
         max_turnover=profile.max_turnover,
         previous=situation.previous,
-        caps=None,
+        caps=None if votable.all() else np.where(votable, np.inf, 0.0),
         unit=rule.vote_unit,
     )
     return made if limited else replace(made, min_votes=float(rule.vote_unit), k_max=pools, max_turnover=None)
@@ -102,11 +110,12 @@ def answer(situation: Situation, profile: RiskProfile, rule: VotingRule, limited
     """The exact allocation of a situation, or a named outcome: never a silent substitute."""
     if not np.isfinite(situation.power) or situation.power <= 0:
         return Answer(
-            "no_voting_power", "the voter never voted and no power is stated: add it to seeds/voting/voters.csv"
+            "no_voting_power",
+            "the voter has no power at this block (seeds/voting/voters.csv names it): none is delegated, or its lock ended",
         )
-    if not situation.gauges:
+    if not situation.votable.any():
         return Answer("no_candidates", "no gauge is alive, readable and priced at this window")
-    if not situation.rewards.max() > 0:
+    if not situation.rewards[situation.votable].max() > 0:
         return Answer("nothing_to_gain", "no candidate has any reward, now or in any scenario")
     if limited and profile.min_votes > situation.power:
         return Answer(

@@ -142,6 +142,17 @@ class ChainClient:
         """View calls at many blocks: one Multicall3 call per block, several blocks per HTTP request."""
         return await self._state.read_blocks(requests)
 
+    async def try_out(self, transaction: Mapping[str, str], block: int) -> tuple[Outcome, Outcome]:
+        """What an unsigned transaction (`from`, `to`, `data`) would return on the state of a block, and its gas.
+
+        Nothing is sent. A revert is a Refusal of kind REVERTED whose `data` holds the contract's own error.
+        """
+        asked = [dict(transaction), hex(block)]
+        call = RpcCall("eth_call", asked, str)
+        gas = RpcCall("eth_estimateGas", asked, str, lambda text: int(text, 16))
+        returned, estimated = await self._pool.request([call, gas], block)
+        return returned, estimated
+
     async def logs(
         self, addresses: Sequence[str], topics: Topics, from_block: int, to_block: int
     ) -> AsyncIterator[LogChunk]:

@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from extract.evm.abi import Function
 from extract.evm.calls import Reply
-from extract.evm.views import status, word
+from extract.evm.views import address, status, word
 from extract.voting.epochs import utc
 from extract.voting.state import BlockState
-from extract.voting.tables import EPOCHS, GAUGES, PRICES, REWARDS, WINDOWS
+from extract.voting.tables import BRIBES, EPOCHS, GAUGES, OWN_VOTES, PRICES, REWARDS, VOTERS, WINDOWS
 from extract.voting.timeline import Timeline, WindowPoint
+from extract.voting.voters import VoterState
 
 Row = dict[str, Any]
 MAX_DECIMALS = 38  # a scale beyond this is a broken token; 10^38 still fits the widest exact decimal
@@ -33,10 +34,13 @@ def epoch_table(timeline: Timeline, chain_id: int, partition_id: str, provider: 
         "epoch_source": family.epoch_source,
         "votes_reset_each_epoch": family.votes_reset_each_epoch,
         "kill_clears_votes": family.kill_clears_votes,
+        "voter_kind": family.voter_kind,
         "vote_log": family.vote_log,
         "status": timeline.status,
         "start_block": timeline.start_block,
         "boundary_block": timeline.boundary_block.number if timeline.boundary_block else None,
+        "last_votable_block": timeline.last_votable.number if timeline.last_votable else None,
+        "last_votable_at": utc(timeline.last_votable.timestamp) if timeline.last_votable else None,
         "flip_block": timeline.flip.number if timeline.flip else None,
         "flip_at": utc(timeline.flip.timestamp) if timeline.flip else None,
         "flip_transaction_hash": timeline.flip_transaction,
@@ -57,8 +61,38 @@ def window_tables(
     partition_id: str,
     fetched_at: datetime,
 ) -> dict[str, pa.Table]:
-    """The four state tables of one decision window."""
-    key: Row = {
+    """The state tables of one decision window."""
+    key = _key(timeline, chain_id, point, partition_id, fetched_at)
+    return {
+        "voting_windows": _table([_window_row(key, point, state)], WINDOWS),
+        "voting_gauges": _table(_gauge_rows(key, state), GAUGES),
+        "voting_bribes": _table(_bribe_rows(key, state), BRIBES),
+        "voting_rewards": _table(_reward_rows(key, state, timeline.protocol.family.reward_word), REWARDS),
+        "voting_prices": _table(_price_rows(key, state, feeds), PRICES),
+    }
+
+
+def voter_tables(
+    timeline: Timeline,
+    chain_id: int,
+    point: WindowPoint,
+    state: BlockState,
+    voters: Sequence[VoterState],
+    partition_id: str,
+    fetched_at: datetime,
+) -> dict[str, pa.Table]:
+    """What the planned voters have at one decision window."""
+    key = _key(timeline, chain_id, point, partition_id, fetched_at) | {"provider": state.totals["length"].provider}
+    return {
+        "voting_voters": _table([_voter_row(key, of) for of in voters], VOTERS),
+        "voting_own_votes": _table(
+            (row for of in voters for row in _own_rows(key, state, of, timeline.protocol.voter)), OWN_VOTES
+        ),
+    }
+
+
+def _key(timeline: Timeline, chain_id: int, point: WindowPoint, partition_id: str, fetched_at: datetime) -> Row:
+    return {
         "partition_id": partition_id,
         "protocol": timeline.protocol.name,
         "chain_id": chain_id,
@@ -67,12 +101,6 @@ def window_tables(
         "observed_block": point.observed.number,
         "observed_at": utc(point.observed.timestamp),
         "fetched_at": fetched_at,
-    }
-    return {
-        "voting_windows": _table([_window_row(key, point, state)], WINDOWS),
-        "voting_gauges": _table(_gauge_rows(key, state), GAUGES),
-        "voting_rewards": _table(_reward_rows(key, state, timeline.protocol.family.reward_word), REWARDS),
-        "voting_prices": _table(_price_rows(key, state, feeds), PRICES),
     }
 
 
@@ -108,6 +136,68 @@ def _gauge_rows(key: Row, state: BlockState) -> Iterable[Row]:
             "votes_status": status(votes),
             "provider": votes.provider,
         }
+
+
+def _bribe_rows(key: Row, state: BlockState) -> Iterable[Row]:
+    """A row per bribe, and one without an address where the voter does not say which bribe a gauge has."""
+    for (gauge, kind), reply in state.bribe_reads.items():
+        if word(reply) is None:
+            unread = {"supply_status": status(reply), "list_status": status(reply), "tokens_unread": 0}
+            yield (
+                key
+                | {"gauge_address": gauge, "bribe_kind": kind, "is_replaced": False, "provider": reply.provider}
+                | unread
+            )
+    for bribe, (gauge, kind) in state.bribes.items():
+        supply, length = state.supplies[bribe], state.lengths[bribe]
+        yield key | {
+            "gauge_address": gauge,
+            "bribe_kind": kind,
+            "bribe_address": bribe,
+            "is_replaced": bribe in state.replaced,
+            "supply_raw": _text(word(supply)),
+            "supply_status": status(supply),
+            "list_status": status(length),
+            "tokens_listed": word(length),
+            "tokens_unread": state.unread_tokens[bribe],
+            "provider": supply.provider,
+        }
+
+
+def _voter_row(key: Row, of: VoterState) -> Row:
+    voted, approved, exempt = of.number("last_voted"), of.number("approved"), of.number("exempt")
+    owner = of.answers.get("owner")
+    is_own = of.voter.sender in ("", of.account) if of.is_by_account else None
+    return key | {
+        "voter_id": of.voter.voter_id,
+        "voter_kind": of.voter.kind,
+        "account_address": of.account,
+        "token_id": _text(of.token_id),
+        "power_raw": _text(of.number("power")),
+        "power_status": of.power_status(),
+        "votes_status": of.votes_status(),
+        "last_voted_at": utc(voted) if voted else None,
+        "rewarded_power_raw": _text(of.rewarded_power()),
+        "owner_address": address(owner) if owner else None,
+        "is_approved": is_own if approved is None else bool(approved),
+        "is_exempt": None if exempt is None else bool(exempt),
+        "vote_delay_seconds": of.number("vote_delay"),
+    }
+
+
+def _own_rows(key: Row, state: BlockState, of: VoterState, voter: str) -> Iterable[Row]:
+    """Only what is not zero: `votes_status` of the voter says whether everything was read."""
+    gauges = {pool: gauge for gauge, pool in state.gauges.items()}
+    mine = key | {"voter_id": of.voter.voter_id}
+    for pool, reply in of.votes.items():
+        if votes := word(reply):
+            found = {"gauge_address": gauges[pool], "asked": "voter", "contract_address": voter}
+            yield mine | found | {"votes_raw": str(votes)}
+    for bribe, reply in of.stakes.items():
+        if stake := word(reply):
+            gauge, kind = state.bribes[bribe]
+            found = {"gauge_address": gauge, "asked": "bribe", "contract_address": bribe, "bribe_kind": kind}
+            yield mine | found | {"votes_raw": str(stake)}
 
 
 def _reward_rows(key: Row, state: BlockState, reward_word: int) -> Iterable[Row]:

@@ -24,10 +24,11 @@ from extract.seeds import WEEK, DecisionWindow, decision_windows
 from extract.voting.epochs import requested_epochs
 from extract.voting.families import Protocol, load_protocols
 from extract.voting.state import count_gauges
-from extract.voting.timeline import Timeline, resolve
+from extract.voting.timeline import Timeline, WindowPoint, resolve
+from extract.voting.voters import PlannedVoter, planned_voters
 
 SOURCE = "voting"
-CODE_VERSION = 1  # raise it when the same chain would land other rows: every partition is then fetched anew
+CODE_VERSION = 2  # raise it when the same chain would land other rows: every partition is then fetched anew
 CALLS_PER_GAUGE = 23  # view calls for one gauge at one block, measured in the embedded world; a plan's guess only
 
 
@@ -61,6 +62,7 @@ class ChainRun:
     spec: ChainSpec
     protocols: tuple[Protocol, ...]
     windows: tuple[DecisionWindow, ...]
+    voters: Mapping[str, tuple[PlannedVoter, ...]]  # by protocol
     feeds: Mapping[str, str]
     price_sources: tuple[HttpPrices, ...]
     final: Block
@@ -126,6 +128,7 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
                 spec=spec,
                 protocols=tuple(p for p in wanted if p.chain == name),
                 windows=tuple(decision_windows(config.seeds)),
+                voters={p.name: planned_voters(config.seeds, p) for p in wanted if p.chain == name},
                 feeds=_feeds(config, name),
                 price_sources=load_price_sources(
                     name, config.section("chains")[name].get("price_sources"), config.environ
@@ -172,7 +175,22 @@ def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partitio
         wanted = fingerprint(base | {"decision": point.decision.number, "observed": point.observed.number})
         row = chain.due(partition, wanted, to_block=point.observed.number, to_block_hash=point.observed.hash)
         found.append((partition, row))
+        found += _voter_partition(chain, timeline, point, key)
     return found
+
+
+def _voter_partition(
+    chain: ChainRun, timeline: Timeline, point: WindowPoint, key: str
+) -> list[tuple[Partition, LedgerRow | None]]:
+    """What the planned voters have at a window: a partition of its own, so that a new voter costs nothing else."""
+    voters = chain.voters[timeline.protocol.name]
+    if not voters:
+        return []
+    partition = Partition(SOURCE, "voters", key, point.window.decision_window)
+    base = {"version": CODE_VERSION, "protocol": timeline.protocol.facts(), "voters": [vars(v) for v in voters]}
+    wanted = fingerprint(base | {"observed": point.observed.number})
+    row = chain.due(partition, wanted, to_block=point.observed.number, to_block_hash=point.observed.hash)
+    return [(partition, row)]
 
 
 def event_partition(

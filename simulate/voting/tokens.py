@@ -21,6 +21,7 @@ class Token:
     decimals: int
     price: float
     behaviour: str = "live"
+    tax_bps: int = 0  # what a transfer loses on the way
     address: str = ""
     feed: str | None = None
     is_posting: bool = True
@@ -40,6 +41,11 @@ def tokens() -> list[Token]:
         Token("STAL", 18, 2.0, "stale"),
         Token("DEAD", 18, 5.0, "dead"),
         Token("NOPE", 18, 0.3, "none"),
+        Token("UNIT", 0, 12.0),
+        Token("CENT", 2, 1.1),
+        Token("LONG", 24, 0.000_4),
+        Token("TAXD", 18, 0.8, "live", 500),
+        Token("HUGE", 24, 1e-13, "none"),
     ]
 
 
@@ -50,14 +56,14 @@ class Market:
         self.chain, self.books, self.chance = chain, books, chance
         self.tokens = tokens()
         for token in self.tokens:
-            token.address = chain.deploy(ORACLE, contracts["token"], token.symbol, token.decimals)
+            token.address = chain.deploy(ORACLE, contracts["token"], token.symbol, token.decimals, token.tax_bps)
             if token.behaviour != "none":
                 token.feed = chain.deploy(ORACLE, contracts["feed"], f"{token.symbol} / USD")
 
     def fund(self, holder: str) -> None:
         """Give an actor more of every token than it can spend."""
         for token in self.tokens:
-            self.chain.send(ORACLE, token.address, "mint(address,uint256)", holder, 10 ** (token.decimals + 15))
+            self.chain.send(ORACLE, token.address, "mint(address,uint256)", holder, 10 ** (token.decimals + 20))
 
     def post_all(self) -> None:
         """The first price of every feed, the stale one's only one."""

@@ -14,6 +14,10 @@ scans as (
     select * from {{ ref('stg_voting__event_scans') }}
 ),
 
+bribes as (
+    select * from {{ ref('stg_voting__bribes') }}
+),
+
 priced as (
     select
         rewards.*,
@@ -46,7 +50,8 @@ scaled as (
     select
         *,
         case when price_status in ('ok', 'stale') then source_price_usd end as price_usd,
-        reward_raw::double / pow(10, token_decimals) as reward_amount
+        -- the text holds what exceeds 38 digits
+        reward_text::double / pow(10, token_decimals) as reward_amount
     from priced
 )
 
@@ -64,21 +69,27 @@ select
     scaled.price_status,
     scaled.price_source,
     case
-        when scaled.reward_raw is null then 'unread'
-        when scaled.reward_raw = 0 then 'zero'
+        when scaled.reward_text is null then 'unread'
+        when scaled.reward_text = '0' then 'zero'
         when scaled.token_decimals is null then 'no_decimals'
         when scaled.price_usd is null then 'unpriced'
         else 'ok'
     end as value_status,
+    scaled.reward_text,
     scaled.reward_raw,
     scaled.residual_balance_raw,
-    case when scans.epoch is not null then coalesce(replayed.reward_replayed_raw, 0) end as reward_replayed_raw,
+    case
+        when scans.epoch is not null and replayed.bribe_address is null then 0
+        when scans.epoch is not null then replayed.reward_replayed_raw
+    end as reward_replayed_raw,
     scaled.reward_amount,
     scaled.price_usd,
-    case when scaled.reward_raw = 0 then 0.0 else scaled.reward_amount * scaled.price_usd end as reward_usd,
+    case when scaled.reward_text = '0' then 0.0 else scaled.reward_amount * scaled.price_usd end as reward_usd,
     scaled.price_age_seconds,
     scaled.token_decimals,
     scaled.times_listed,
+    bribes.supply_raw,
+    coalesce(bribes.is_replaced, false) as is_replaced,
     scaled.observed_block,
     scaled.price_updated_at,
     scaled.observed_at
@@ -95,3 +106,9 @@ left join scans
         scaled.chain_id = scans.chain_id
         and scaled.epoch = scans.epoch
         and scaled.observed_block <= scans.to_block
+left join bribes
+    on
+        scaled.protocol = bribes.protocol
+        and scaled.epoch = bribes.epoch
+        and scaled.decision_window = bribes.decision_window
+        and scaled.bribe_address = bribes.bribe_address
