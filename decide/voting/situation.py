@@ -111,7 +111,8 @@ def answer(situation: Situation, profile: RiskProfile, rule: VotingRule, limited
     if not np.isfinite(situation.power) or situation.power <= 0:
         return Answer(
             "no_voting_power",
-            "the voter has no power at this block (seeds/voting/voters.csv names it): none is delegated, or its lock ended",
+            "the voter has no power at this block: none is delegated to it, or its lock ended "
+            "(seeds/voting/voters.csv says who it is)",
         )
     if not situation.votable.any():
         return Answer("no_candidates", "no gauge is alive, readable and priced at this window")
