@@ -316,8 +316,9 @@ def test_velodrome_votes_have_their_window(small_world: simulate.RunningWorld, b
     flip = small_world.info["flips"][-1]["velodrome"]["block"]
     open_day = next(n for n, t in enumerate(blocks) if t > small_world.info["open_epoch"] + 3_600)
     assert {refused(voter, flip) for voter in others} == {"DistributeWindow"}
-    assert "" in {refused(voter, open_day) for voter in others}
-    assert {refused(voter, head) for voter in others} <= {"NotWhitelistedNFT", "AlreadyVotedOrDeposited"}
+    said = {refused(voter, open_day) for voter in others}
+    assert "" in said and said <= {"", "ZeroBalance"}, "those that gave all their power to a managed NFT have none"
+    assert {refused(voter, head) for voter in others} <= {"NotWhitelistedNFT", "AlreadyVotedOrDeposited", "ZeroBalance"}
     assert {refused(voter, head - 4) for voter in listed} >= {""}, "the whitelisted may vote in the last hour"
     assert {refused(voter, head) for voter in listed} == {"AlreadyVotedOrDeposited"}
 
@@ -333,6 +334,7 @@ ERRORS = {
         "DistributeWindow",
         "NotWhitelistedNFT",
         "NotApprovedOrOwner",
+        "ZeroBalance",
     )
 }
 
@@ -411,7 +413,7 @@ def _soon(is_so: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 
 def test_a_world_too_small_is_refused_in_words(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "simulate", "serve", "--port=0", "--gauges=2", f"--out={tmp_path}"]
+    command = [sys.executable, "-m", "simulate", "voting", "--port=0", "--gauges=2", f"--out={tmp_path}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1 and "at least 1 epoch, 8 gauges and 4 voters" in done.stderr
 
