@@ -27,7 +27,7 @@ from operate.markets.extraction import extract_markets
 from operate.options import config_option, json_option
 from operate.voting.allocate import allocate
 from operate.voting.commands import backtest, recommend, submitted
-from operate.warehouse import Warehouse, publish, query, run_dbt
+from operate.warehouse import Warehouse, query, rebuild, run_dbt, show_publication
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -164,7 +164,9 @@ def status(lending: bool, as_json: bool, config_file: str | None) -> None:
 @click.option("--docs/--no-docs", default=False, help="Also write the static docs site.")
 @config_option
 def build(docs: bool, config_file: str | None) -> None:
-    """Run dbt build (models and tests) and publish the warehouse if everything passed.
+    """Run dbt build (models and tests) and publish every wing whose tests ran and passed.
+
+    Exit code 2 when a wing is held back: readers keep what they had of it.
 
     \b
     Examples
@@ -172,14 +174,10 @@ def build(docs: bool, config_file: str | None) -> None:
       foreshore build --docs
     """
     warehouse = Warehouse.of(load_config(config_file))
-    if not run_dbt(warehouse, ["build"]):
-        raise ForeshoreError(
-            "the build did not pass: what was published before stays as it was. See the failures above."
-        )
-    tables = publish(warehouse)
-    out.print(f"Published {len(tables)} tables: {warehouse.published_file} and {warehouse.exports}/*.parquet")
+    code = show_publication(warehouse, rebuild(warehouse))
     if docs and not run_dbt(warehouse, ["docs", "generate", "--static"]):
         raise ForeshoreError("the docs site could not be written")
+    sys.exit(code)
 
 
 @cli.command()

@@ -13,12 +13,12 @@ from extract.voting.epochs import utc
 from extract.voting.plan import Request
 from operate import extraction, worlds
 from operate.bars.pre_paper import demo as pre_paper_demo
-from operate.console import err, out, table
+from operate.console import out, table
 from operate.lending import commands as lending_commands
 from operate.markets import demo as markets_demo
 from operate.voting.backtest import show_verdicts, summary
 from operate.voting.recommend import ACTION_STYLE
-from operate.warehouse import Warehouse, publish, query, run_dbt
+from operate.warehouse import Warehouse, query, rebuild, run_dbt, show_publication
 
 
 def run(**sizes: int) -> int:
@@ -51,12 +51,10 @@ def run(**sizes: int) -> int:
     markets_demo.run_history(load_config(DEFAULT_CONFIG))
     clock.lap("markets")
     out.print("Building and testing the warehouse, then its docs ...")
-    if not run_dbt(warehouse, ["--quiet", "build"]):
-        err.print("[bold red]error[/bold red] the build did not pass; see the failures above")
-        return 1
-    clock.lap("build and test")
-    publish(warehouse)
-    clock.lap("publish")
+    made = rebuild(warehouse, "--quiet")
+    clock.lap("build, test and publish")
+    if code := show_publication(warehouse, made):
+        return code
     if not run_dbt(warehouse, ["--quiet", "docs", "generate", "--static"]):
         return 1
     clock.lap("docs")
@@ -135,7 +133,7 @@ def show_places(warehouse: Warehouse) -> None:
     """Where to look next."""
     out.print(f"\nWarehouse  {warehouse.published_file}")
     out.print('Query it   [bold].venv/bin/foreshore sql "select * from preboundary_leakage_checks"[/bold]')
-    out.print(f"Parquet    {warehouse.exports}/*.parquet")
+    out.print(f"Parquet    {warehouse.exports}/<wing>/*.parquet")
     out.print("Docs       target/static_index.html (opens offline: models, columns, lineage)")
     out.print("Decide     [bold].venv/bin/foreshore recommend --window T-5[/bold]")
 

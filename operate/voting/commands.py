@@ -18,7 +18,7 @@ from operate.options import config_option, json_option
 from operate.voting import backtest as replays
 from operate.voting import recommend as recommending
 from operate.voting import submitted as submissions
-from operate.warehouse import Warehouse, publish, run_dbt
+from operate.warehouse import Warehouse, rebuild
 
 
 @click.command()
@@ -69,10 +69,9 @@ def _refresh(config: Config, protocol: str | None) -> None:
     code = extraction.run_voting(config, Request(epochs=1, protocols=only), as_json=False)
     if code not in (0, 3):
         raise ForeshoreError("the extraction did not complete: see above; without --live what was published is used")
-    warehouse = Warehouse.of(config)
-    if not run_dbt(warehouse, ["--quiet", "build"]):
-        raise ForeshoreError("the build did not pass: nothing newer was published. See the failures above")
-    publish(warehouse)
+    held_back = rebuild(Warehouse.of(config), "--quiet").held_back.get("voting")
+    if held_back:
+        raise ForeshoreError(f"the build did not pass, so nothing newer was published: {'; '.join(held_back[:3])}")
 
 
 @click.command()
