@@ -11,12 +11,13 @@ from extract.config import DEFAULT_CONFIG, WORLD_CONFIG, load_config
 from extract.lending.plan import Request as LendingRequest
 from extract.voting.epochs import utc
 from extract.voting.plan import Request
-from operate import extraction, worlds
+from operate import worlds
 from operate.bars.pre_paper import demo as pre_paper_demo
 from operate.console import err, out, table
-from operate.lending import commands as lending_commands
+from operate.lending import commands as lending
 from operate.markets import demo as markets_demo
 from operate.voting.backtest import show_verdicts, summary
+from operate.voting.extraction import run_voting
 from operate.voting.recommend import ACTION_STYLE
 from operate.warehouse import Warehouse, publish, query, run_dbt
 
@@ -38,8 +39,8 @@ def run(**sizes: int) -> int:
         clock.lap("worlds")
         config = load_config(WORLD_CONFIG)
         codes = [
-            extraction.run_voting(config, Request(epochs=sizes["epochs"]), as_json=False),
-            lending_commands.run(config, LendingRequest(), plan=False, as_json=False),
+            run_voting(config, Request(epochs=sizes["epochs"]), as_json=False),
+            lending.run(config, LendingRequest(), plan=False, as_json=False),
             pre_paper_demo.extract(config),
         ]
         clock.lap("extract")

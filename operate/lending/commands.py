@@ -15,8 +15,9 @@ from extract.ledger import Ledger, PartitionState
 from extract.lending.plan import KINDS, MISSING_PRICES, SOURCE, Cost, Request, costs
 from extract.lending.run import extract_lending as run_extraction
 from operate.console import err, out, print_json, table
-from operate.extraction import run_line, running_now
+from operate.extraction import run_line
 from operate.options import config_option, json_option
+from operate.status import running_now
 
 FIRST_PLAN_CALLS = 720  # 7,200 blocks a day, 10 a request
 CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free tiers, most, the widest
