@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from extract.config import DEFAULT_CONFIG, WORLD_CONFIG, load_config
+from extract.config import read_config
 from extract.lending.plan import Request as LendingRequest
 from extract.voting.epochs import utc
 from extract.voting.plan import Request
@@ -32,12 +32,12 @@ def run(**sizes: int) -> int:
         "(about 30 s) ..."
     )
     try:
-        warehouse = Warehouse.of(load_config(DEFAULT_CONFIG))
+        warehouse = Warehouse.of(read_config(worlds.config_file()))
         if processes is not None:
             run_dbt(warehouse, ["--quiet", "parse"])  # while the worlds build
             worlds.ready(processes)
         clock.lap("worlds")
-        config = load_config(WORLD_CONFIG)
+        config = read_config(worlds.config_file())
         codes = [
             run_voting(config, Request(epochs=sizes["epochs"]), as_json=False),
             lending.run(config, LendingRequest(), plan=False, as_json=False),
@@ -49,7 +49,7 @@ def run(**sizes: int) -> int:
     finally:
         if not was_up:
             worlds.down()
-    markets_demo.run_history(load_config(DEFAULT_CONFIG))
+    markets_demo.run_history(config)
     clock.lap("markets")
     out.print("Building and testing the warehouse, then its docs ...")
     if not run_dbt(warehouse, ["--quiet", "build"]):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from extract.config import CONFIG_VARIABLE, load_config
 from operate import demo as demo_lines
 from operate import worlds
 from operate.console import out
@@ -32,7 +33,9 @@ def _world_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @demo.command("up")
 @_world_options
 def demo_up(**sizes: int) -> None:
-    """Start the world and point Foreshore at it until `foreshore demo down`.
+    """Start the world, with a store of its own in data/world, until `foreshore demo down`.
+
+    Where foreshore.toml has neither a provider nor data, Foreshore uses it right away; else set FORESHORE_CONFIG.
 
     \b
     Examples
@@ -41,11 +44,13 @@ def demo_up(**sizes: int) -> None:
     """
     world = worlds.up(**sizes)
     out.print(f"The embedded world is up at {world['rpc_url']}; `foreshore demo down` stops it.")
+    if not load_config().is_simulated:
+        out.print(f"Use it with: export {CONFIG_VARIABLE}={worlds.config_file()}")
 
 
 @demo.command("down")
 def demo_down() -> None:
-    """Stop the embedded world, if it is up."""
+    """Stop the embedded world, if it is up; only processes that are provably its own. Its data stay."""
     out.print("The embedded world is stopped." if worlds.down() else "No embedded world is up.")
 
 

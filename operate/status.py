@@ -17,8 +17,9 @@ from operate.log import last_lines
 
 
 def show_status(config: Config, as_json: bool) -> int:
-    """What is complete, what fails and why, and how a running extraction stands. Exit code 2 when something fails."""
-    states = list(Ledger.read(Lake(config.raw_url)).states.values())
+    """What is complete, what fails and why, and how a running extraction stands. Exit code 2 when something
+    fails, 3 when nothing was ever extracted."""
+    states = list(Ledger.read(Lake.of(config)).states.values())
     groups: dict[tuple[str, str, str], list[PartitionState]] = defaultdict(list)
     for state in states:
         newest = state.newest
@@ -54,7 +55,7 @@ def show_status(config: Config, as_json: bool) -> int:
                 f"running: {running['unit']}, {running['done']} of {running['total']} units, "
                 f"about {running['seconds_left']} s left"
             )
-    return 2 if failing else 0
+    return 2 if failing else 0 if rows else 3
 
 
 def running_now(config: Config) -> dict[str, Any] | None:

@@ -73,7 +73,7 @@ def run(config: Config, request: Request, plan: bool, as_json: bool) -> int:
 
 def show_plan(config: Config, request: Request, as_json: bool) -> int:
     """Calls of a request by chain, at three caps, beside the naive plan. Exit code 0, or 3 when nothing is due."""
-    ledger = Ledger.read(Lake(config.raw_url))
+    ledger = Ledger.read(Lake.of(config))
     by_cap = {cap: costs(config, request, ledger, cap) for cap in CAPS}
     found = by_cap[CAPS[0]]
     naive = sum(cost.naive_logs for cost in found)
@@ -131,7 +131,7 @@ def _reads(costs_: list[Cost]) -> int:
 def show_lending_status(config: Config, as_json: bool) -> int:
     """Days done, failing and open by CSU; exit code 2 when something fails."""
     states = [
-        s for s in Ledger.read(Lake(config.raw_url)).states.values()
+        s for s in Ledger.read(Lake.of(config)).states.values()
         if s.newest["source"] == SOURCE and s.newest["table_group"] in KINDS
     ]  # fmt: skip
     days = sorted({s.newest["partition_window"] for s in states})

@@ -123,7 +123,7 @@ def _plan_rows(planned: list[PlannedPartition]) -> list[tuple[Any, ...]]:
 
 def _measured_rate(config: Config) -> float:
     """Calls per second of the newest finished run of this lake, or a careful guess."""
-    ledger = Ledger.read(Lake(config.raw_url))
+    ledger = Ledger.read(Lake.of(config))
     rows = [s.complete for s in ledger.states.values() if s.complete and s.complete["calls"]]
     if not rows:
         return CALLS_PER_SECOND
