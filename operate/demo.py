@@ -7,16 +7,17 @@ from typing import Any
 
 from rich.markup import escape
 
-from extract.config import DEFAULT_CONFIG, WORLD_CONFIG, load_config
+from extract.config import read_config
 from extract.lending.plan import Request as LendingRequest
 from extract.voting.epochs import utc
 from extract.voting.plan import Request
-from operate import extraction, worlds
+from operate import worlds
 from operate.bars.pre_paper import demo as pre_paper_demo
 from operate.console import out, table
-from operate.lending import commands as lending_commands
+from operate.lending import commands as lending
 from operate.markets import demo as markets_demo
 from operate.voting.backtest import show_verdicts, summary
+from operate.voting.extraction import run_voting
 from operate.voting.recommend import ACTION_STYLE
 from operate.warehouse import Warehouse, query, rebuild, run_dbt, show_publication
 
@@ -31,15 +32,15 @@ def run(**sizes: int) -> int:
         "(about 30 s) ..."
     )
     try:
-        warehouse = Warehouse.of(load_config(DEFAULT_CONFIG))
+        warehouse = Warehouse.of(read_config(worlds.config_file()))
         if processes is not None:
             run_dbt(warehouse, ["--quiet", "parse"])  # while the worlds build
             worlds.ready(processes)
         clock.lap("worlds")
-        config = load_config(WORLD_CONFIG)
+        config = read_config(worlds.config_file())
         codes = [
-            extraction.run_voting(config, Request(epochs=sizes["epochs"]), as_json=False),
-            lending_commands.run(config, LendingRequest(), plan=False, as_json=False),
+            run_voting(config, Request(epochs=sizes["epochs"]), as_json=False),
+            lending.run(config, LendingRequest(), plan=False, as_json=False),
             pre_paper_demo.extract(config),
         ]
         clock.lap("extract")
@@ -48,7 +49,7 @@ def run(**sizes: int) -> int:
     finally:
         if not was_up:
             worlds.down()
-    markets_demo.run_history(load_config(DEFAULT_CONFIG))
+    markets_demo.run_history(config)
     clock.lap("markets")
     out.print("Building and testing the warehouse, then its docs ...")
     made = rebuild(warehouse, "--quiet")
