@@ -35,7 +35,7 @@ def record(
     submission = parse_submission(document, int(constants["votes_decimals"]))
     _within_power(Warehouse.of(config), submission)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    rows = record_submission(Lake(config.raw_url), submission, run_id)
+    rows = record_submission(Lake.of(config), submission, run_id)
     _say(submission, rows, as_json)
     return 0
 
