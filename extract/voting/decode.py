@@ -12,8 +12,9 @@ from extract.evm.abi import Function
 from extract.evm.calls import Reply
 from extract.evm.views import address, status, word
 from extract.voting.epochs import utc
+from extract.voting.pricing import PriceRules, judge
 from extract.voting.state import BlockState
-from extract.voting.tables import BRIBES, EPOCHS, GAUGES, OWN_VOTES, PRICES, REWARDS, VOTERS, WINDOWS
+from extract.voting.tables import BRIBES, EPOCHS, GAUGES, OWN_VOTES, PRICES, QUOTES, REWARDS, VOTERS, WINDOWS
 from extract.voting.timeline import Timeline, WindowPoint
 from extract.voting.voters import VoterState
 
@@ -58,6 +59,7 @@ def window_tables(
     point: WindowPoint,
     state: BlockState,
     feeds: Mapping[str, str],
+    rules: PriceRules,
     partition_id: str,
     fetched_at: datetime,
 ) -> dict[str, pa.Table]:
@@ -68,7 +70,8 @@ def window_tables(
         "voting_gauges": _table(_gauge_rows(key, state), GAUGES),
         "voting_bribes": _table(_bribe_rows(key, state), BRIBES),
         "voting_rewards": _table(_reward_rows(key, state, timeline.protocol.family.reward_word), REWARDS),
-        "voting_prices": _table(_price_rows(key, state, feeds), PRICES),
+        "voting_prices": _table(_price_rows(key, state, feeds, rules), PRICES),
+        "voting_quotes": _table(_quote_rows(key, state), QUOTES),
     }
 
 
@@ -216,7 +219,7 @@ def _reward_rows(key: Row, state: BlockState, reward_word: int) -> Iterable[Row]
         }
 
 
-def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str]) -> Iterable[Row]:
+def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str], rules: PriceRules) -> Iterable[Row]:
     for token, reply in state.decimals.items():
         decimals = word(reply)
         known = decimals is not None and decimals <= MAX_DECIMALS
@@ -226,21 +229,49 @@ def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str]) -> Iterab
             "token_decimals": decimals if known else None,
             "decimals_status": "ok" if known else ("malformed" if decimals is not None else status(reply)),
             "provider": reply.provider,
-            **_price(token, state, feeds, int(key["observed_at"].timestamp())),
+            **_price(token, state, feeds, int(key["observed_at"].timestamp()), rules),
         }
 
 
-def _price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: int) -> Row:
-    """Price columns: the feed on the chain first, then what a configured source quoted for that moment."""
-    from_feed, quote = feed_price(token, state, feeds, block_time), state.quotes.get(token)
-    if from_feed["price_usd"] is not None or quote is None:
-        return from_feed
-    return from_feed | {
-        "price_usd": quote.price_usd,
-        "price_source": quote.source,
-        "price_updated_at": utc(quote.updated_at),
-        "price_status": "ok",
-    }
+def _price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: int, rules: PriceRules) -> Row:
+    """Price columns: the feed on the chain first, else what is left of all quotes; what pools hold, either way."""
+    from_feed = feed_price(token, state, feeds, block_time)
+    judged = judge(state.quotes.get(token, []), block_time, rules)
+    depth: Row = {"liquidity_usd": judged.liquidity_usd}
+    if from_feed["price_usd"] is not None:
+        return from_feed | depth | {"price_support": "feed"}
+    if judged.status == "no_source":
+        return from_feed | depth
+    if judged.quote is None:
+        return from_feed | depth | {"price_status": judged.status}
+    return (
+        from_feed
+        | depth
+        | {
+            "price_usd": judged.price_usd,
+            "price_source": judged.quote.source,
+            "price_updated_at": utc(judged.quote.made_at),
+            "price_status": "ok",
+            "price_support": judged.support,
+        }
+    )
+
+
+def _quote_rows(key: Row, state: BlockState) -> Iterable[Row]:
+    """Every quote that was at hand: one row per token, source and size of sale."""
+    provider = state.totals["length"].provider
+    for token, quotes in state.quotes.items():
+        for quote in quotes:
+            yield key | {
+                "token_address": token,
+                "quote_source": quote.source,
+                "quote_kind": quote.kind,
+                "price_usd": quote.price_usd,
+                "price_updated_at": utc(quote.made_at),
+                "size_usd": quote.size_usd,
+                "liquidity_usd": quote.liquidity_usd,
+                "provider": provider,
+            }
 
 
 def feed_price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: int) -> Row:

@@ -20,9 +20,12 @@ from extract.evm.config import ChainSpec, load_chains
 from extract.land import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
 from extract.prices import HttpPrices, load_price_sources
-from extract.seeds import WEEK, DecisionWindow, decision_windows
+from extract.seeds import WEEK, DecisionWindow, decision_windows, threshold
 from extract.voting.epochs import requested_epochs
 from extract.voting.families import Protocol, load_protocols
+from extract.voting.pools import Pool, load_pools
+from extract.voting.pricing import PriceRules
+from extract.voting.rules import price_rules
 from extract.voting.state import count_gauges
 from extract.voting.timeline import Timeline, WindowPoint, resolve
 from extract.voting.voters import PlannedVoter, planned_voters
@@ -65,6 +68,9 @@ class ChainRun:
     voters: Mapping[str, tuple[PlannedVoter, ...]]  # by protocol
     feeds: Mapping[str, str]
     price_sources: tuple[HttpPrices, ...]
+    pools: tuple[Pool, ...]
+    price_rules: PriceRules
+    sale_usd: float
     final: Block
     epochs: tuple[int, ...]
     ledger: Ledger
@@ -133,6 +139,9 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
                 price_sources=load_price_sources(
                     name, config.section("chains")[name].get("price_sources"), config.environ
                 ),
+                pools=load_pools(name, config.section("chains")[name].get("pools"), _feeds(config, name)),
+                price_rules=price_rules(config.seeds),
+                sale_usd=threshold(config.seeds, "price_sale_usd"),
                 final=final,
                 epochs=tuple(epochs),
                 ledger=ledger,
@@ -164,6 +173,8 @@ def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partitio
         "protocol": protocol.facts(),
         "feeds": dict(chain.feeds),
         "prices": [s.name for s in chain.price_sources],
+        "pools": [vars(pool) for pool in chain.pools],
+        "price_rules": vars(chain.price_rules) | {"sale_usd": chain.sale_usd},
     }
     whole = Partition(SOURCE, "epoch", key, "all")
     last = timeline.flip or timeline.boundary_block

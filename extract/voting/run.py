@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.config import Config
+from extract.evm.views import word
 from extract.land import Lake
 from extract.ledger import Ledger, LedgerRow, declare, failed, now
 from extract.prices import ask_sources
@@ -24,6 +25,8 @@ from extract.voting.plan import (
     event_partition,
     state_partitions,
 )
+from extract.voting.pools import sale
+from extract.voting.pricing import PriceQuote
 from extract.voting.state import BlockState, StateError, read_bribes, read_places, read_states
 from extract.voting.tables import VOTING_TABLES
 from extract.voting.timeline import Timeline
@@ -84,7 +87,7 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
     blocks = [p.observed.number for p in points]
     states = await read_places(chain.client, timeline.protocol, timeline.epoch, blocks, timeline.start_block)
     whole = {p.observed.number for p in points if ("state", p.window.decision_window) in due}
-    await read_states(chain.client, timeline.protocol, chain.feeds, [states[block] for block in sorted(whole)])
+    await read_states(chain.client, timeline.protocol, chain.feeds, chain.pools, [states[b] for b in sorted(whole)])
     await _quote(chain, {n: states[n] for n in whole}, {p.observed.number: p.observed.timestamp for p in points})
     asked = {p.observed.number for p in points if ("voters", p.window.decision_window) in due}
     planned = chain.voters[timeline.protocol.name]
@@ -103,7 +106,7 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
                 continue
             where, partition_id = (timeline, chain.spec.chain_id, point, state), row.partition.partition_id
             parts.append(
-                window_tables(*where, chain.feeds, partition_id, now())
+                window_tables(*where, chain.feeds, chain.price_rules, partition_id, now())
                 if group == "state"
                 else voter_tables(*where, voters[state.block], partition_id, now())
             )
@@ -120,12 +123,22 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
 
 
 async def _quote(chain: ChainRun, states: Mapping[int, BlockState], times: Mapping[int, int]) -> None:
-    """Ask the configured sources for what no feed on the chain prices, as of each block's own time."""
-    for state in states.values() if chain.price_sources else ():
-        unpriced = [
-            t for t in state.decimals if feed_price(t, state, chain.feeds, times[state.block])["price_usd"] is None
-        ]
-        state.quotes = await ask_sources(chain.price_sources, unpriced, times[state.block])
+    """Every quote of what no feed on the chain prices, as of each block's own time; and what pools say of a sale."""
+    for state in states.values():
+        moment = times[state.block]
+        prices = {t: feed_price(t, state, chain.feeds, moment)["price_usd"] for t in (*state.decimals, *state.rounds)}
+        unpriced = [t for t in state.decimals if prices[t] is None]
+        for source in chain.price_sources if unpriced else ():
+            for token, found in (await ask_sources([source], unpriced, moment)).items():
+                quote = PriceQuote(found.source, "reference", found.price_usd, found.updated_at)
+                state.quotes.setdefault(token, []).append(quote)
+        for pool, replies in state.sales.items():
+            mine, other = word(state.decimals[pool.token]), word(state.quote_decimals[pool.quote])
+            usd = prices.get(pool.quote)
+            if mine is None or other is None or usd is None:
+                continue
+            if sold := sale(pool, replies, (mine, other), usd, chain.sale_usd, moment):
+                state.quotes.setdefault(pool.token, []).append(sold)
 
 
 def _provider(state: BlockState) -> str:

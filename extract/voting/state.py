@@ -15,8 +15,9 @@ from extract.errors import ForeshoreError
 from extract.evm.calls import Call, Reply
 from extract.evm.client import ChainClient
 from extract.evm.views import address, call, status, word
-from extract.prices import Quote
 from extract.voting.families import Family, Protocol
+from extract.voting.pools import Pool, of_tokens
+from extract.voting.pricing import PriceQuote
 
 K = TypeVar("K", bound=Hashable)
 Questions = dict[K, Call]
@@ -51,7 +52,9 @@ class BlockState:
     symbols: Answers[str] = field(default_factory=dict)
     rounds: Answers[str] = field(default_factory=dict)  # latestRoundData by token
     feed_decimals: Answers[str] = field(default_factory=dict)
-    quotes: dict[str, Quote] = field(default_factory=dict)  # by token, from configured sources
+    quote_decimals: Answers[str] = field(default_factory=dict)  # by quote token of a pool
+    sales: dict[Pool, Answers[str]] = field(default_factory=dict)  # what pools say that tokens are sold in
+    quotes: dict[str, list[PriceQuote]] = field(default_factory=dict)  # by token, from configured sources and pools
     calls: int = 0
     problem: str | None = None  # why this block has no state; the other blocks are not lost with it
 
@@ -79,13 +82,17 @@ async def read_places(
 
 
 async def read_states(
-    chain: ChainClient, protocol: Protocol, feeds: Mapping[str, str], states: Sequence[BlockState]
+    chain: ChainClient,
+    protocol: Protocol,
+    feeds: Mapping[str, str],
+    pools: Sequence[Pool],
+    states: Sequence[BlockState],
 ) -> None:
     """Votes, rewards and tokens of the places found at each block."""
     readable = [state for state in states if state.problem is None]
     await _read_listed(chain, protocol, readable)
     await _read_rewards(chain, protocol, readable)
-    await _read_tokens(chain, feeds, readable)
+    await _read_tokens(chain, feeds, pools, readable)
 
 
 async def read_bribes(
@@ -213,9 +220,13 @@ async def _read_rewards(chain: ChainClient, protocol: Protocol, states: Sequence
         state.balances = held
 
 
-async def _read_tokens(chain: ChainClient, feeds: Mapping[str, str], states: Sequence[BlockState]) -> None:
+async def _read_tokens(
+    chain: ChainClient, feeds: Mapping[str, str], pools: Sequence[Pool], states: Sequence[BlockState]
+) -> None:
     tokens = [sorted({t for _, t in s.rewards}) for s in states]
-    fed = [[t for t in of if t in feeds] for of in tokens]
+    sold = [of_tokens(pools, of) for of in tokens]
+    quotes = [sorted({pool.quote for pool in of}) for of in sold]
+    fed = [sorted({t for t in (*of, *into) if t in feeds}) for of, into in zip(tokens, quotes, strict=True)]
     asked: list[tuple[str, list[Questions[str]]]] = [
         ("decimals", [{t: call(t, "decimals()") for t in of} for of in tokens]),
         ("symbols", [{t: call(t, "symbol()") for t in of} for of in tokens]),
@@ -225,3 +236,8 @@ async def _read_tokens(chain: ChainClient, feeds: Mapping[str, str], states: Seq
     for name, questions in asked:
         for state, answers in zip(states, await ask(chain, states, questions), strict=True):
             setattr(state, name, answers)
+    into = await ask(chain, states, [{t: call(t, "decimals()") for t in of} for of in quotes])
+    said = await ask(chain, states, [{(p, n): c for p in of for n, c in p.questions().items()} for of in sold])
+    for state, of, decimals, replies in zip(states, sold, into, said, strict=True):
+        state.quote_decimals = decimals
+        state.sales = {pool: {n: r for (p, n), r in replies.items() if p == pool} for pool in of}

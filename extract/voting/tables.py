@@ -152,6 +152,22 @@ PRICES = pa.schema(
         pa.field("price_source", pa.string()),
         pa.field("price_updated_at", UTC),
         pa.field("price_status", pa.string(), nullable=False),
+        pa.field("price_support", pa.string()),
+        pa.field("liquidity_usd", pa.float64()),
+        *_OBSERVED,
+    ]
+)
+
+QUOTES = pa.schema(
+    [
+        *_STATE_KEY,
+        pa.field("token_address", pa.string(), nullable=False),
+        pa.field("quote_source", pa.string(), nullable=False),
+        pa.field("quote_kind", pa.string(), nullable=False),
+        pa.field("price_usd", pa.float64(), nullable=False),
+        pa.field("price_updated_at", UTC, nullable=False),
+        pa.field("size_usd", pa.float64()),
+        pa.field("liquidity_usd", pa.float64()),
         *_OBSERVED,
     ]
 )
@@ -191,6 +207,7 @@ VOTING_TABLES = {
     "voting_bribes": BRIBES,
     "voting_rewards": REWARDS,
     "voting_prices": PRICES,
+    "voting_quotes": QUOTES,
     "voting_voters": VOTERS,
     "voting_own_votes": OWN_VOTES,
     "voting_events": EVENTS,

@@ -64,6 +64,7 @@ class World:
     def build(self) -> None:
         """Everything from the deployment to the open epoch's last minute."""
         self.market.post_all()
+        self.market.open_pools()
         self.deployed_block = self._mine(GENESIS + 2 * DAY + 12)
         for exchange in self.exchanges:
             self._populate(exchange)
@@ -127,7 +128,7 @@ class World:
         """What a gauge is like: a size, tokens, and the odd ones among the first eight."""
         gauge.usd = min(self.chance.lognormvariate(6.6, 1.1), 20_000.0)
         gauge.tokens = self.chance.sample([t for t in self.market.tokens if t.behaviour == "live"], k=2)
-        odd = {1: ("NOPE", "USDX"), 3: ("NOPE",), 5: ("STAL", "DEAD"), 4: ("LONG", "HUGE", "USDX")}.get(gauge.index)
+        odd = {1: ("NOPE", "USDX"), 3: ("NOPE",), 5: ("STAL", "DEAD"), 4: ("LONG", "HUGE", "THIN")}.get(gauge.index)
         if odd:
             gauge.tokens = [t for t in self.market.tokens if t.symbol in odd]
         if gauge.index == 6:
@@ -209,6 +210,8 @@ class World:
                     "feed": t.feed,
                     "behaviour": t.behaviour,
                     "tax_bps": t.tax_bps,
+                    "pool": t.pool,
+                    "depth_usd": t.depth_usd,
                 }
                 for t in self.market.tokens
             ],

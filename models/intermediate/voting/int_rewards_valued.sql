@@ -24,6 +24,8 @@ priced as (
         prices.token_symbol,
         prices.token_decimals,
         prices.price_source,
+        prices.price_support,
+        prices.liquidity_usd,
         prices.price_updated_at,
         {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }} as price_age_seconds,
         case
@@ -68,6 +70,7 @@ select
     scaled.reward_status,
     scaled.price_status,
     scaled.price_source,
+    scaled.price_support,
     case
         when scaled.reward_text is null then 'unread'
         when scaled.reward_text = '0' then 'zero'
@@ -84,7 +87,16 @@ select
     end as reward_replayed_raw,
     scaled.reward_amount,
     scaled.price_usd,
-    case when scaled.reward_text = '0' then 0.0 else scaled.reward_amount * scaled.price_usd end as reward_usd,
+    case when scaled.reward_text = '0' then 0.0 else scaled.reward_amount * scaled.price_usd end as nominal_usd,
+    scaled.liquidity_usd,
+    -- a pool with R against the token gives R / (R + nominal) of what is sold into it; unmeasured is not none
+    case
+        when scaled.reward_text = '0' then 0.0
+        when scaled.liquidity_usd is null then scaled.reward_amount * scaled.price_usd
+        else
+            scaled.reward_amount * scaled.price_usd * scaled.liquidity_usd
+            / nullif(scaled.liquidity_usd + scaled.reward_amount * scaled.price_usd, 0)
+    end as reward_usd,
     scaled.price_age_seconds,
     scaled.token_decimals,
     scaled.times_listed,

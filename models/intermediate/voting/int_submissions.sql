@@ -35,7 +35,9 @@ judged as (
         coalesce(
             sent.submission_outcome,
             case
-                when sent.submitted_at = max(sent.submitted_at) over (partition by sent.protocol, sent.voter_id, sent.epoch)
+                when
+                    sent.submitted_at
+                    = max(sent.submitted_at) over (partition by sent.protocol, sent.voter_id, sent.epoch)
                     then case when voters.last_voted_at >= sent.submitted_at then 'landed' else 'reverted' end
             end
         ) as submission_outcome,
