@@ -53,7 +53,9 @@ def test_each_case(quotes: list[PriceQuote], price: float | None, status: str, s
 prices = st.floats(1e-9, 1e6)
 
 
-@given(st.lists(st.builds(ref, prices, st.integers(0, 2_000)), max_size=4), st.lists(st.builds(sold, prices), max_size=3))
+@given(
+    st.lists(st.builds(ref, prices, st.integers(0, 2_000)), max_size=4), st.lists(st.builds(sold, prices), max_size=3)
+)
 def test_a_price_is_always_somebodys_quote_and_never_above_every_reference(
     references: list[PriceQuote], sales: list[PriceQuote]
 ) -> None:
