@@ -19,6 +19,9 @@ from extract.land import Lake
 
 LEDGER_TABLE = "extract_ledger"
 COMPLETE, FAILED = "complete", "failed"
+SOURCES_DOWN = (
+    "SourcesDown"  # error_class of a partition that landed while a source was down: the next run completes it
+)
 _UTC = pa.timestamp("us", "UTC")
 LEDGER_SCHEMA = pa.schema(
     [

@@ -17,7 +17,7 @@ from operate.lending.commands import run
 from operate.worlds import lending_config
 from tests.line_fixtures import Line
 
-MODELS = ("thresholds", "csu_registry", "+csu_daily_panel", "+csu_snapshot_blocks")
+MODELS = ("thresholds", "csu_registry", "lending_assets", "+csu_daily_panel", "+csu_snapshot_blocks")
 ACCIDENTAL = ("partition_id", "load_id", "fetched_at", "provider")  # of an attempt, not of the chain
 
 

@@ -8,20 +8,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import ceil
+from pathlib import Path
 
 from extract.config import Config
 from extract.errors import ConfigError
-from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
+from extract.ledger import COMPLETE, SOURCES_DOWN, Ledger, LedgerRow, Partition, fingerprint, now
 from extract.lending.days import Day, requested_days
 from extract.lending.families import FAMILIES
 from extract.lending.registry import Csu, wanted_csus
+from extract.prices import LEAST_CONFIDENCE
+from extract.seeds import threshold
 
 SOURCE = "lending"
-CODE_VERSION = 1  # raise it when the same chain would land other rows: every partition is then fetched anew
+CODE_VERSION = 2  # raise it when the same chain would land other rows: every partition is then fetched anew
 SNAPSHOT, LIQUIDATIONS, PRICES, DAYS = "snapshot", "liquidations", "prices", "days"
 KINDS = (SNAPSHOT, LIQUIDATIONS, PRICES)
 MISSING_PRICES = "MissingPrices"  # error_class of a price partition that is complete but for some assets
+AGE_CAP = "price_stale_seconds"  # threshold: beyond it a feed or a source says nothing about the moment asked for
 NAIVE_RANGE = 10  # blocks per request of the first plan
 SECONDS_OF_A_DAY = 86_400
 HEADERS_PER_DAY = 6  # block search of a day, measured on 12 s and 2 s chains
@@ -119,13 +124,18 @@ def make_plan(
             due: dict[Partition, LedgerRow] = {}
             for partition, wanted, chain_id in _partitions(config, chain, csus, day):
                 done = ledger.complete_row(partition, wanted) if request.resume else None
-                wants_prices = request.retry_missing and done is not None and done["error_class"] == MISSING_PRICES
+                wants_prices = done is not None and _wants_prices(request, done["error_class"])
                 if done is None or wants_prices or partition.partition_id in changed:
                     due[partition] = _ledger_row(partition, wanted, chain_id, run_id, ledger)
             plan.skipped += 1 + len(KINDS) * len(csus) - len(due)
             if due:
                 plan.units.append(Unit(chain, day, csus, due))
     return plan
+
+
+def _wants_prices(request: Request, error_class: str | None) -> bool:
+    """Whether a complete price partition is to be asked for again: on request, or because its sources were down."""
+    return error_class == SOURCES_DOWN or (request.retry_missing and error_class == MISSING_PRICES)
 
 
 def _days(config: Config, request: Request) -> list[Day]:
@@ -140,13 +150,20 @@ def _partitions(config: Config, chain: str, csus: Sequence[Csu], day: Day) -> It
     """Every partition of a chain and day with its fingerprint."""
     base = {"version": CODE_VERSION}
     yield Partition(SOURCE, DAYS, chain, day.name), fingerprint(base), csus[0].chain_id
-    pricing = base | {"feeds": feeds(config, chain), "sources": _source_names(config, chain)}
+    sources = {"feeds": feeds(config, chain), "sources": _source_names(config, chain)}
+    pricing = base | sources | {"limits": _limits(config.seeds)}
     for csu in csus:
         version = FAMILIES[csu.family].version if csu.family in FAMILIES else 0
         state = base | {"csu": csu.facts(), "family": version}
         for kind in KINDS:
             wanted = fingerprint(state | pricing if kind == PRICES else state)
             yield Partition(SOURCE, kind, csu.csu_id, day.name), wanted, csu.chain_id
+
+
+@cache
+def _limits(seeds: Path) -> tuple[float, ...]:
+    """The thresholds that prices depend on."""
+    return tuple(threshold(seeds, name) for name in (AGE_CAP, LEAST_CONFIDENCE))
 
 
 def _ledger_row(partition: Partition, wanted: str, chain_id: int, run_id: str, ledger: Ledger) -> LedgerRow:
