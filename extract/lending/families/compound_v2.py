@@ -75,8 +75,8 @@ _RATES = (
     "accrualBlockTimestamp()",
     "borrowRatePerBlock()",
     "accrualBlockNumber()",
-    "isTimeBased()",
     "reserveFactorMantissa()",
+    "isTimeBased()",
 )
 _WAD = 10**18
 
@@ -110,7 +110,7 @@ class CompoundV2(Plain):
         underlying = await at.ask({m: call(m, "underlying()") for m in markets})
         amounts = await at.ask({(m, v): call(m, v) for m in markets for v in (*_VIEWS, *_RATES)})
         paused = await at.ask({m: call(comptroller, "borrowGuardianPaused(address)", m) for m in markets})
-        block = word(found["block"])
+        block = word(found["block"]) or at.block
         reserves: list[Reserve] = []
         emitters: dict[str, Mapping[str, Any]] = {}
         for m in markets:
@@ -159,7 +159,7 @@ class CompoundV2(Plain):
         )
 
 
-def _reserve(market: str, underlying: Reply, views: Mapping[str, Reply], block: int | None, timestamp: int) -> Reserve:
+def _reserve(market: str, underlying: Reply, views: Mapping[str, Reply], block: int, timestamp: int) -> Reserve:
     """One market with its interest up to the block."""
     # the market of the chain's own coin has no underlying(): it reverts there, or falls through to nothing
     native = underlying.status in ("reverted", "missing")
@@ -174,35 +174,37 @@ def _reserve(market: str, underlying: Reply, views: Mapping[str, Reply], block: 
     if reserve.borrowed is None:
         return reserve
     owed, reserves = word(borrows) or 0, word(kept) or 0
-    grown = accrue(owed, reserves, *_growth(views, block, timestamp))
-    reserve.accrual = AS_STORED if grown is None and owed else AT_BLOCK
-    owed, reserves = grown or (owed, reserves)
+    growth = _growth(views, block, timestamp)
+    if growth is None and any(word(views[view]) is not None for view in _RATES):
+        unread = next((view for view in _RATES[2:] if word(views[view]) is None), "accrualBlockNumber()")
+        reserve.lose(f"{unread} {reply_status(views[unread])}")  # it grows, but nobody knows by how much
+        return reserve
+    reserve.accrual = AS_STORED if growth is None and owed else AT_BLOCK
+    owed, reserves = accrue(owed, reserves, *growth) if growth else (owed, reserves)
     reserve.supplied = (word(cash) or 0) + owed - reserves
     reserve.borrowed = owed
     reserve.available = reserve.held = reserve.counted = word(cash)
     return reserve
 
 
-def _growth(views: Mapping[str, Reply], block: int | None, timestamp: int) -> tuple[int | None, int | None, int | None]:
-    """(rate per unit of time, units since the last accrual, reserve factor), None where the fork does not say."""
+def _growth(views: Mapping[str, Reply], block: int, timestamp: int) -> tuple[int, int, int] | None:
+    """(rate per unit of time, units since the last accrual, reserve factor); None where the fork does not say."""
     found = {view: word(reply) for view, reply in views.items()}
+    rate, last, now = found["borrowRatePerTimestamp()"], found["accrualBlockTimestamp()"], timestamp
+    if rate is None or last is None:
+        rate, last = found["borrowRatePerBlock()"], found["accrualBlockNumber()"]
+        now = timestamp if found["isTimeBased()"] else block
     factor = found["reserveFactorMantissa()"]
-    if found["borrowRatePerTimestamp()"] is not None and found["accrualBlockTimestamp()"] is not None:
-        return found["borrowRatePerTimestamp()"], timestamp - found["accrualBlockTimestamp()"], factor
-    now = timestamp if found["isTimeBased()"] else block
-    last = found["accrualBlockNumber()"]
-    return found["borrowRatePerBlock()"], None if now is None or last is None else now - last, factor
+    if rate is None or last is None or factor is None or last > now:
+        return None
+    return rate, now - last, factor
 
 
-def accrue(
-    borrows: int, reserves: int, rate: int | None, elapsed: int | None, factor: int | None
-) -> tuple[int, int] | None:
-    """(borrows, reserves) after `elapsed`, by CToken.accrueInterest with its truncations; None where it is not known.
+def accrue(borrows: int, reserves: int, rate: int, elapsed: int, factor: int) -> tuple[int, int]:
+    """(borrows, reserves) after `elapsed`, by CToken.accrueInterest with its truncations.
 
     interest = rate * elapsed * borrows / 1e18; of it `factor` / 1e18 goes to the market's reserves.
     """
-    if rate is None or elapsed is None or factor is None or elapsed < 0:
-        return None
     interest = rate * elapsed * borrows // _WAD
     return borrows + interest, reserves + factor * interest // _WAD
 
