@@ -58,21 +58,19 @@ class Histories:
             if csu.family in FAMILIES and FAMILIES[csu.family].has_memory:
                 try:
                     memories[csu.csu_id] = await self._before(client, csu, day)
-                except BeforeChain:
-                    continue  # the day itself says so
                 except ForeshoreError as error:
                     broken[csu.csu_id] = redact(str(error))
         return memories, broken
 
     async def _before(self, client: ChainClient, csu: Csu, day: Day) -> Memory:
-        block = (await client.block_at_or_before(day.start - 1)).number
-        if await _status(client, csu, block) == NOT_DEPLOYED:
+        block = await _block_before(client, day.start - 1)
+        if block < 0 or await _status(client, csu, block) == NOT_DEPLOYED:
             return Memory(block)
         history = self._of.setdefault(csu.csu_id, _History())
         async with history.lock:
             if history.base is None:
                 history.base = await self._base(client, csu)
-                history.to = history.base.block or 0
+                history.to = -1 if history.base.block is None else history.base.block
             if block > history.to:
                 async for table in self._scan(client, csu, history.to + 1, block):
                     history.logs.append(table)
@@ -84,7 +82,9 @@ class Histories:
 
     async def _base(self, client: ChainClient, csu: Csu) -> Memory:
         """What was known before the first day that is due, compact: no log of it is kept."""
-        floor = (await client.block_at_or_before(self.floors[csu.csu_id])).number
+        floor = await _block_before(client, self.floors[csu.csu_id])
+        if floor < 0:
+            return Memory(floor)
         fits = [m for m in self.checkpoints.get(csu.csu_id, ()) if m.block is not None and m.block <= floor]
         memory = max(fits, key=lambda m: m.block or 0, default=None)
         if memory is None:
@@ -108,6 +108,14 @@ class Histories:
         async for chunk in client.logs([csu.registry_address], [list(family.history)], first, last):
             self.requests += 1
             yield chunk.table
+
+
+async def _block_before(client: ChainClient, moment: int) -> int:
+    """The newest block at or before a time; -1 before the chain's first."""
+    try:
+        return (await client.block_at_or_before(moment)).number
+    except BeforeChain:
+        return -1
 
 
 async def _status(client: ChainClient, csu: Csu, block: int) -> str:

@@ -169,7 +169,7 @@ async def _read_remembered(
     both = {}
     for one in open_:
         family: Any = FAMILIES[one.csu.family]
-        before = memories.get(one.csu.csu_id, Memory(blocks.first - 1))
+        before = memories[one.csu.csu_id]  # never empty by default: markets that are not known would look like none
         logs = done.scan.logs[one.csu.csu_id]
         own = logs.filter(pc.is_in(logs["topic0"], pa.array(family.history)))
         both[one.csu.csu_id] = before, family.remember(before, own, blocks.last)
