@@ -82,19 +82,14 @@ class Histories:
 
     async def _base(self, client: ChainClient, csu: Csu) -> Memory:
         """What was known before the first day that is due, compact: no log of it is kept."""
+        await _check_start(client, csu)
         floor = await _block_before(client, self.floors[csu.csu_id])
         if floor < 0:
             return Memory(floor)
         fits = [m for m in self.checkpoints.get(csu.csu_id, ()) if m.block is not None and m.block <= floor]
         memory = max(fits, key=lambda m: m.block or 0, default=None)
         if memory is None:
-            first = await first_block(At(client, floor, 0), csu)
-            if first > 0 and await _status(client, csu, first - 1) == OK:
-                raise Unreadable(
-                    f"{csu.csu_id} answers at block {first - 1} already, before the start of its registry row: markets "
-                    "made before would be missed; correct start_block or start_date"
-                )
-            memory = Memory(first - 1)
+            memory = Memory(await first_block(At(client, floor, 0), csu) - 1)
         family: Any = FAMILIES[csu.family]
         async for table in self._scan(client, csu, (memory.block or 0) + 1 if memory.block is not None else 0, floor):
             memory = family.remember(memory, table, floor)
@@ -108,6 +103,18 @@ class Histories:
         async for chunk in client.logs([csu.registry_address], [list(family.history)], first, last):
             self.requests += 1
             yield chunk.table
+
+
+async def _check_start(client: ChainClient, csu: Csu) -> None:
+    """A start that lies after the deployment would hide the markets made before it."""
+    first = csu.start_block
+    if first is None and csu.start_date is not None:
+        first = await first_block(At(client, (await client.finalized()).number, 0), csu)
+    if first and first <= (await client.finalized()).number and await _status(client, csu, first - 1) == OK:
+        raise Unreadable(
+            f"{csu.csu_id} answers at block {first - 1} already, before the start of its registry row: markets made "
+            "before would be missed; correct start_block or start_date"
+        )
 
 
 async def _block_before(client: ChainClient, moment: int) -> int:

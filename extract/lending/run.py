@@ -18,12 +18,25 @@ from extract.evm.client import ChainClient
 from extract.evm.config import load_chains
 from extract.land import Lake
 from extract.ledger import Ledger, LedgerRow, declare
+from extract.lending.cost import Period, measure
 from extract.lending.engine import Prepare, dask_engine, pricer_of
 from extract.lending.families import FAMILIES
 from extract.lending.families.base import Market, Memory
 from extract.lending.fetch import Known, fetch
 from extract.lending.history import Histories
-from extract.lending.plan import PRICES, SOURCE, Plan, Request, Scope, Unit, make_plan, make_scope
+from extract.lending.plan import (
+    PRICES,
+    SOURCE,
+    Plan,
+    Request,
+    Scope,
+    Unit,
+    asked_days,
+    by_chain,
+    has_provider,
+    make_plan,
+    make_scope,
+)
 from extract.lending.tables import DAYS, LENDING_TABLES, MARKETS
 from extract.lending.tables import PRICES as PRICES_SCHEMA
 from extract.lending.visits import DayBlocks
@@ -52,6 +65,21 @@ async def extract_lending(config: Config, request: Request, run_id: str, report:
                 jobs = [_job(unit, clients[unit.chain], work) for unit in plan.units]
                 await run_jobs(lake, SOURCE, jobs, request.workers, outcome, report)
     return outcome
+
+
+async def measure_periods(config: Config, request: Request) -> dict[str, Period]:
+    """The blocks of the days asked for, of every chain that has a provider and answers. A dozen headers each."""
+    days = asked_days(config, request)
+    chains = {chain: csus for chain, csus in by_chain(config, request).items() if has_provider(config, chain)}
+    found: dict[str, Period] = {}
+    async with _clients(config, Scope(chains, tuple(days))) as clients:
+        for chain, client in clients.items():
+            if isinstance(client, ChainClient):
+                try:
+                    found[chain] = await measure(client, days)
+                except ForeshoreError:
+                    continue  # a plan does not fail for a chain that does not answer: it says that it assumed
+    return found
 
 
 def _note(plan: Plan, scope: Scope) -> str:

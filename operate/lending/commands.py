@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import defaultdict
 from typing import Any
@@ -12,8 +13,10 @@ from rich.markup import escape
 from extract.config import Config, load_config
 from extract.land import Lake
 from extract.ledger import Ledger, PartitionState
-from extract.lending.plan import KINDS, MISSING_PRICES, SOURCE, Cost, Request, costs
+from extract.lending.cost import Cost, costs
+from extract.lending.plan import KINDS, MISSING_PRICES, SOURCE, Request
 from extract.lending.run import extract_lending as run_extraction
+from extract.lending.run import measure_periods
 from operate.console import err, out, print_json, table
 from operate.extraction import run_line
 from operate.options import config_option, json_option
@@ -39,7 +42,7 @@ CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free 
 @click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="Who fetches.")
 @click.option("--scheduler", metavar="ADDR", help="A running Dask scheduler, e.g. tcp://10.0.0.5:8786.")
 @click.option("--hosts", metavar="HOST,HOST,...", help="Start a Dask cluster over SSH; the first host schedules.")
-@click.option("--plan", is_flag=True, help="Print calls by chain and provider cap; asks no chain, lands nothing.")
+@click.option("--plan", is_flag=True, help="Print requests by chain and cap; reads a dozen headers, lands nothing.")
 @json_option
 @config_option
 def extract_lending(
@@ -72,9 +75,9 @@ def run(config: Config, request: Request, plan: bool, as_json: bool) -> int:
 
 
 def show_plan(config: Config, request: Request, as_json: bool) -> int:
-    """Calls of a request by chain, at three caps, beside the naive plan. Exit code 0, or 3 when nothing is due."""
-    ledger = Ledger.read(Lake.of(config))
-    by_cap = {cap: costs(config, request, ledger, cap) for cap in CAPS}
+    """Requests of a plan by chain, at three caps, beside the naive way. Exit code 0, or 3 when nothing is due."""
+    ledger, periods = Ledger.read(Lake(config.raw_url)), asyncio.run(measure_periods(config, request))
+    by_cap = {cap: costs(config, request, ledger, cap, periods) for cap in CAPS}
     found = by_cap[CAPS[0]]
     naive = sum(cost.naive_logs for cost in found)
     first_plan = sum(cost.csus * cost.days for cost in found) * FIRST_PLAN_CALLS
@@ -95,29 +98,35 @@ def show_plan(config: Config, request: Request, as_json: bool) -> int:
     )  # fmt: skip
     out.print(table("Requests by chain and blocks per request", ["chain", *right], rows, right=right))
     for cap in CAPS:
-        total = _logs(by_cap[cap]) + _reads(by_cap[cap])
-        ratio = f"{naive / total:,.0f}x fewer than naive" if total else "nothing is due"
-        out.print(f"At {cap:,} blocks a request: {total:,} requests for logs and state, {ratio}.")
+        _say_cap(cap, by_cap[cap], naive)
     out.print(f"The first plan counted {FIRST_PLAN_CALLS} a day and CSU as if every block took 12 s: {first_plan:,}.")
+    assumed = [cost.chain for cost in found if not cost.is_measured]
+    if assumed:
+        out.print(f"Blocks a day are assumed, not the chain's own of then (no provider): {', '.join(assumed)}.")
     out.print(
         "[dim]naive: each CSU scans each day by itself, 10 blocks a request. Ours: one scan per chain and day, ranges "
-        "as wide as the provider and its results allow. Nothing was done.[/dim]"
+        "as wide as the provider and its results allow. CSUs that did not exist then are not counted. Nothing was "
+        "done.[/dim]"
     )
     return 0 if naive else 3
+
+
+def _say_cap(cap: int, costs_: list[Cost], naive: int) -> None:
+    """One cap in words: logs and state, and what comes on top."""
+    total = _logs(costs_) + _reads(costs_)
+    ratio = f"{naive / total:,.0f}x fewer than naive" if total else "nothing is due"
+    extra = {name: sum(getattr(c, name) for c in costs_) for name in ("headers", "history", "samples")}
+    more = ", ".join(f"{number:,} for {name}" for name, number in extra.items() if number)
+    out.print(
+        f"At {cap:,} blocks a request: {total:,} requests for logs and state, {ratio}{'; ' + more if more else ''}."
+    )
 
 
 def _plan_row(i: int, by_cap: dict[int, list[Cost]]) -> tuple[Any, ...]:
     cost = by_cap[CAPS[0]][i]
     logs = (f"{by_cap[cap][i].logs:,}" for cap in CAPS)
-    return (
-        cost.chain,
-        cost.csus,
-        cost.days,
-        f"{cost.blocks_per_day:,}",
-        f"{cost.reads:,}",
-        f"{cost.naive_logs:,}",
-        *logs,
-    )
+    blocks = f"{cost.blocks_per_day:,}{'' if cost.is_measured else ' assumed'}"
+    return cost.chain, cost.csus, cost.days, blocks, f"{cost.reads:,}", f"{cost.naive_logs:,}", *logs
 
 
 def _logs(costs_: list[Cost]) -> int:

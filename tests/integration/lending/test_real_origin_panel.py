@@ -29,8 +29,8 @@ def panel(real_origin: RealOrigin, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_every_reserve_to_the_last_unit(panel: LendingLine, real_origin: RealOrigin) -> None:
     names = ("supplied_raw", "borrowed_variable_raw", "available_raw", "held_raw", "deficit_raw")
     rows = panel.query(
-        "select day::varchar, asset_address, price_usd, raw.observed_block, raw.supplied_raw, raw.borrowed_variable_raw, "
-        "raw.available_raw, raw.held_raw, raw.deficit_raw from csu_reserve_daily "
+        "select day::varchar, asset_address, price_usd, raw.observed_block, raw.supplied_raw, "
+        "raw.borrowed_variable_raw, raw.available_raw, raw.held_raw, raw.deficit_raw from csu_reserve_daily "
         f"inner join read_parquet('{panel.folder}/raw/lending_reserves/*.parquet') as raw "
         "using (csu_id, day, asset_address)"
     )
