@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +37,7 @@ class Liquidation:
     status: str
     legs: Legs
     collateral: int | None = None
+    confirmation: str | None = None  # how the logs of its day were confirmed
 
     @property
     def block(self) -> int:
@@ -151,7 +152,7 @@ def _unwrapped(one: Liquidation, answer: int | None) -> Liquidation:
     legs, amount = one.legs, answer
     if answer is not None and legs.rate_decimals is not None:
         amount = (legs.collateral_token_amount or 0) * answer // 10**legs.rate_decimals
-    return Liquidation(one.log, one.kind, one.status if amount is not None else "share_rate_unknown", legs, amount)
+    return replace(one, status=one.status if amount is not None else "share_rate_unknown", collateral=amount)
 
 
 def liquidation_table(
@@ -189,6 +190,7 @@ def _row(one: Liquidation, tokens: Mapping[str, Token]) -> dict[str, Any]:
         "collateral_decimals": tokens.get(legs.collateral_asset or "", unknown).decimals,
         "stated_usd_raw": _text(legs.stated_usd),
         "decode_status": one.status,
+        "confirmation": one.confirmation,
         "topics": [t for t in (log[f"topic{i}"] for i in range(4)) if t is not None],
         "data": log["data"],
     }

@@ -93,7 +93,7 @@ async def read_state(chain: Chain, csu: Csu, block: int, timestamp: int, memory:
 
 def checked(state: State, csu: Csu, at: At) -> State:
     """The state, unless the registry row contradicts it: the chain says what is deployed, not a date."""
-    state.provider, state.calls = at.provider, at.calls
+    state.provider, state.calls, state.confirmation = at.provider, at.calls, at.confirmation
     if state.status == NOT_DEPLOYED and csu.start_block is not None and at.block >= csu.start_block:
         return State(
             UNREADABLE,
@@ -140,7 +140,8 @@ def view_symbol(data: bytes) -> Any:
 def snapshot_tables(snapshot: Snapshot, partition_id: str, fetched_at: datetime) -> dict[str, pa.Table]:
     """The rows of a snapshot: one of the CSU, one per reserve, one per market that is remembered."""
     csu, state = snapshot.csu, snapshot.state
-    common = snapshot.common(partition_id, fetched_at) | snapshot.observed()
+    confirmed = {"confirmation": state.confirmation if state.provider else None}
+    common = snapshot.common(partition_id, fetched_at) | snapshot.observed() | confirmed
     head = common | {
         "family": csu.family,
         "chain": csu.chain,
@@ -148,7 +149,6 @@ def snapshot_tables(snapshot: Snapshot, partition_id: str, fetched_at: datetime)
         "status": state.status,
         "reason": state.reason,
         "reserve_count": len(state.reserves),
-        "confirmed_by": state.confirmed_by,
     }
     reserves = [common | _reserve_row(r, snapshot.tokens) for r in state.reserves]
     markets = [

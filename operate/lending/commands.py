@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,11 +15,14 @@ from extract.config import Config, load_config
 from extract.land import Lake
 from extract.ledger import Ledger, PartitionState
 from extract.lending.cost import Cost, costs
+from extract.lending.days import parse_day
 from extract.lending.plan import KINDS, MISSING_PRICES, SOURCE, Request
 from extract.lending.run import extract_lending as run_extraction
 from extract.lending.run import measure_periods
-from operate.console import err, out, print_json, table
+from operate.console import err, print_json, table
+from operate.console import out as console
 from operate.extraction import run_line
+from operate.lending.package import FORMATS, Wanted, pack
 from operate.options import config_option, json_option
 from operate.status import running_now
 
@@ -61,6 +65,32 @@ def extract_lending(
     sys.exit(run(load_config(config_file), request, plan, as_json))
 
 
+@click.command("lending")
+@click.option("--since", required=True, metavar="DAY", help="First New York day, e.g. 2024-12-01.")
+@click.option("--until", required=True, metavar="DAY", help="Last New York day.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="parquet", show_default=True, help="Of tables."
+)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
+@json_option
+@config_option
+def export_lending(since: str, until: str, format_: str, out: Path, as_json: bool, config_file: str | None) -> None:
+    """The researcher's package: panel, reserves, liquidations, codebook, registry, blocks, hashes, commands.
+
+    \b
+    Examples
+      foreshore export lending --since 2024-12-01 --until 2024-12-31 --out december
+      foreshore export lending --since 2024-12-01 --until 2024-12-31 --format dta --out december_stata
+    """
+    wanted = Wanted(parse_day(since), parse_day(until), format_, out)
+    manifest = pack(load_config(config_file), wanted, err.print)
+    if as_json:
+        print_json(manifest)
+    else:
+        rows = sum(of["rows"] for of in manifest["files"].values())
+        console.print(f"{len(manifest['files'])} files, {rows:,} rows in {wanted.folder}; README.md says what is what.")
+
+
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
@@ -96,14 +126,16 @@ def show_plan(config: Config, request: Request, as_json: bool) -> int:
         ("all", sum(c.csus for c in found), max((c.days for c in found), default=0), "", f"{_reads(found):,}",
          f"{naive:,}", *(f"{_logs(by_cap[cap]):,}" for cap in CAPS))
     )  # fmt: skip
-    out.print(table("Requests by chain and blocks per request", ["chain", *right], rows, right=right))
+    console.print(table("Requests by chain and blocks per request", ["chain", *right], rows, right=right))
     for cap in CAPS:
         _say_cap(cap, by_cap[cap], naive)
-    out.print(f"The first plan counted {FIRST_PLAN_CALLS} a day and CSU as if every block took 12 s: {first_plan:,}.")
+    console.print(
+        f"The first plan counted {FIRST_PLAN_CALLS} a day and CSU as if every block took 12 s: {first_plan:,}."
+    )
     assumed = [cost.chain for cost in found if not cost.is_measured]
     if assumed:
-        out.print(f"Blocks a day are assumed, not the chain's own of then (no provider): {', '.join(assumed)}.")
-    out.print(
+        console.print(f"Blocks a day are assumed, not the chain's own of then (no provider): {', '.join(assumed)}.")
+    console.print(
         "[dim]naive: each CSU scans each day by itself, 10 blocks a request. Ours: one scan per chain and day, ranges "
         "as wide as the provider and its results allow. CSUs that did not exist then are not counted. Nothing was "
         "done.[/dim]"
@@ -117,7 +149,7 @@ def _say_cap(cap: int, costs_: list[Cost], naive: int) -> None:
     ratio = f"{naive / total:,.0f}x fewer than naive" if total else "nothing is due"
     extra = {name: sum(getattr(c, name) for c in costs_) for name in ("headers", "history", "samples")}
     more = ", ".join(f"{number:,} for {name}" for name, number in extra.items() if number)
-    out.print(
+    console.print(
         f"At {cap:,} blocks a request: {total:,} requests for logs and state, {ratio}{'; ' + more if more else ''}."
     )
 
@@ -153,14 +185,14 @@ def show_lending_status(config: Config, as_json: bool) -> int:
     if as_json:
         print_json({"days": days, "csus": rows, "failing": failing, "running": running})
     elif not rows:
-        out.print("No CSU has been extracted yet: run `foreshore extract lending --plan`, then without --plan.")
+        console.print("No CSU has been extracted yet: run `foreshore extract lending --plan`, then without --plan.")
     else:
         heads = ["csu", "days", "done", "failing", "open", "days without a price"]
         title = f"Lending, {days[0]} to {days[-1]}"
-        out.print(table(title, heads, [list(row.values()) for row in rows], right=heads[1:]))
+        console.print(table(title, heads, [list(row.values()) for row in rows], right=heads[1:]))
         for row in failing[:20]:
             reason = escape(row["error_message"] or "")
-            out.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
+            console.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
         if running:
             left = running["seconds_left"]
             err.print(f"running: {running['done']} of {running['total']} chain-days, about {left} s left")

@@ -25,7 +25,7 @@ OK, NOT_DEPLOYED, UNSUPPORTED = "ok", "not_deployed", "unsupported"
 NO_ARCHIVE, UNREADABLE = "no_archive_state", "unreadable"
 LENT, COLLATERAL, MINTED = "lent", "collateral", "minted"
 PROTOCOL, MARKET = "protocol", "market"  # who chose the oracle: the protocol for all, or a market's maker for it
-UNCONFIRMED = "unconfirmed"
+PROVEN, UNCONFIRMED = "proven", "unconfirmed"
 AT_BLOCK, AS_STORED = "at_block", "as_stored"  # how far interest is in a reserve's amounts
 MOVE = "move"  # the kind of an event that is no liquidation, but moves what a reserve holds
 NATIVE = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"  # a chain's own coin: 18 decimals, no contract
@@ -138,7 +138,7 @@ class State:
     balances: dict[str, int] = field(default_factory=dict)  # tokens that the CSU's one contract holds, by asset
     provider: str | None = None
     calls: int = 0
-    confirmed_by: str = UNCONFIRMED  # how the weakest of its reads was confirmed
+    confirmation: str = UNCONFIRMED  # proven: every answer it stands on came from its block
 
     def assets(self) -> set[str]:
         return {r.asset for r in self.reserves if r.asset}
@@ -182,6 +182,7 @@ class At:
     timestamp: int  # of the block, unix seconds
     calls: int = 0
     provider: str | None = None
+    confirmation: str = PROVEN  # of everything asked so far together
 
     async def ask(self, questions: Mapping[K, Call]) -> dict[K, Reply]:
         """One round: every question at this block; what fails is a status in its reply."""
@@ -189,6 +190,8 @@ class At:
             return {}
         replies = await self.client.read(list(questions.values()), self.block)
         self.calls += len(replies)
+        if any(getattr(reply, "confirmation", UNCONFIRMED) != PROVEN for reply in replies):
+            self.confirmation = UNCONFIRMED
         self.provider = replies[0].provider or self.provider
         return dict(zip(questions, replies, strict=True))
 

@@ -41,7 +41,7 @@ select
             then kinds.failed_kind || ': ' || coalesce(kinds.failure_reason, 'not extracted yet')
         else snapshots.snapshot_reason
     end as reason,
-    snapshots.confirmed_by,
+    snapshots.confirmation as confirmed_by,
     kinds.scanned_from_block,
     kinds.scanned_to_block,
     snapshots.observed_block,
