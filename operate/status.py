@@ -13,7 +13,9 @@ from extract.land import Lake
 from extract.ledger import Ledger, PartitionState
 from operate.console import out, print_json, table
 from operate.extraction import LOG_NAME
+from operate.gates import failing_gates, show_gates
 from operate.log import last_lines
+from operate.warehouse import Warehouse
 
 
 def show_status(config: Config, as_json: bool) -> int:
@@ -39,8 +41,10 @@ def show_status(config: Config, as_json: bool) -> int:
     ]
     failing = [s.newest for s in states if s.is_failing]
     running = running_now(config)
+    warehouse = Warehouse.of(config)
     if as_json:
-        print_json({"groups": rows, "failing": failing, "running": running})
+        gates = failing_gates(warehouse)
+        print_json({"groups": rows, "failing": failing, "running": running, "failing_gates": gates})
     elif not rows:
         out.print("Nothing has been extracted yet: run `make extract`.")
     else:
@@ -55,6 +59,7 @@ def show_status(config: Config, as_json: bool) -> int:
                 f"running: {running['unit']}, {running['done']} of {running['total']} units, "
                 f"about {running['seconds_left']} s left"
             )
+        show_gates(warehouse)
     return 2 if failing else 0 if rows else 3
 
 
