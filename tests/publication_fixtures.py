@@ -79,6 +79,10 @@ class Small:
     folder: Path
     root: Path
 
+    @classmethod
+    def of(cls, folder: str, root: str) -> Small:
+        return cls(Path(folder), Path(root))
+
     @property
     def warehouse(self) -> Warehouse:
         return Warehouse(self.root, f"{self.root}/raw")

@@ -2,6 +2,10 @@ with recommendations as (
     select * from {{ ref('preboundary_recommendations') }}
 ),
 
+results as (
+    select * from {{ ref('preboundary_backtest_results') }}
+),
+
 gates as (
     select
         protocol as subject,
@@ -17,6 +21,22 @@ gates as (
         || max_by(voter_id, optimality_gap) as evidence,
         'nothing: the allocation is valid, its distance from the best is bounded' as cure
     from recommendations
+    group by protocol, epoch, decision_window
+    union all
+    -- hindsight is the best of whole votes as far as it was proven: small voters may beat it by a vote
+    select
+        protocol,
+        epoch::varchar,
+        decision_window,
+        'hindsight_is_the_best',
+        'nothing',
+        'warn',
+        count(*) filter (where regret_usd < -{{ threshold('optimality_gap') }} * hindsight_usd),
+        min(regret_usd),
+        0,
+        min_by(strategy, regret_usd) || ' earned ' || round(-min(regret_usd), 6) || ' USD more than the best that was found',
+        'nothing: shares of hindsight of this epoch may exceed 1 by that much'
+    from results
     group by protocol, epoch, decision_window
 )
 
