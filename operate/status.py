@@ -15,7 +15,9 @@ from extract.land import Lake
 from extract.ledger import Ledger, PartitionState
 from operate.console import out, print_json, table
 from operate.extraction import LOG_NAME
+from operate.gates import failing_gates, show_gates
 from operate.log import last_lines
+from operate.warehouse import Warehouse
 
 
 def show_status(config: Config, as_json: bool) -> int:
@@ -43,10 +45,11 @@ def show_status(config: Config, as_json: bool) -> int:
     ]
     failing = [s.newest for s in states if s.is_failing]
     running = running_now(config)
+    warehouse = Warehouse.of(config)
     if as_json:
-        print_json(
-            {"groups": rows, "failing": failing, "running": running, "damaged": [vars(damage) for damage in damages]}
-        )
+        damaged = [vars(damage) for damage in damages]
+        told = {"groups": rows, "failing": failing, "running": running, "damaged": damaged}
+        print_json({**told, "failing_gates": failing_gates(warehouse)})
     elif not rows and not damages:
         out.print("Nothing has been extracted yet: run `make extract`.")
     else:
@@ -62,6 +65,7 @@ def show_status(config: Config, as_json: bool) -> int:
                 f"running: {running['unit']}, {running['done']} of {running['total']} units, "
                 f"about {running['seconds_left']} s left"
             )
+        show_gates(warehouse)
     return 2 if failing or damages else 0 if rows else 3
 
 
