@@ -27,7 +27,7 @@ UTC = pa.timestamp("us", "UTC")
 def params(strategy: BarStrategy) -> dict[str, Any]:
     """Every parameter by kind, as a manifest holds them."""
     return {
-        "rules": asdict(strategy.rules),
+        "rules": strategy.rules.as_params(),
         "execution": asdict(strategy.execution),
         "gates": asdict(strategy.gates),
     }
@@ -40,7 +40,7 @@ def canonical_hash(value: Any) -> str:
 
 def rules_hash(strategy: BarStrategy) -> str:
     """Identity of what decides a signal: strategy, version and rules (not execution, not gates)."""
-    return canonical_hash([strategy.key, strategy.version, asdict(strategy.rules)])
+    return canonical_hash([strategy.key, strategy.version, strategy.rules.as_params()])
 
 
 def bar_columns(table: pa.Table) -> dict[str, Any]:
