@@ -116,8 +116,8 @@ def as_of(bars: Bars, splits: Sequence[Split], moment: int) -> Bars:
     factor = np.ones(len(bars))
     for split in effective:
         factor[: int(np.searchsorted(bars.labels, split.ex_at))] *= split.factor
-    prices = (np.rint(values * factor * MICROS) / MICROS for values in (bars.open, bars.high, bars.low, bars.close))
-    return Bars(bars.labels, *prices, bars.volume / factor)
+    prices = [np.rint(values * factor * MICROS) / MICROS for values in (bars.open, bars.high, bars.low, bars.close)]
+    return Bars(bars.labels, prices[0], prices[1], prices[2], prices[3], bars.volume / factor)
 
 
 def find_as_of(rules: AnyRules, bars: Bars, sessions: Sessions, splits: Sequence[Split]) -> Findings:
@@ -129,7 +129,7 @@ def find_as_of(rules: AnyRules, bars: Bars, sessions: Sessions, splits: Sequence
         chosen = np.flatnonzero(terms == term)
         some = Sessions(sessions.opens[chosen], sessions.closes[chosen])
         stop = int(np.searchsorted(bars.labels, some.closes[-1]))
-        parts.append(find(rules, as_of(bars[:stop], splits, int(some.opens[0])), some))  # type: ignore[misc]
+        parts.append(find(rules, as_of(bars[:stop], splits, int(some.opens[0])), some))
     return Findings(
         tuple(signal for part in parts for signal in part.signals),
         tuple(rejection for part in parts for rejection in part.rejections),

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from decide.bars.bars import Bars
-from decide.bars.fills import EXITS, STOPPED, TARGET, TIME, Entries, Exits, entries, entry_prices, exit_prices, exits, leave_prices
+from decide.bars.fills import (
+    EXITS,
+    STOPPED,
+    TIME,
+    Entries,
+    Exits,
+    entries,
+    entry_prices,
+    exit_prices,
+    exits,
+    leave_prices,
+)
 from decide.bars.orders import ENTRY_ORDERS, Orders, Signal
 from decide.bars.rules import parse_record
 from decide.bars.ticks import Flags, Ints, dollars
@@ -49,6 +60,11 @@ class Execution:
         for name in ("initial_equity_usd", "max_position_share", "max_loss_share"):
             if not getattr(self, name) > 0:
                 raise DecisionError(f"{name} = {getattr(self, name)!r} must be above 0")
+
+    def at_costs(self, multiple: float) -> Execution:
+        """The same with every cost taken `multiple` times."""
+        names = ("slippage_bps", "commission_per_share_usd", "spread_bps", "borrow_bps_per_year")
+        return replace(self, **{name: getattr(self, name) * multiple for name in names})
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Execution:
@@ -177,9 +193,7 @@ def _settle(bars: Bars, orders: Orders, found: Entries, left: Exits, rule: Execu
     exit_row, quantity, gross = left.row.copy(), np.zeros(count, np.int64), np.zeros(count)
     cost, equity_after = np.zeros(count), np.full(count, rule.initial_equity_usd)
     equity, free, filled = rule.initial_equity_usd, 0, []
-    rows, leaves, prices, leave_at, risks = (
-        column.tolist() for column in (found.row, left.row, paid, got, risk)
-    )
+    rows, leaves, prices, leave_at, risks = (column.tolist() for column in (found.row, left.row, paid, got, risk))
     signs, charge = orders.sign.tolist(), 2 * rule.commission_per_share_usd
     most_price, most_risk = rule.max_position_share, rule.max_loss_share
     is_plain = not rule.borrow_bps_per_year and not rule.max_volume_share

@@ -41,7 +41,7 @@ class Bars:
         labels = np.asarray(columns["label"], dtype=np.int64)
         prices = [np.asarray(columns[name], dtype=np.float64) for name in PRICES]
         prices = [np.rint(values * MICROS) / MICROS for values in prices]  # six places: what floats added is gone
-        bars = cls(labels, *prices, np.asarray(columns["volume"], dtype=np.float64))
+        bars = cls(labels, prices[0], prices[1], prices[2], prices[3], np.asarray(columns["volume"], dtype=np.float64))
         problem = bars.problem()
         if problem:
             raise DecisionError(problem)

@@ -162,9 +162,7 @@ def exit_prices(orders: Orders, left: Exits, slippage_bps: float, spread_bps: fl
     return leave_prices(orders.sign, left.price, left.reason, orders.target, slippage_bps, spread_bps)
 
 
-def leave_prices(
-    sign: Ints, price: Ints, reason: Ints, target: Ints, slippage_bps: float, spread_bps: float
-) -> Floats:
+def leave_prices(sign: Ints, price: Ints, reason: Ints, target: Ints, slippage_bps: float, spread_bps: float) -> Floats:
     """USD per share for leaving at `price` (millionths, before costs)."""
     is_limit = reason == TARGET
     pays = ~is_limit | (price != target)

@@ -72,7 +72,8 @@ class Series:
     def numbers(self, windows: Windows) -> tuple[Ints, Ints]:
         """The window of each bar, and the first row behind each window."""
         labels = self.bars.labels
-        return self.once((windows, 0), lambda: (windows.of_labels(labels), np.searchsorted(labels, windows.ends)))
+        key = (windows, "numbers")
+        return self.once(key, lambda: (windows.of_labels(labels), np.asarray(np.searchsorted(labels, windows.ends))))
 
     def pairs(self, rules: Rules, windows: Windows) -> tuple[Flags, Flags]:
         """Per bar: is it inside the bar just before it and in a window, and is that bar in the same window?"""
@@ -111,7 +112,8 @@ class Series:
         """Per bar: is it an inside bar whose pair may be armed?"""
         inside, same = self.pairs(rules, windows)
         mother = np.r_[False, self.bodied(rules.min_mother_body_fraction)[:-1]]
-        return inside & same & self.large(rules) & mother & self.bodied(rules.min_inside_body_fraction)
+        flags: Flags = inside & same & self.large(rules) & mother & self.bodied(rules.min_inside_body_fraction)
+        return flags
 
 
 @dataclass(frozen=True)
@@ -181,9 +183,7 @@ def _followed(series: Series, rules: Rules, windows: Windows, rows: Ints) -> Tra
     return Trace(rows, trigger, stop, broken, is_up, is_down, is_far, top, bottom)
 
 
-def _first_beyond(
-    rows: Ints, stop: Ints, top: Ints, bottom: Ints, upper: Ints, lower: Ints
-) -> tuple[Ints, Flags]:
+def _first_beyond(rows: Ints, stop: Ints, top: Ints, bottom: Ints, upper: Ints, lower: Ints) -> tuple[Ints, Flags]:
     """Row of the first bar in (row, stop) beyond top or bottom, and whether there is one (else the last row looked at)."""
     trigger, broken = np.maximum(stop - 1, rows), np.zeros(len(rows), np.bool_)
     for part in _parts(rows, int((stop - rows).max(initial=1))):
@@ -360,7 +360,8 @@ def may_trigger(bars: Bars, rules: Rules) -> Flags:
     if rules.entry_legs == "both_sides":
         if count < 2:
             return np.zeros(len(bars.close), dtype=np.bool_)
-        return np.asarray(contains(*(tuple(p[:, n] for p in prices) for n in (-2, -1)), below))  # type: ignore[arg-type]
+        last_two: list[Any] = [tuple(p[:, n] for p in prices) for n in (-2, -1)]
+        return np.asarray(contains(last_two[0], last_two[1], below))
     if count < 3:
         return np.zeros(len(bars.close), dtype=np.bool_)
     first = max(1, count - 1 - rules.max_pattern_age_candles)

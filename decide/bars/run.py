@@ -17,9 +17,10 @@ from decide.bars.backtest import Execution, Resampling, Trade, metrics, simulate
 from decide.bars.bars import PRICES, Bars, Ints
 from decide.bars.history import Window, find_gaps
 from decide.bars.orders import Rejection, Signal
+from decide.bars.promotable import SESSIONS_PER_YEAR, daily_returns, sharpe
 from decide.bars.rules import Rules, parse_record
 from decide.bars.sessions import DAY, Sessions
-from decide.bars.strategy import AnyRules, bars_needed
+from decide.bars.strategy import AnyRules, OwnRules, bars_needed
 from decide.errors import DecisionError
 
 MOST_GAPS = 20  # gaps named one by one; their number is always given
@@ -71,6 +72,19 @@ def bar_strategies(rows: Sequence[Mapping[str, Any]]) -> list[BarStrategy]:
         )
         for (key, version), kinds in grouped.items()
     ]
+
+
+def strategy_of(key: str, version: str, params: Mapping[str, Any]) -> BarStrategy:
+    """A strategy from what a manifest holds of it; DecisionError or KeyError where that is not whole."""
+    values = params["rules"]
+    rules: AnyRules
+    if "source" in values:
+        ticks = {name.upper(): values[name] for name in ("tick_size", "tick_size_below_dollar") if name in values}
+        rules = OwnRules.of(values["source"], values["parameters"], ticks)
+    else:
+        rules = Rules.of(values)
+    gates = parse_record(Gates, params["gates"])
+    return BarStrategy(key, version, rules, Execution.of(params["execution"]), gates)
 
 
 @dataclass(frozen=True)
@@ -147,6 +161,7 @@ def run_bar_backtest(
     signals = mark_jumps(signals, grid, sessions, strategy, turned.jumps)
     trades = simulate_trades(bars, signals, sessions.closes, strategy.execution, step)
     figures = metrics(trades, len(chosen), strategy.execution, resampling)
+    figures["sharpe"] = _sharpe(trades, sessions.closes[chosen], strategy.execution.initial_equity_usd)
     return BarResult(
         RunStatus.SUCCESS,
         coverage=coverage | {"splits_applied": len(turned.splits), "unadjusted_splits": list(turned.jumps)},
@@ -156,6 +171,14 @@ def run_bar_backtest(
         trades=tuple(trades),
         metrics=figures,
     )
+
+
+def _sharpe(trades: Sequence[Trade], closes: Ints, initial_equity_usd: float) -> float:
+    """Sharpe ratio per year of the sessions' returns."""
+    filled = sorted((trade for trade in trades if trade.exit_at is not None), key=lambda trade: trade.fill_at or 0)
+    exit_at = np.array([trade.exit_at for trade in filled], dtype=np.int64)
+    net = np.array([trade.net_usd for trade in filled])
+    return float(sharpe(daily_returns(exit_at, net, closes, initial_equity_usd)) * SESSIONS_PER_YEAR**0.5)
 
 
 def _refused(reason: str, details: str, coverage: Any = None, sla: Any = None) -> BarResult:

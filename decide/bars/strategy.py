@@ -69,7 +69,7 @@ class Known:
     @cached_property
     def today(self) -> Bars:
         """Bars of this session."""
-        return self.bars[int(np.searchsorted(self.bars.labels, self.session_open)) :]  # type: ignore[misc]
+        return self.bars[int(np.searchsorted(self.bars.labels, self.session_open)) :]
 
 
 Function = Callable[[Known, Mapping[str, Any]], Sequence[Order]]
@@ -84,8 +84,10 @@ class OwnRules:
     module: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, source: str, parameters: Mapping[str, Any] | None = None) -> OwnRules:
-        """From a file's text; DecisionError says what it lacks."""
+    def of(
+        cls, source: str, parameters: Mapping[str, Any] | None = None, ticks: Mapping[str, float] | None = None
+    ) -> OwnRules:
+        """From a file's text; DecisionError says what it lacks. `ticks`: those of a security, in place of its own."""
         module: dict[str, Any] = {"__name__": __name__}  # a module that exists: dataclasses look theirs up
         try:
             exec(compile(source, "<strategy>", "exec"), module)
@@ -98,7 +100,7 @@ class OwnRules:
         unknown = sorted(set(changed) - set(module["PARAMETERS"]))
         if unknown:
             raise DecisionError(f"{module['NAME']} has no parameter {unknown[0]}: {', '.join(module['PARAMETERS'])}")
-        made = cls(source, {**module["PARAMETERS"], **changed}, module)
+        made = cls(source, {**module["PARAMETERS"], **changed}, {**module, **(ticks or {})})
         made.requirement()
         return made
 
@@ -150,7 +152,10 @@ class OwnRules:
 
     def as_params(self) -> dict[str, Any]:
         """What a manifest holds of it."""
-        return {"source": self.source, "parameters": dict(self.parameters)}
+        ticks = {
+            name.lower(): self.module[name] for name in ("TICK_SIZE", "TICK_SIZE_BELOW_DOLLAR") if name in self.module
+        }
+        return {"source": self.source, "parameters": dict(self.parameters), **ticks}
 
     @property
     def source_sha256(self) -> str:
@@ -230,7 +235,7 @@ def replay(rules: OwnRules, bars: Bars, sessions: Sessions, follow: Follow, whol
     for row in np.flatnonzero(inside).tolist():
         opened, closed = int(sessions.opens[place[row]]), int(sessions.closes[place[row]])
         first = 0 if whole else _first_row(rules, bars, row, opened)
-        known = Known(bars[first : row + 1], opened, closed)  # type: ignore[misc]
+        known = Known(bars[first : row + 1], opened, closed)
         follow(known, rules.at_close(known))
 
 
@@ -249,7 +254,7 @@ def at_close(rules: AnyRules, bars: Bars, session: Sessions) -> tuple[Signal, ..
     if not opened <= int(bars.labels[-1]) < closed:
         return ()
     first = _first_row(rules, bars, len(bars) - 1, opened)
-    return rules.at_close(Known(bars[first:], opened, closed))  # type: ignore[misc]
+    return rules.at_close(Known(bars[first:], opened, closed))
 
 
 def for_security(rules: AnyRules, tick_size: float, tick_size_below_dollar: float) -> AnyRules:

@@ -18,10 +18,12 @@ DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 @click.command("bars")
 @click.option("--symbol", required=True, metavar="SYMBOL", help="As it was extracted, e.g. HOOD.")
-@click.option("--tf", "timeframe", type=click.Choice(["M5", "M15"]), default="M5", show_default=True, help="Bars.")
+@click.option("--tf", "timeframe", type=click.Choice(["M5", "M15"]), help="Bars  [default: the strategy's].")
 @click.option("--from", "first", type=DAY, required=True, metavar="DATE", help="First day, New York.")
 @click.option("--to", "last", type=DAY, required=True, metavar="DATE", help="Last day, included.")
-@click.option("--strategy", metavar="KEY[@VERSION]", help="Of seeds/bars/bar_strategies.csv  [default: its first].")
+@click.option(
+    "--strategy", metavar="KEY[@VERSION]|FILE", help="Of seeds/bars/bar_strategies.csv, registered, or a .py file."
+)
 @click.option("--feed", metavar="NAME", help="Which series, where a symbol has several.")
 @click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help="Another parameter value; repeatable.")
 @json_option

@@ -1,4 +1,4 @@
-"""Every bar strategy of the seed run over every series of bars: gates, signals, what became of them, metrics."""
+"""The seed's bar strategies on every series of bars, and the rules of live runs on theirs: gates, signals, metrics."""
 
 from decide.bars.tables import bar_run_tables
 
@@ -7,8 +7,9 @@ def model(dbt, session):  # type: ignore[no-untyped-def]
     dbt.config(materialized="table", schema="intermediate")
     m5 = dbt.ref("bars_m5").to_arrow_table()
     m15 = dbt.ref("bars_m15").to_arrow_table()
-    strategies = dbt.ref("bar_strategies").to_arrow_table().to_pylist()
-    sessions = dbt.ref("sessions").to_arrow_table().to_pylist()
-    overrides = dbt.ref("session_overrides").to_arrow_table().to_pylist()
-    constants = dbt.ref("thresholds").to_arrow_table().to_pylist()
-    return bar_run_tables(m5, m15, strategies, (sessions, overrides), constants)
+    names = ("bar_strategies", "sessions", "session_overrides", "thresholds", "security_ticks", "stg_pre_paper__runs")
+    strategies, sessions, overrides, constants, ticks, runs = (
+        dbt.ref(name).to_arrow_table().to_pylist() for name in names
+    )
+    actions = dbt.ref("bars_corporate_actions").filter("action_kind = 'split'").to_arrow_table().to_pylist()
+    return bar_run_tables(m5, m15, strategies, (sessions, overrides), constants, actions, ticks, runs)

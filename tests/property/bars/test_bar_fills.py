@@ -43,7 +43,10 @@ def any_bars(chance: np.random.Generator) -> Bars:
     steps = chance.integers(-6, 7, (count, 4))
     closes = 1_000 + np.cumsum(steps[:, 0])
     opens = np.r_[1_000, closes[:-1]] + np.where(chance.random(count) < 0.3, steps[:, 1], 0)
-    highs, lows = np.maximum(opens, closes) + np.abs(steps[:, 2]) // 2, np.minimum(opens, closes) - np.abs(steps[:, 3]) // 2
+    highs, lows = (
+        np.maximum(opens, closes) + np.abs(steps[:, 2]) // 2,
+        np.minimum(opens, closes) - np.abs(steps[:, 3]) // 2,
+    )
     rows = np.stack([opens, highs, lows, closes], 1) * tick
     bars = make_bars((OPEN + kept * STEP).tolist(), [tuple(row) for row in rows.round(2).tolist()])
     volume = np.where(chance.random(count) < 0.1, 0.0, chance.integers(0, 2_000, count))
