@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from enum import StrEnum
@@ -16,11 +16,12 @@ from decide.bars.actions import UNADJUSTED_SPLIT, JumpRule, Split, find_as_of, t
 from decide.bars.backtest import Execution, Resampling, Trade, metrics, simulate_trades
 from decide.bars.bars import PRICES, Bars, Ints
 from decide.bars.history import Window, find_gaps
-from decide.bars.orders import Rejection, Signal
+from decide.bars.orders import Orders, Rejection, Signal
 from decide.bars.promotable import SESSIONS_PER_YEAR, daily_returns, sharpe
 from decide.bars.rules import Rules, parse_record
 from decide.bars.sessions import DAY, Sessions
 from decide.bars.strategy import AnyRules, OwnRules, bars_needed
+from decide.bars.ticks import Flags
 from decide.errors import DecisionError
 
 MOST_GAPS = 20  # gaps named one by one; their number is always given
@@ -252,7 +253,7 @@ def mark_gaps(
     if not signals:
         return ()
     missing = np.r_[0, np.cumsum(~np.isin(grid, labels))]
-    begins, ends = _needed(signals, grid, sessions, strategy.rules)
+    begins, ends = _needed(_triggers(signals), grid, sessions, strategy.rules)
     return _marked(signals, missing[ends] - missing[begins] > strategy.gates.max_no_trade_slots, "history_gap")
 
 
@@ -263,15 +264,18 @@ def mark_jumps(
     if not signals or not jumps:
         return tuple(signals)
     at = np.sort(np.searchsorted(grid, np.array(jumps, dtype=np.int64)))
-    begins, ends = _needed(signals, grid, sessions, strategy.rules)
+    begins, ends = _needed(_triggers(signals), grid, sessions, strategy.rules)
     # a jump at the first needed bar has nothing on its other side
     between = np.searchsorted(at, ends, side="left") - np.searchsorted(at, begins, side="right")
     return _marked(signals, between > 0, UNADJUSTED_SPLIT)
 
 
-def _needed(signals: Sequence[Signal], grid: Ints, sessions: Sessions, rules: AnyRules) -> tuple[Ints, Ints]:
+def _triggers(signals: Sequence[Signal]) -> Ints:
+    return np.array([signal.trigger_at for signal in signals], dtype=np.int64)
+
+
+def _needed(triggers: Ints, grid: Ints, sessions: Sessions, rules: AnyRules) -> tuple[Ints, Ints]:
     """First and one past the last place in `grid` of the bars that each signal needs."""
-    triggers = np.array([signal.trigger_at for signal in signals], dtype=np.int64)
     opened = sessions.opens[np.searchsorted(sessions.opens, triggers, side="right") - 1]
     ends = np.searchsorted(grid, triggers) + 1
     so_far = (triggers - opened) // rules.step + 1
@@ -284,6 +288,31 @@ def _marked(signals: Sequence[Signal], flags: Any, reason: str) -> tuple[Signal,
         replace(signal, reason=signal.reason or reason) if is_marked else signal
         for signal, is_marked in zip(signals, flags.tolist(), strict=True)
     )
+
+
+def whole_orders(
+    columns: Mapping[str, Any], sessions: Sessions, strategy: BarStrategy, span: tuple[int, int]
+) -> tuple[Bars, Sessions, Callable[[Orders, AnyRules], Flags]]:
+    """Checked bars, the sessions to judge, and which orders rest on history that is whole; as `run_bar_backtest` does.
+
+    `strategy`: the one with the longest warm-up of those that are to be run on them.
+    """
+    rules = strategy.rules
+    chosen = np.flatnonzero((sessions.opens >= span[0]) & (sessions.opens <= span[1]))
+    first, last = int(sessions.opens[chosen[0]]), int(sessions.closes[chosen[-1]])
+    start, stop = sessions.closed(rules.step, first), sessions.closed(rules.step, last)
+    grid = sessions.labels(rules.step, start - rules.warmup, stop)
+    bars = Bars.of(_on_grid(columns, grid)[0])
+    missing = np.r_[0, np.cumsum(~np.isin(grid, bars.labels))]
+    allowed = strategy.gates.max_no_trade_slots
+
+    def usable(orders: Orders, made: AnyRules) -> Flags:
+        if not missing[-1]:
+            return np.ones(len(orders), np.bool_)
+        begins, ends = _needed(orders.trigger_at, grid, sessions, made)
+        return np.asarray(missing[ends] - missing[begins] <= allowed)
+
+    return bars, _only(sessions, chosen), usable
 
 
 def bars_hash(columns: Mapping[str, Any]) -> str:

@@ -149,7 +149,7 @@ def run(config: Config, asked: Asked) -> tuple[Path, dict[str, Any]]:
     promotion = Promotion(
         strategy=strategy, symbol=asked.symbol, feed=feed, first=asked.first, last=asked.last, inputs=inputs
     )
-    files = _files(result, strategy, error, verdict)
+    files = run_files(result, strategy, error, verdict)
     manifest = build_manifest(
         promotion,
         result,
@@ -182,9 +182,10 @@ def promotion_verdict(
     return judge(result.metrics, again.metrics["net_usd"], gates)
 
 
-def _files(
+def run_files(
     result: BarResult, strategy: BarStrategy, error: Mapping[str, Any] | None, verdict: Mapping[str, Any]
 ) -> dict[str, bytes]:
+    """Every file of a run's folder but its manifest."""
     found: dict[str, Any] = {
         "run_result.json": {
             "status": result.status.value,

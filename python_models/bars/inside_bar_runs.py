@@ -7,9 +7,11 @@ def model(dbt, session):  # type: ignore[no-untyped-def]
     dbt.config(materialized="table", schema="intermediate")
     m5 = dbt.ref("bars_m5").to_arrow_table()
     m15 = dbt.ref("bars_m15").to_arrow_table()
-    names = ("bar_strategies", "sessions", "session_overrides", "thresholds", "security_ticks", "stg_pre_paper__runs")
-    strategies, sessions, overrides, constants, ticks, runs = (
-        dbt.ref(name).to_arrow_table().to_pylist() for name in names
-    )
+    strategies = dbt.ref("bar_strategies").to_arrow_table().to_pylist()
+    sessions = dbt.ref("sessions").to_arrow_table().to_pylist()
+    overrides = dbt.ref("session_overrides").to_arrow_table().to_pylist()
+    constants = dbt.ref("thresholds").to_arrow_table().to_pylist()
+    ticks = dbt.ref("security_ticks").to_arrow_table().to_pylist()
     actions = dbt.ref("bars_corporate_actions").filter("action_kind = 'split'").to_arrow_table().to_pylist()
+    runs = dbt.ref("stg_pre_paper__runs").to_arrow_table().to_pylist()
     return bar_run_tables(m5, m15, strategies, (sessions, overrides), constants, actions, ticks, runs)

@@ -70,7 +70,8 @@ def test_a_success_has_every_artifact_and_can_be_promoted(site: Path) -> None:
     assert done.exit_code == 0 and "pre-paper run --manifest" in done.output
     folder = next((site / "artifacts" / "backtests").iterdir())
     names = {"run_manifest", "run_result", "coverage_check", "sla_check", "params", "signals", "rejections", "trades"}
-    assert {p.name for p in folder.iterdir()} == {f"{n}.json" for n in {*names, "metrics"}} | {"equity_curve.csv"}
+    names |= {"metrics", "promotion_check"}
+    assert {p.name for p in folder.iterdir()} == {f"{n}.json" for n in names} | {"equity_curve.csv"}
     manifest = json.loads((folder / "run_manifest.json").read_text())
     assert list(manifest) == ["identity", "strategy", "params", "data", "gates", "result"]
     assert manifest["identity"]["run_id"] == folder.name
@@ -91,7 +92,8 @@ def test_the_same_inputs_give_the_same_bytes_times_aside(site: Path) -> None:
         folder = next((site / "artifacts" / "backtests").iterdir())
         found = {p.name: p.read_bytes() for p in folder.iterdir()}
         manifest = json.loads(found["run_manifest.json"])
-        manifest["identity"].pop("timestamp_utc")
+        for told in ("timestamp_utc", "promotion_sha256"):  # the hash is over the time, too
+            manifest["identity"].pop(told)
         return {**found, "run_manifest.json": json.dumps(manifest).encode()}
 
     assert contents() == contents()
@@ -175,7 +177,7 @@ def test_a_manifest_is_taken_whole_and_unedited_or_not_at_all(site: Path) -> Non
 
     assert "changed after its run" in refused(lambda m: m["params"]["rules"].update(risk_reward_ratio=9))
     assert "changed after its run" in refused(lambda m: m["data"].update(feed="iex"))
-    assert "contract version" in refused(lambda m: m["identity"].update(contract_version=2))
+    assert "contract version" in refused(lambda m: m["identity"].update(contract_version=1))
     assert "no run manifest" in refused(lambda m: m.pop("gates"))
     (path.parent / "signals.json").write_text("[]")
     assert "signals.json was changed" in refused(lambda m: None)

@@ -177,5 +177,6 @@ def test_no_bars_make_an_empty_table() -> None:
     empty = pa.table({**names, **prices, "bar_at": pa.array([], pa.timestamp("us", "UTC"))})
     day = [{"date": "2026-01-05", "open_utc": "2026-01-05T14:30:00Z", "close_utc": "2026-01-05T21:00:00Z"}]
     level = [{"threshold": f"bootstrap_{n}", "value": v} for n, v in (("level", 0.9), ("draws", 10), ("seed", 1))]
+    level += [{"threshold": f"split_jump_{n}", "value": v} for n, v in (("least_ratio", 1.45), ("tolerance", 0.06))]
     made = bar_run_tables(empty, empty, seed_rows(), (day, []), level)
     assert made.num_rows == 0 and made.schema == SCHEMA
