@@ -25,10 +25,6 @@ from operate.bars.pre_paper.landing import FACTS, land_folder
 from operate.warehouse import Warehouse, publish, query
 from tests.bar_fixtures import ROOT
 
-MARTS = ("+inside_bar_backtest", "+inside_bar_signals", "+pre_paper_parity")
-STAGED = ("signals", "checks", "runs", "revisions")
-AGAIN = ("stg_extract__partitions", *(f"stg_pre_paper__{name}+" for name in STAGED))
-
 
 @dataclass
 class Trader:
@@ -40,14 +36,12 @@ class Trader:
     def warehouse(self) -> Warehouse:
         return Warehouse.of(self.config)
 
-    def build(self, *select: str) -> str:
-        """dbt build of some nodes, published; what dbt printed."""
-        command = [str(Path(sys.executable).parent / "dbt"), "build", "--indirect-selection", "cautious", "--select"]
-        done = subprocess.run(
-            [*command, *select], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False
-        )
+    def build(self) -> str:
+        """dbt build of the trader's wing, published; what dbt printed."""
+        command = [str(Path(sys.executable).parent / "dbt"), "build", "--select", "+tag:bars"]
+        done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-4000:]
-        publish(self.warehouse)
+        assert "bars" not in publish(self.warehouse).held_back
         return done.stdout
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -60,17 +54,16 @@ def trader(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "FORESHORE_RAW": f"{folder}/data/raw",
-            "FORESHORE_BUILD": f"{folder}/build/foreshore.duckdb",
+            "FORESHORE_BUILD": f"{folder}/data/build/foreshore.duckdb",
             "DBT_TARGET_PATH": f"{folder}/target",
             "DBT_LOG_PATH": f"{folder}/dbt_logs",
             "DO_NOT_TRACK": "1",
         }.items():
             patch.setenv(name, value)
-        (folder / "build").mkdir()
         (folder / "foreshore.toml").write_text(f'[storage]\nroot = "{folder}/data"\nseeds = "{ROOT}/seeds"\n')
         made = Trader(folder, load_config(str(folder / "foreshore.toml")), patch)
         assert demo.extract(made.config) == 0
-        made.build(*MARTS)
+        made.build()
         yield made
 
 
@@ -108,7 +101,7 @@ def test_the_demo_replays_a_session_and_parity_says_equal(trader: Trader) -> Non
     refused = [row for row in read_lines(folder / CHECKS) if row["decision"] == "NO-SIGNALS"]
     assert {row["reason"] for row in refused} == {"feed_disconnected"} and len(refused) == 2 * len(demo.SYMBOLS)
     said = read_lines(folder / SIGNALS)
-    trader.build(*AGAIN, "warn_pre_paper_differs")
+    trader.build()
     verdicts = trader.rows(
         "select symbol, parity, live_side, backtest_side from pre_paper_parity order by close_at, symbol"
     )
@@ -132,7 +125,7 @@ def test_parity_sees_what_differs(trader: Trader) -> None:
     told = [{**row, "decision": changed.get((row["symbol"], row["close"]), row["decision"])} for row in checks]
     lines = RunLines(forged, told, (), demo.SYMBOLS, params)
     assert land_pre_paper(Lake(trader.config.raw_url), run, lines) == len(forged) + len(told)
-    printed = trader.build(*AGAIN, "warn_pre_paper_differs")
+    printed = trader.build()
     found = dict(trader.rows("select parity, count(*) from pre_paper_parity where run_id = 'forged' group by all"))
     assert {name: found.get(name) for name in ("differs", "live_only", "backtest_only")} == dict.fromkeys(
         ("differs", "live_only", "backtest_only"), 1
@@ -159,7 +152,7 @@ def test_parity_has_a_row_for_every_live_signal_whatever_rules_it_ran(trader: Tr
     land("changed", changed, rules_hash=rules_hash(strategy_of(key, version, changed)))
     land("unread", {"rules": {"of": "another age"}}, rules_hash="0" * 64)
     land("elsewhere", params, feed="other")
-    trader.build(*AGAIN)
+    trader.build()
     found = trader.rows(
         "select run_id, parity = 'not_compared', parity_reason, count(live_side) from pre_paper_parity "
         "where run_id in ('changed', 'unread', 'elsewhere') and decision = 'signal' group by all order by all"
