@@ -52,9 +52,7 @@ def _closes(bars: Bars, sessions: Sessions) -> Iterator[tuple[int, Sessions]]:
 
 def _replayed(rules: AnyRules, bars: Bars, sessions: Sessions, batch: tuple[Signal, ...]) -> Proof:
     said = tuple(
-        signal
-        for row, session in _closes(bars, sessions)
-        for signal in at_close(rules, bars[: row + 1], session)
+        signal for row, session in _closes(bars, sessions) for signal in at_close(rules, bars[: row + 1], session)
     )
     return Proof("batch equals bar-by-bar replay", said == batch, _difference(batch, said))
 

@@ -31,8 +31,13 @@ DAY = click.DateTime(formats=["%Y-%m-%d"])
 @json_option
 @config_option
 def backtest_bars(
-    first: datetime, last: datetime, changes: tuple[str, ...], grid: tuple[str, ...], as_json: bool,
-    config_file: str | None, **asked: Any,
+    first: datetime,
+    last: datetime,
+    changes: tuple[str, ...],
+    grid: tuple[str, ...],
+    as_json: bool,
+    config_file: str | None,
+    **asked: Any,
 ) -> None:
     """A strategy on published bars; its run manifest is what `pre-paper run` takes.
 

@@ -38,7 +38,14 @@ class Trader:
 
     def build(self) -> str:
         """dbt build of the trader's wing, published; what dbt printed."""
-        command = [str(Path(sys.executable).parent / "dbt"), "build", "--select", "+tag:bars"]
+        command = [
+            str(Path(sys.executable).parent / "dbt"),
+            "build",
+            "--select",
+            "+tag:bars",
+            "--indirect-selection",
+            "buildable",
+        ]
         done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-4000:]
         assert "bars" not in publish(self.warehouse).held_back
