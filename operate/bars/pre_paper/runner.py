@@ -72,6 +72,14 @@ class Guards:
     gates: PromotionGates | None = None
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """When an event came: by the process's own counter (for latencies) and by the machine's clock, in seconds."""
+
+    spent: float
+    at: float
+
+
 @dataclass
 class Tally:
     """What happened so far."""
@@ -132,7 +140,7 @@ class Runner:
 
     async def run(self, events: AsyncIterator[LiveEvent]) -> None:
         """Until the session is over. Errors: what the provider raised for good, after it was logged."""
-        queue: asyncio.Queue[tuple[float, LiveEvent] | BaseException | None] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[Arrival, LiveEvent] | BaseException | None] = asyncio.Queue()
         reader = asyncio.create_task(_pump(events, queue))
         gc.freeze()  # what start-up made is here to stay: looking through it took 78 ms in the middle of a burst
         try:
@@ -157,7 +165,7 @@ class Runner:
             await asyncio.gather(reader, return_exceptions=True)
         await self._finish()
 
-    async def _receive(self, queue: asyncio.Queue[Any]) -> list[tuple[float, LiveEvent]]:
+    async def _receive(self, queue: asyncio.Queue[Any]) -> list[tuple[Arrival, LiveEvent]]:
         """What has come, or nothing after a moment; raises what the stream ended with."""
         batch: list[Any] = []
         try:
@@ -192,12 +200,12 @@ class Runner:
         at = iso(close)
         return [symbol for symbol in self.symbols if (symbol, at) not in self.folder.checked]
 
-    def _handle(self, event: LiveEvent, received: float) -> None:
+    def _handle(self, event: LiveEvent, received: Arrival) -> None:
         self.tally.events += 1
         if isinstance(event, Minute):
             self.clock.see(event.bar.ts)
             self._hear(event.bar.ts + MINUTE, received)
-            self._rolled += [(bar, source, received) for bar, source in self.roller.add(event.bar)]
+            self._rolled += [(bar, source, received.spent) for bar, source in self.roller.add(event.bar)]
         elif isinstance(event, Joined):
             self.tally.rejoined += self._has_joined
             self._is_joined = self._has_joined = True
@@ -212,11 +220,11 @@ class Runner:
             self.tally.skipped += 1
             self.folder.log("skipped", reason=event.reason)
 
-    def _hear(self, ended: int, received: float) -> None:
+    def _hear(self, ended: int, received: Arrival) -> None:
         """A minute was over at `ended`: what that says of the clocks, and of bars that are over."""
         if self.history.reached is not None:
             self.history.reached = max(self.history.reached, ended)
-            self.watch.minute(ended, time.time() - (time.perf_counter() - received))
+            self.watch.minute(ended, received.at)
 
     def _is_clock_off(self) -> bool:
         """Whether the machine's clock is not the exchange's; never in a replay, whose time is the feed's."""
@@ -495,7 +503,7 @@ async def _pump(events: AsyncIterator[LiveEvent], queue: asyncio.Queue[Any]) -> 
     """Buffer the stream while the loop is busy; the queue's last item says how it ended."""
     try:
         async for event in events:
-            queue.put_nowait((time.perf_counter(), event))
+            queue.put_nowait((Arrival(time.perf_counter(), time.time()), event))
         queue.put_nowait(None)
     except ForeshoreError as error:
         queue.put_nowait(error)
