@@ -13,13 +13,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from extract.bars.pre_paper import RunLines, land_pre_paper
 from decide.bars.run import strategy_of
 from decide.bars.tables import rules_hash
+from extract.bars.pre_paper import RunLines, land_pre_paper
 from extract.config import Config, load_config
 from extract.land import Lake
-from operate.bars.pre_paper import demo
 from operate.bars.artifacts import read_json
+from operate.bars.pre_paper import demo
 from operate.bars.pre_paper.folder import CHECKS, MANIFEST, SIGNALS, read_lines
 from operate.bars.pre_paper.landing import FACTS, land_folder
 from operate.warehouse import Warehouse, publish, query

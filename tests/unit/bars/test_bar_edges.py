@@ -264,4 +264,4 @@ def test_what_is_no_symbol_is_said() -> None:
 
 def test_times_stay_what_they_were(desk: Desk) -> None:
     landed = desk.put({"HOOD.csv": HEAD + rows()}).landed("HOOD")
-    assert landed[0]["bar_at"] == datetime(2026, 3, 2, 14, 30, tzinfo=UTC) and DAY == landed[0]["bar_at"].date()
+    assert landed[0]["bar_at"] == datetime(2026, 3, 2, 14, 30, tzinfo=UTC) and landed[0]["bar_at"].date() == DAY
