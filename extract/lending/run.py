@@ -16,8 +16,9 @@ from extract.config import Config
 from extract.errors import ForeshoreError
 from extract.evm.client import ChainClient
 from extract.evm.config import load_chains
+from extract.integrity import prepare
 from extract.land import Lake
-from extract.ledger import Ledger, LedgerRow, declare
+from extract.ledger import Ledger, LedgerRow
 from extract.lending.cost import Period, measure
 from extract.lending.engine import Prepare, dask_engine, pricer_of
 from extract.lending.families import FAMILIES
@@ -52,8 +53,7 @@ async def extract_lending(config: Config, request: Request, run_id: str, report:
     lake, outcome = Lake.of(config), Outcome()
     scope = make_scope(config, request)
     with lake.lock():
-        declare(lake, LENDING_TABLES)
-        lake.sweep()
+        prepare(lake, LENDING_TABLES)
         async with _clients(config, scope) as clients:
             ledger = Ledger.read(lake)
             plan = make_plan(config, request, scope, ledger, run_id, await _changed(clients, ledger))
@@ -123,17 +123,17 @@ async def _changed(clients: Clients, ledger: Ledger) -> frozenset[str]:
 
 
 @asynccontextmanager
-async def _engine(config: Config, request: Request, clients: Clients, prepare: Prepare) -> AsyncIterator[Work]:
+async def _engine(config: Config, request: Request, clients: Clients, know: Prepare) -> AsyncIterator[Work]:
     """How a unit is fetched: in this process, or by the workers of a Dask cluster."""
     if request.engine == "dask":
-        async with dask_engine(config, request, prepare) as work:
+        async with dask_engine(config, request, know) as work:
             yield work
         return
     pricers = {c: pricer_of(config, c, client) for c, client in clients.items() if isinstance(client, ChainClient)}
 
     async def work_here(unit: Unit) -> Fetched:
         pricer = pricers[unit.chain]
-        return await fetch(pricer.client, pricer, unit, await prepare(unit))
+        return await fetch(pricer.client, pricer, unit, await know(unit))
 
     yield work_here
 
@@ -152,14 +152,14 @@ def _histories(known: tuple[Known, Checkpoints], plan: Plan, report: Report) -> 
 
 
 def _preparing(clients: Clients, known: tuple[Known, Checkpoints], histories: Histories) -> Prepare:
-    async def prepare(unit: Unit) -> Known:
+    async def know(unit: Unit) -> Known:
         client = clients[unit.chain]
         if isinstance(client, ForeshoreError):
             raise client
         memories, broken = await histories.before(client, [c for c in unit.csus if unit.kinds(c)], unit.day)
         return replace(known[0].for_unit(unit, client.chain_id), memories=memories, broken=broken)
 
-    return prepare
+    return know
 
 
 def read_known(lake: Lake, plan: Plan, ledger: Ledger, resume: bool) -> tuple[Known, Checkpoints]:

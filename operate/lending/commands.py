@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from rich.markup import escape
 
 from extract.config import Config, load_config
 from extract.land import Lake
-from extract.ledger import Ledger, PartitionState
+from extract.ledger import Ledger, Partition, PartitionState
 from extract.lending.cost import Cost, costs
 from extract.lending.days import parse_day
-from extract.lending.plan import KINDS, MISSING_PRICES, SOURCE, Request
+from extract.lending.plan import DAYS, KINDS, MISSING_PRICES, SOURCE, Request
+from extract.lending.registry import load_registry
 from extract.lending.run import extract_lending as run_extraction
 from extract.lending.run import measure_periods
 from operate.console import err, print_json, table
@@ -104,9 +106,25 @@ def run(config: Config, request: Request, plan: bool, as_json: bool) -> int:
     )
 
 
+def refetch(config: Config, partitions: Sequence[Partition], as_json: bool) -> list[int]:
+    """Fetch partitions again that are complete no more; exit codes, one per day."""
+    registry = load_registry(config)
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for partition in partitions:  # the day of a chain is fetched with what was asked of it before
+        is_chain = partition.table_group == DAYS
+        wanted[partition.window] |= (
+            {name for name, csu in registry.items() if csu.chain == partition.key} if is_chain else {partition.key}
+        )
+    asked = {s.newest["partition_key"] for s in Ledger.read(Lake.of(config)).states.values()}
+    return [
+        run(config, Request(csus=tuple(sorted(csus & asked)), since=day, until=day), plan=False, as_json=as_json)
+        for day, csus in sorted(wanted.items())
+    ]
+
+
 def show_plan(config: Config, request: Request, as_json: bool) -> int:
     """Requests of a plan by chain, at three caps, beside the naive way. Exit code 0, or 3 when nothing is due."""
-    ledger, periods = Ledger.read(Lake(config.raw_url)), asyncio.run(measure_periods(config, request))
+    ledger, periods = Ledger.read(Lake.of(config)), asyncio.run(measure_periods(config, request))
     by_cap = {cap: costs(config, request, ledger, cap, periods) for cap in CAPS}
     found = by_cap[CAPS[0]]
     naive = sum(cost.naive_logs for cost in found)
