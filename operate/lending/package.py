@@ -25,6 +25,7 @@ import yaml
 
 from extract.config import Config
 from extract.errors import ForeshoreError, RequestError
+from extract.seeds import read_seed
 from operate.warehouse import Warehouse, read_tables
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,7 @@ UNITS = {  # by the end of a column's name
     "_at": "UTC, ISO 8601", "_hours": "hours", "_decimals": "decimal places", "_confidence": "share, 0 to 1",
 }  # fmt: skip
 VERSIONS = ("foreshore", "dbt-core", "duckdb", "pyarrow")
+THRESHOLDS = "thresholds"  # a seed, not published: taken from where the build takes it
 _DAYS = {"panel", "reserves", "liquidations", "flow_checks", "missing_prices", "blocks"}
 _STATA_NAME = 32
 
@@ -70,6 +72,7 @@ def pack(
         raise RequestError(f"{wanted.folder} is not empty: name a new folder, so that nothing of another package stays")
     tables = read(Warehouse.of(config), _queries(wanted))
     facts = {name: tables.pop(name) for name in ("providers", "publication")}
+    tables[THRESHOLDS] = pa.Table.from_pylist(read_seed(config.seeds, THRESHOLDS))
     if not tables["panel"].num_rows:
         raise RequestError("no CSU was ever extracted: run `foreshore extract lending`, then `foreshore build`")
     wanted.folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +96,7 @@ def _queries(wanted: Wanted) -> dict[str, str]:
     found = {
         name: f"select * from {table} {f'where {between}' if name in _DAYS else ''} order by {order}"
         for name, (table, order) in TABLES.items()
+        if name != THRESHOLDS
     }
     days = f"generate_series(date '{wanted.since}', date '{wanted.until}', interval 1 day)"
     found["panel"] = f"""
