@@ -145,15 +145,43 @@ def ensure_published(warehouse: Warehouse) -> None:
             publish(warehouse)
 
 
-def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of one read-only query over what was published."""
+@dataclass(frozen=True)
+class Answer:
+    """What one statement said: names and rows, or an Arrow table."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    arrow: pa.Table | None = None
+
+
+def ask(warehouse: Warehouse, text: str, as_arrow: bool = False) -> list[Answer]:
+    """Answers to the read-only statements of a text, in order, all from the same publication.
+
+    Errors: RequestError where there is no statement, or one fails or would write.
+    """
     with _open_published(warehouse) as published:
         try:
-            _refuse_writing(published, sql)
-            result = published.execute(sql)
-            return [column[0] for column in result.description or []], result.fetchall()
+            statements = [s.query for s in published.extract_statements(text)]
+            if not statements:
+                raise RequestError('there is no statement: ask e.g. "select * from extract_ledger"')
+            return [_answer(published, statement, as_arrow) for statement in statements]
         except duckdb.Error as error:
             raise RequestError(f"the query failed: {error}") from None
+
+
+def _answer(published: duckdb.DuckDBPyConnection, statement: str, as_arrow: bool) -> Answer:
+    _refuse_writing(published, statement)
+    if as_arrow:
+        found = published.sql(statement).to_arrow_table()
+        return Answer(found.column_names, [], found)
+    result = published.execute(statement)
+    return Answer([column[0] for column in result.description or []], result.fetchall())
+
+
+def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows of one read-only statement over what was published."""
+    (answer,) = ask(warehouse, sql)
+    return answer.columns, answer.rows
 
 
 def read_tables(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, pa.Table]:
