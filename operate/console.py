@@ -139,8 +139,8 @@ SAFE_INTEGER = 2**53 - 1  # what every JSON reader keeps exactly (RFC 8259, sect
 def to_json(value: Any) -> Any:
     """JSON form of a database value: times are ISO in UTC, bytes are hex, and no number is ever changed by a reader.
 
-    Whole numbers beyond 2^53 and decimals are strings, as are infinite doubles, for which JSON has no word; not a number
-    is null.
+    Whole numbers beyond 2^53 and decimals are strings, as are infinite doubles, for which JSON has no word; not a
+    number is null.
     """
     if isinstance(value, Decimal):
         return to_json(int(value)) if value == value.to_integral_value() else f"{value:f}"
