@@ -1,8 +1,8 @@
 """Where orders fill and where their positions leave, each order by itself: whole columns of orders at once.
 
 A bar says nothing of the order of its high and low: where both stop and target lie in it, the stop was first. An order
-may fill from the bar after its signal on, never in it. Prices are whole millionths of a dollar; a seller's are looked at
-upside down (times -1), so that one text serves both sides. docs/method-inside-bar.md has the rules with examples.
+may fill from the bar after its signal on, never in it. Prices are whole millionths of a dollar; a seller's are looked
+at upside down (times -1), so that one text serves both sides. docs/method-inside-bar.md has the rules with examples.
 """
 
 from __future__ import annotations
@@ -149,7 +149,9 @@ def _tables(first: Ints, last: Ints, count: int) -> Iterator[tuple[slice, Ints, 
 
 
 def entry_prices(orders: Orders, found: Entries, slippage_bps: float, spread_bps: float) -> Floats:
-    """What is paid (got, for sellers) per share in USD: limits to the cent, the rest with slippage and half a spread."""
+    """What is paid (got, for sellers) per share in USD: limits to the cent, the rest with slippage and half a
+    spread.
+    """
     half = half_spread(found.price, spread_bps)
     pays = (orders.kind != LIMIT) | found.at_open
     quoted = dollars(found.price + orders.sign * np.where(pays, half, 0))

@@ -20,8 +20,8 @@ from decide.bars.run import Actions, BarResult, BarStrategy, bar_strategies, run
 from decide.bars.sessions import Sessions
 from decide.bars.strategy import for_security
 from decide.bars.ticks import MICROS
-from decide.errors import DecisionError
 from decide.columns import floats, runs
+from decide.errors import DecisionError
 from decide.thresholds import Rows, thresholds
 
 SERIES = ["symbol", "feed"]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from decide.bars.bars import Bars
 from decide.bars.orders import Orders
 from decide.bars.rules import Rules
 from decide.bars.run import RunStatus, run_bar_backtest, span_of, whole_orders

@@ -19,7 +19,7 @@ from decide.bars.bars import Bars
 from decide.bars.promotable import PromotionGates
 from extract.bars.actions import Action
 from extract.bars.alpaca_socket import LiveEvent, Minute
-from extract.bars.provider import Answer, Bar
+from extract.bars.provider import Bar
 from operate.bars.pre_paper.cache import BarCache
 from operate.bars.pre_paper.clocks import ClockWatch
 from operate.bars.pre_paper.folder import RunFolder
