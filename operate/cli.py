@@ -24,6 +24,7 @@ EXTRACT = {
 BACKTESTS = {"bars": Verb("operate.bars.commands:backtest_bars", "A bar strategy on published bars.")}
 VERBS = {
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
+    "repair": Verb("operate.repair:repair", "Fetch again what is not as it was landed."),
     "build": Verb("operate.commands:build", "Run dbt build and publish what passed."),
     "sql": Verb("operate.commands:sql", "Query what was published, read-only."),
     "recommend": Verb("operate.voting.commands:recommend", "What to vote, what it is worth, and why."),

@@ -9,7 +9,7 @@ import numpy as np
 
 from decide.errors import DecisionError, Infeasible
 from decide.voting.optimum import checks
-from decide.voting.optimum.branch import LITTLE, Found, Search
+from decide.voting.optimum.branch import LITTLE, Effort, Found, Search
 from decide.voting.optimum.build import build, units_of, why_none
 from decide.voting.optimum.curve import Floats
 from decide.voting.optimum.model import Model, Vote
@@ -17,6 +17,7 @@ from decide.voting.optimum.pieces import Pool, Risk
 from decide.voting.optimum.rounding import whole
 
 Status = Literal["optimal", "feasible"]
+PROOF = Effort()
 RISKS = ("none", "worst", "cvar", "semidev", "regret")
 
 
@@ -82,11 +83,11 @@ class Allocation:
     nodes: int  # bounds computed
 
 
-def solve(problem: Problem, tolerance: float = 1e-6, max_nodes: int = 2000) -> Allocation:
+def solve(problem: Problem, effort: Effort = PROOF) -> Allocation:
     """The best allocation and its proof.
 
-    tolerance: the relative gap at which the search stops; max_nodes: bounds to compute at most (never a time, so that
-    the same input gives the same answer). Votes that are no whole number of units are left unused. Where previous votes
+    effort: the gap that counts as proof, and the nodes to bound at most (never a time: the same input gives the same
+    answer). Votes that are no whole number of units are left unused. Where previous votes
     are no whole units the turnover limit may be missed by less than a unit a gauge; `turnover` then says so.
     Errors: DecisionError for inputs that cannot be used, Infeasible where no allocation satisfies every limit,
     NothingToGain where every reward is zero.
@@ -99,35 +100,33 @@ def solve(problem: Problem, tolerance: float = 1e-6, max_nodes: int = 2000) -> A
         _floats(problem.caps), _floats(problem.previous), problem.max_turnover,
     )  # fmt: skip
     if risk.kind == "regret":
-        model = replace(model, risk=replace(risk, best=_best_alone(model, tolerance, max_nodes)))
-    found = Search(model, Pool(model.risk, model.votes, model.rewards), tolerance).run(max_nodes)
+        model = replace(model, risk=replace(risk, best=_best_alone(model, effort)))
+    found = Search(model, Pool(model.risk, model.votes, model.rewards), effort).run()
     if found.vote is None:
-        raise Infeasible(why_none(model, units * problem.unit, found.nodes >= max_nodes))
+        raise Infeasible(why_none(model, units * problem.unit, found.nodes >= effort.max_nodes))
     rounded = whole(model, found.pool.pieces, found.vote)
-    return _described(
-        problem, model, scale, units, found, _in_units(model, found, rounded, tolerance, max_nodes), tolerance
-    )
+    return _described(problem, model, scale, units, found, _in_units(model, found, rounded, effort), effort.tolerance)
 
 
-def _best_alone(model: Model, tolerance: float, max_nodes: int) -> Floats:
+def _best_alone(model: Model, effort: Effort) -> Floats:
     """Opt_s (S,): the best reachable in each scenario alone, under the same limits."""
-    best = np.zeros(len(model.votes))
+    best, finer = np.zeros(len(model.votes)), replace(effort, tolerance=1e-3 * effort.tolerance)
     for s, only in enumerate(np.eye(len(best))):
         alone = replace(model, risk=Risk("none", only, 0.0, 1.0))
-        found = Search(alone, Pool(alone.risk, model.votes, model.rewards), 1e-3 * tolerance).run(max_nodes)
+        found = Search(alone, Pool(alone.risk, model.votes, model.rewards), finer).run()
         if found.vote is None:
-            raise Infeasible(why_none(model, 1 / model.grid, found.nodes >= max_nodes))
+            raise Infeasible(why_none(model, 1 / model.grid, found.nodes >= effort.max_nodes))
         best[s] = found.vote.value
     return best
 
 
-def _in_units(model: Model, found: Found, rounded: Vote, tolerance: float, max_nodes: int) -> Found:
+def _in_units(model: Model, found: Found, rounded: Vote, effort: Effort) -> Found:
     """The best whole votes and their bound: the continuous bound where that proves them, else a search of their own."""
     over = model.moved(rounded) - (1 - model.keep)
-    if over <= 1e-9 * model.grid and found.bound <= rounded.value + tolerance * max(abs(rounded.value), LITTLE):
+    if over <= 1e-9 * model.grid and found.bound <= rounded.value + effort.tolerance * max(abs(rounded.value), LITTLE):
         return replace(found, vote=rounded)
     coarse = replace(model, keep=min(model.keep, 1 - model.moved(rounded))) if model.previous is not None else model
-    own = Search(coarse, found.pool, tolerance, on_grid=True, best=rounded).run(max_nodes)
+    own = Search(coarse, found.pool, effort, on_grid=True, best=rounded).run()
     bound = own.bound if over > 1e-9 * model.grid else min(own.bound, found.bound)
     return replace(own, bound=bound, nodes=found.nodes + own.nodes)
 

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from decide.errors import DecisionError
-from decide.voting.allocate import RISKS, Allocation, Problem, solve
+from decide.voting.allocate import PROOF, RISKS, Allocation, Problem, solve
 from decide.voting.optimum import checks
+from decide.voting.optimum.branch import Effort
 
 NEEDED = ("voting_power", "min_votes", "k_max", "scenario_weights", "gauges")
 OPTIONAL = ("lambda", "risk", "alpha", "max_turnover", "unit")
@@ -70,10 +71,10 @@ def parse(data: object) -> Instance:
     return Instance(problem, ids)
 
 
-def allocate(data: object, tolerance: float = 1e-6, max_nodes: int = 2000) -> dict[str, Any]:
+def allocate(data: object, effort: Effort = PROOF) -> dict[str, Any]:
     """The answer to an instance as plain values. Errors: as `parse` and `decide.voting.allocate.solve`."""
     instance = parse(data)
-    return describe(instance, solve(instance.problem, tolerance, max_nodes))
+    return describe(instance, solve(instance.problem, effort))
 
 
 def describe(instance: Instance, made: Allocation) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from extract.bars.tables import BAR_TABLES, REQUESTS, action_table, bar_table
 from extract.bars.zones import check_zone
 from extract.config import Config
 from extract.errors import RequestError
+from extract.integrity import prepare
 from extract.land import Lake
-from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, declare, fingerprint, now
+from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
 
 SOURCE, GROUP, TIMEFRAME = "bars", "m5", "M5"
@@ -73,8 +74,7 @@ async def extract_bars(config: Config, request: BarRequest, run_id: str, report:
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration, request)."""
     source, lake, outcome = bar_source(config, request.provider), Lake.of(config), Outcome()
     with lake.lock():
-        declare(lake, BAR_TABLES)
-        lake.sweep()
+        prepare(lake, BAR_TABLES)
         provider = source.open()
         try:
             planned = _plan(config, request, source, provider, lake, run_id)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
 import click
 
 from extract.bars.days import parse_day
 from extract.bars.run import BarRequest, extract_bars, plan_bars
 from extract.config import Config, load_config
+from extract.ledger import Partition
 from operate.console import out, print_json, table
 from operate.extraction import run_line
 from operate.options import config_option, json_option
@@ -52,6 +54,17 @@ def extract_bars_command(
     request = BarRequest(symbols, days[0], days[1], provider, resume, workers)
     config = load_config(config_file)
     sys.exit(show_plan(config, request, as_json) if plan else run_bars(config, request, as_json))
+
+
+def refetch(config: Config, partitions: Sequence[Partition], as_json: bool) -> list[int]:
+    """Fetch partitions again that are complete no more; exit codes, one per symbol and month."""
+    codes = []
+    for partition in partitions:
+        provider, symbol = partition.key.split("/", 1)
+        first = date.fromisoformat(f"{partition.window}-01")
+        last = date(first.year + first.month // 12, first.month % 12 + 1, 1) - timedelta(days=1)
+        codes.append(run_bars(config, BarRequest((symbol,), first, last, provider), as_json))
+    return codes
 
 
 def run_bars(config: Config, request: BarRequest, as_json: bool) -> int:

@@ -11,6 +11,7 @@ import click
 
 from decide.errors import DecisionError, Infeasible, NothingToGain
 from decide.voting.instance import allocate as answer
+from decide.voting.optimum.branch import Effort
 from extract.errors import RequestError
 from operate.console import out, print_json, table
 from operate.json_text import parse_json
@@ -105,7 +106,7 @@ def allocate(file: str, as_json: bool, max_nodes: int) -> None:
       cat week.json | foreshore allocate --instance -
     """
     try:
-        found = answer(read(file), max_nodes=max_nodes)
+        found = answer(read(file), Effort(max_nodes=max_nodes))
     except (DecisionError, RequestError) as error:
         if not as_json:
             raise RequestError(str(error)) from error
