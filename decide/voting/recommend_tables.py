@@ -143,6 +143,8 @@ def _blocked(case: Case, setting: Setting | None) -> Answer | None:
         return Answer(
             "no_rule", f"seeds/voting/voting_rules.csv has no line for {case.key[0]}: add how often and late it votes"
         )
+    if case.window["failed_gates"]:
+        return Answer("gate_failed", f"what was read is not to be trusted: {case.window['failed_gates']}")
     if case.window["own_votes_status"] == "unknown":
         return Answer(
             "own_votes_unknown",

@@ -15,6 +15,7 @@ from decide.voting.revote import VotingRule
 Outcome = Literal[
     "ok",
     "no_rule",
+    "gate_failed",
     "own_votes_unknown",
     "no_voting_power",
     "no_candidates",
