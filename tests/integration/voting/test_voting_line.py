@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -154,14 +155,14 @@ def test_a_second_run_has_nothing_to_do(built_line: Line) -> None:
     assert sorted(p.name for p in built_line.folder.rglob("*.parquet")) == before
 
 
-def content(lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
+def content(lake: Lake, aside: Collection[str] = NOT_OF_THE_CHAIN) -> dict[str, list[tuple[Any, ...]]]:
     """What readers see of each table, fetch times and load ids aside, newest load of a partition only."""
     newest = {name: state.complete["load_id"] for name, state in Ledger.read(lake).states.items() if state.complete}
     found = {}
     for table, schema in VOTING_TABLES.items():
         rows = lake.read_committed(table, schema).to_pylist()
         kept = [r for r in rows if newest.get(r["partition_id"]) == r["load_id"]]
-        found[table] = sorted(tuple(repr(v) for k, v in r.items() if k not in NOT_OF_THE_CHAIN) for r in kept)
+        found[table] = sorted(tuple(repr(v) for k, v in r.items() if k not in aside) for r in kept)
     return found
 
 
