@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import fsum
 from typing import Literal
 
 import numpy as np
@@ -32,6 +33,8 @@ class Problem:
     risk: the downside D, one of `RISKS` (decide.voting.optimum.pieces has the formulas); risk_aversion: λ in [0, 1];
     alpha: the tail of cvar, in (0, 1]. max_turnover: None, or a share ≥ 0; previous: p (N,), rescaled to the power; no
     limit holds if it is None or all zero (the first vote). caps: (N,) in votes, inf for none. unit: the step of votes.
+    base: (S,) USD that fixed votes earn whatever is voted, part of every return; best: (S,) the Opt_s of regret, solved
+    first where it is None.
     """
 
     votes: Floats
@@ -47,6 +50,8 @@ class Problem:
     previous: Floats | None = None
     caps: Floats | None = None
     unit: float = 1
+    base: Floats | None = None
+    best: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Allocation:
     expected_return: float
     downside: float
     risk_term: float  # λ·D, what the objective takes off the expected return
-    scenario_returns: Floats  # (S,)
+    scenario_returns: Floats  # (S,) the base included
     gauge_returns: Floats  # (N, S)
     gauge_expected: Floats  # (N,)
     marginal: Floats  # (N,) USD per vote that one more unit would add to the objective
@@ -99,8 +104,13 @@ def solve(problem: Problem, effort: Effort = PROOF) -> Allocation:
         votes, rewards, units, problem.unit, problem.min_votes, problem.k_max, risk,
         _floats(problem.caps), _floats(problem.previous), problem.max_turnover,
     )  # fmt: skip
+    if problem.base is not None:
+        model = replace(
+            model, risk=replace(model.risk, base=checks.array(problem.base, "base", (len(weights),)) / scale)
+        )
     if risk.kind == "regret":
-        model = replace(model, risk=replace(risk, best=_best_alone(model, effort)))
+        best = _best_alone(model, effort) if problem.best is None else np.asarray(problem.best) / scale
+        model = replace(model, risk=replace(model.risk, best=best))
     found = Search(model, Pool(model.risk, model.votes, model.rewards), effort).run()
     if found.vote is None:
         raise Infeasible(why_none(model, units * problem.unit, found.nodes >= effort.max_nodes))
@@ -112,7 +122,7 @@ def _best_alone(model: Model, effort: Effort) -> Floats:
     """Opt_s (S,): the best reachable in each scenario alone, under the same limits."""
     best, finer = np.zeros(len(model.votes)), replace(effort, tolerance=1e-3 * effort.tolerance)
     for s, only in enumerate(np.eye(len(best))):
-        alone = replace(model, risk=Risk("none", only, 0.0, 1.0))
+        alone = replace(model, risk=Risk("none", only, 0.0, 1.0, base=model.risk.base))
         found = Search(alone, Pool(alone.risk, model.votes, model.rewards), finer).run()
         if found.vote is None:
             raise Infeasible(why_none(model, 1 / model.grid, found.nodes >= effort.max_nodes))
@@ -165,10 +175,8 @@ def _described(
 ) -> Allocation:
     """Everything in votes and USD again; `found` is the continuous answer, `counted` the one in whole units."""
     assert found.vote is not None and counted.vote is not None
-    risk, power = (
-        replace(model.risk, best=None if model.risk.best is None else model.risk.best * scale),
-        units * problem.unit,
-    )
+    power, best, base = units * problem.unit, model.risk.best, model.risk.base
+    risk = replace(model.risk, best=None if best is None else best * scale, base=None)
     votes, rewards = np.asarray(problem.votes, dtype=np.float64), np.asarray(problem.rewards, dtype=np.float64)
     x, continuous = np.zeros(len(votes)), np.zeros(len(votes))
     x[counted.vote.gauges] = np.round(counted.vote.x * units) * problem.unit
@@ -176,7 +184,7 @@ def _described(
     free = counted.vote if fits and counted.vote.value > found.vote.value else found.vote
     continuous[free.gauges] = free.x * power
     each = gauge_returns(votes, rewards, x)
-    returns = each.sum(axis=0)
+    returns = np.array([fsum(column) for column in each.T.tolist()]) + (0.0 if base is None else base * scale)
     objective, mix, _ = risk.worst_piece(returns)
     expected = float(risk.weights @ returns)
     bound = max(counted.bound * scale, objective)

@@ -14,6 +14,7 @@ from math import ceil
 
 from extract.config import Config
 from extract.evm.client import ChainClient
+from extract.evm.config import ChainSpec
 from extract.evm.errors import BeforeChain
 from extract.ledger import Ledger
 from extract.lending.days import Day
@@ -27,6 +28,7 @@ HEADERS_PER_DAY = 6  # block search of a day, measured on 12 s and 2 s chains
 ENDS = 2  # a day is read before its first and after its last block
 ROUNDS = 8  # rounds of view calls that the deepest family takes; all CSUs of a chain go in step
 TOKEN_ROUNDS = 1
+CONFIRM_SHARE = ChainSpec.confirm_share  # of log ranges that are confirmed a second way, where nothing is configured
 REQUESTS_PER_CSU = 4  # prices, oracles and shares at liquidations, and rounds that overflow one Multicall3
 
 
@@ -118,7 +120,7 @@ def _cost(
         ),
         headers=len(due) * HEADERS_PER_DAY,
         history=sum(_history(c, days, blocks, cap, period, ledger) for c in csus if _remembers(c) and scanned),
-        samples=ceil(logs * float(table.get("confirm_logs_share", 0.0))),
+        samples=ceil(logs * float(table.get("confirm_share", CONFIRM_SHARE))),
     )
 
 

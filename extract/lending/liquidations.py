@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from extract.evm.abi import Event
 from extract.evm.calls import Call
 from extract.evm.client import ChainClient
+from extract.evm.proof import UNCONFIRMED
 from extract.evm.views import word
 from extract.evm.wire import LOG_SCHEMA
 from extract.lending.families import FAMILIES
@@ -37,7 +38,7 @@ class Liquidation:
     status: str
     legs: Legs
     collateral: int | None = None
-    confirmation: str | None = None  # how the logs of its day were confirmed
+    confirmation: str = UNCONFIRMED  # how the range that its log came with was confirmed
 
     @property
     def block(self) -> int:
@@ -55,6 +56,11 @@ class Scan:
     logs: dict[str, pa.Table]
     requests: int
     provider: str | None
+    confirmed: tuple[tuple[int, str], ...] = ()  # last block of each range, and how its logs were confirmed
+
+    def confirmation(self, block: int) -> str:
+        """How the range was confirmed that a block lies in."""
+        return next((how for last, how in self.confirmed if block <= last), UNCONFIRMED)
 
 
 @dataclass(frozen=True)
@@ -76,17 +82,19 @@ async def scan(client: ChainClient, emitters: Mapping[Csu, Sequence[str]], first
     """Scan first..last (both included) once for every CSU that has contracts which may log."""
     watched = {csu: list(of) for csu, of in emitters.items() if of}
     found: dict[str, list[pa.Table]] = {csu.csu_id: [LOG_SCHEMA.empty_table()] for csu in emitters}
-    requests, provider = 0, None
+    requests, provider, confirmed = 0, None, []
     if watched and first <= last:
         addresses = sorted({a for of in watched.values() for a in of})
         topics = sorted({topic for csu in watched for topic in topics_of(FAMILIES[csu.family])})
         async for chunk in client.logs(addresses, [topics], first, last):
             requests, provider = requests + 1, chunk.provider
+            confirmed.append((chunk.to_block, chunk.confirmation))
             for csu, of in watched.items():
                 found[csu.csu_id].append(
                     chunk.table.filter(pc.is_in(chunk.table["address"], pa.array(of, pa.string())))
                 )
-    return Scan({name: pa.concat_tables(parts) for name, parts in found.items()}, requests, provider)
+    logs = {name: pa.concat_tables(parts) for name, parts in found.items()}
+    return Scan(logs, requests, provider, tuple(confirmed))
 
 
 def occurrences(logs: pa.Table, family: Family) -> Iterator[Occurrence]:

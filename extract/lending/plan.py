@@ -21,7 +21,7 @@ from extract.prices import LEAST_CONFIDENCE
 from extract.seeds import threshold
 
 SOURCE = "lending"
-CODE_VERSION = 2  # raise it when the same chain would land other rows: every partition is then fetched anew
+CODE_VERSION = 3  # raise it when the same chain would land other rows: every partition is then fetched anew
 SNAPSHOT, LIQUIDATIONS, PRICES, DAYS = "snapshot", "liquidations", "prices", "days"
 KINDS = (SNAPSHOT, LIQUIDATIONS, PRICES)
 MISSING_PRICES = "MissingPrices"  # error_class of a price partition that is complete but for some assets

@@ -102,7 +102,7 @@ async def visit(
     if done.scan is not None:
         for one in done.visits:
             if not one.error and one.snapshot.state.status == OK:
-                await _take_events(client, one, done.scan.logs[one.csu.csu_id], blocks)
+                await _take_events(client, one, done.scan, blocks)
     return done
 
 
@@ -191,11 +191,12 @@ async def _take_tokens(client: ChainClient, visits: Sequence[Visit], blocks: Day
             visited.snapshot.take(tokens)
 
 
-async def _take_events(client: ChainClient, visited: Visit, logs: pa.Table, blocks: DayBlocks) -> None:
+async def _take_events(client: ChainClient, visited: Visit, scanned: Scan, blocks: DayBlocks) -> None:
     """Liquidations with their tokens, movements, and the price rules of every block that needs a price."""
-    state = visited.state()
+    state, logs = visited.state(), scanned.logs[visited.csu.csu_id]
     try:
-        visited.found = await unwrap(client, decode(logs, visited.csu, state))
+        found = await unwrap(client, decode(logs, visited.csu, state))
+        visited.found = [replace(one, confirmation=scanned.confirmation(one.block)) for one in found]
         delisted = {a for one in visited.found for a in one.assets()} - visited.snapshot.tokens.keys()
         if delisted:
             at = At(client, blocks.last, blocks.last_at)

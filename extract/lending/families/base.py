@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 
 from extract.evm.blocks import Block
-from extract.evm.calls import Call, Reply
+from extract.evm.calls import Call, Reply, joint
 from extract.evm.logs import LogChunk, Topics
+from extract.evm.proof import PROVEN, UNCONFIRMED
 from extract.evm.views import address, word
 from extract.lending.registry import Csu
 
@@ -25,7 +26,6 @@ OK, NOT_DEPLOYED, UNSUPPORTED = "ok", "not_deployed", "unsupported"
 NO_ARCHIVE, UNREADABLE = "no_archive_state", "unreadable"
 LENT, COLLATERAL, MINTED = "lent", "collateral", "minted"
 PROTOCOL, MARKET = "protocol", "market"  # who chose the oracle: the protocol for all, or a market's maker for it
-PROVEN, UNCONFIRMED = "proven", "unconfirmed"
 AT_BLOCK, AS_STORED = "at_block", "as_stored"  # how far interest is in a reserve's amounts
 MOVE = "move"  # the kind of an event that is no liquidation, but moves what a reserve holds
 NATIVE = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"  # a chain's own coin: 18 decimals, no contract
@@ -190,8 +190,7 @@ class At:
             return {}
         replies = await self.client.read(list(questions.values()), self.block)
         self.calls += len(replies)
-        if any(getattr(reply, "confirmation", UNCONFIRMED) != PROVEN for reply in replies):
-            self.confirmation = UNCONFIRMED
+        self.confirmation = joint((self.confirmation, *(reply.confirmation for reply in replies)))
         self.provider = replies[0].provider or self.provider
         return dict(zip(questions, replies, strict=True))
 
