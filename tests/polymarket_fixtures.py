@@ -18,7 +18,8 @@ from extract.evm.pace import Clock
 from extract.land import Lake
 from extract.ledger import Ledger
 from extract.markets.daily import DayIngest, ingest_day
-from extract.markets.truth import ResolutionFetch, fetch_resolutions
+from extract.markets.resolve import Asked
+from extract.markets.truth import ResolutionFetch, fetch_resolutions, pending_markets
 from simulate.markets.process import RunningMarkets, running_markets
 
 FIRST = date(2026, 1, 5)
@@ -81,9 +82,12 @@ class MarketLine:
         asked = {"clock": hasty(), **asked}
         return asyncio.run(ingest_day(config or self.config(), day, 7, "run", lambda _: None, **asked))
 
-    def resolve(self, ids: list[str], **changes: Any) -> ResolutionFetch:
+    def resolve(self, asked: list[Asked], **changes: Any) -> ResolutionFetch:
         config = self.config(**changes)
-        return asyncio.run(fetch_resolutions(config, ids, "run", lambda _: None, clock=hasty()))
+        return asyncio.run(fetch_resolutions(config, asked, "run", lambda _: None, clock=hasty()))
+
+    def pending(self) -> list[Asked]:
+        return pending_markets(self.config())
 
     def ledger(self) -> Ledger:
         return Ledger.read(Lake(self.config().raw_url))
@@ -96,7 +100,7 @@ class MarketLine:
             for name, row in self.server.truth().items()
             if datetime.fromisoformat(row["end_at"]).date() == target
             and row["series"] is None
-            and row["oddity"] is None
+            and row["oddity"] in (None, "text_liquidity")  # a liquidity that is no number is a null with a note
             and datetime.fromisoformat(row["ended_at"]) > snapshot
         }
 

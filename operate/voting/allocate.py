@@ -12,8 +12,8 @@ import click
 from decide.errors import DecisionError, Infeasible, NothingToGain
 from decide.voting.instance import allocate as answer
 from extract.errors import RequestError
+from extract.json_text import parse_json
 from operate.console import out, print_json, table
-from operate.json_text import parse_json
 
 STATUS: dict[type[Exception], str] = {Infeasible: "infeasible", NothingToGain: "nothing_to_gain"}
 

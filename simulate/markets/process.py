@@ -37,6 +37,10 @@ class RunningMarkets:
         """Switch a fault of `market_faults.KINDS` on."""
         self._send("POST", "/_control", {"kind": kind, "value": value, "path": path, "count": count, "skip": skip})
 
+    def amend(self, records: dict[str, dict[str, Any]]) -> None:
+        """Write fields of records anew; `heal` undoes it."""
+        self._send("POST", "/_records", records)
+
     def heal(self) -> None:
         self._send("DELETE", "/_control")
 

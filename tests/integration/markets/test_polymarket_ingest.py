@@ -22,9 +22,9 @@ from extract.ledger import COMPLETE, FAILED
 from extract.markets.client import PolymarketClient
 from extract.markets.config import Polymarket
 from extract.markets.daily import BOOK, PRICES
+from extract.markets.resolve import Asked
 from extract.markets.rows import in_partition
 from extract.markets.tables import MARKETS, PAGES
-from extract.markets.truth import pending_markets
 from extract.web import WebError
 from tests.polymarket_fixtures import FIRST, MarketLine, ids, reasons
 
@@ -147,19 +147,19 @@ def test_trouble_that_stays_is_recorded_and_what_came_before_is_kept(
     assert not made.is_complete and 0 < made.markets.num_rows < len(market_line.wanted())
     [problem] = made.problems
     assert "3 tries" in problem and market_line.server.url not in problem
-    state = market_line.ledger().states["polymarket/markets/2026-01-05/7d"]
+    state = market_line.ledger().states["markets/markets/2026-01-05/7d"]
     assert state.is_failing and state.complete is None and state.newest["error_class"] == "WebError"
     market_line.server.heal()
     whole = market_line.ingest()
     assert whole.is_complete and set(ids(whole)) == market_line.wanted()
-    assert market_line.ledger().states["polymarket/markets/2026-01-05/7d"].newest["attempts"] == 2
+    assert market_line.ledger().states["markets/markets/2026-01-05/7d"].newest["attempts"] == 2
 
 
 def test_nothing_at_all_is_an_error_and_recorded(market_line: MarketLine) -> None:
     market_line.server.control("status", 500, path=KEYSET)
     with pytest.raises(WebError, match="HTTP 500"):
         market_line.ingest(config=market_line.config(tries=2))
-    assert market_line.ledger().states["polymarket/markets/2026-01-05/7d"].newest["status"] == FAILED
+    assert market_line.ledger().states["markets/markets/2026-01-05/7d"].newest["status"] == FAILED
 
 
 def test_a_cursor_that_does_not_advance_ends_the_listing(market_line: MarketLine) -> None:
@@ -238,9 +238,9 @@ def test_a_lake_in_use_is_waited_for_and_then_named(market_line: MarketLine) -> 
 def test_ends_are_what_the_world_says_and_nothing_else_is_scored(market_line: MarketLine) -> None:
     market_line.ingest()
     truth = market_line.server.truth()
-    assert set(pending_markets(market_line.config())) == market_line.wanted()
+    assert {each.market_id for each in market_line.pending()} == market_line.wanted()
     market_line.at(date(2026, 1, 19))
-    made = market_line.resolve([*pending_markets(market_line.config()), "999999"])
+    made = market_line.resolve([*market_line.pending(), Asked("999999")])
     rows = {row["market_id"]: row for row in made.rows.to_pylist()}
     assert rows.pop("999999")["reason"] == "not_found"
     assert made.counts["resolved"] > 30 and made.counts["void"] >= 1 and not made.problems
@@ -252,14 +252,17 @@ def test_ends_are_what_the_world_says_and_nothing_else_is_scored(market_line: Ma
         assert row["label"] == (int(told["is_true"]) if is_over else None)
         assert (row["status"] == "void") is (told["fate"] == "void")
         assert row["observed_at"] == now and (row["resolved_at"] or now) <= now
+    assert {each.market_id for each in market_line.pending()} == set(rows), "what is final is looked at again"
     undetermined = {name for name, row in rows.items() if row["status"] == "undetermined"}
-    assert set(pending_markets(market_line.config())) == undetermined
+    market_line.at(date(2026, 2, 10))
+    market_line.resolve(market_line.pending())
+    assert {each.market_id for each in market_line.pending()} == undetermined
 
 
 def test_ends_by_list_and_one_by_one_are_the_same(market_line: MarketLine) -> None:
     market_line.ingest()
     market_line.at(date(2026, 1, 14))
-    asked = pending_markets(market_line.config())[:12]
+    asked = market_line.pending()[:12]
     listed = market_line.resolve(asked)
     for kind, value in (("ignore_filters", None), ("stuck_cursor", None), ("status", 422)):
         market_line.server.control(kind, value, path=KEYSET)
@@ -275,11 +278,11 @@ def test_ends_by_list_and_one_by_one_are_the_same(market_line: MarketLine) -> No
 def test_a_batch_that_fails_is_recorded_and_the_others_land(market_line: MarketLine) -> None:
     market_line.ingest()
     market_line.at(date(2026, 1, 19))
-    asked = pending_markets(market_line.config())
+    asked = market_line.pending()
     market_line.server.control("status", 500, path="/markets", count=2)
     made = market_line.resolve(asked, tries=2, ids_per_request=20)
     assert len(made.problems) == 1 and made.rows.num_rows == len(asked) - 20
-    again = market_line.resolve(pending_markets(market_line.config()), ids_per_request=20)
+    again = market_line.resolve(market_line.pending(), ids_per_request=20)
     assert not again.problems
     assert market_line.resolve([]).rows.num_rows == 0
 
@@ -322,7 +325,7 @@ def test_killed_anywhere_and_started_again_a_day_is_whole_and_single(market_line
 
 def _landed(line: MarketLine) -> int:
     """Market rows that readers see: of the newest complete load of the partition."""
-    lake, name = Lake(line.config().raw_url), "polymarket/markets/2026-01-05/7d"
+    lake, name = Lake(line.config().raw_url), "markets/markets/2026-01-05/7d"
     state = line.ledger().states.get(name)
     if state is None or state.complete is None:
         return 0
