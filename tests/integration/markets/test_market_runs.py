@@ -20,7 +20,7 @@ from operate.markets import report
 from operate.markets.backfill import backfill
 from operate.markets.daily import DailyRun, Request, Summary
 from operate.markets.registry import ExperimentError
-from operate.markets.resolve import resolve
+from operate.markets.resolve import Spans, resolve
 from operate.markets.settings import SHIPPED
 from operate.markets.store import DryStore, OutcomeRow
 from tests.market_run_fixtures import AT, DAY, ROOT, HandMade, Room, a_snapshot, settings_in
@@ -218,9 +218,9 @@ def test_a_run_knows_the_ends_of_its_day_and_a_backfill_on_it_no_more(room: Room
     room.run(HandMade(first), experiments=plain)
     store, log = room.store(), DurableLog(room.settings.root / "log.jsonl")
     source = HandMade([], ends=ends(first[:35], 1, 9) | ends(first[35:], 0, 11))
-    found = resolve(store, source, 400, log, "r")
+    found = resolve(store, source, Spans(400, 0), log, "r")
     assert (found.asked, found.counts, found.exit_code) == (40, {"resolved": 40}, 0)
-    assert resolve(store, source, 400, log, "r").exit_code == 3
+    assert resolve(store, source, Spans(400, 0), log, "r").asked == 5, "those whose end became known last of all"
     room.run(HandMade(second), day=DAY + timedelta(days=10), experiments=plain)
     made = backfill(replace(room.settings, experiments=SHIPPED), store, log)
     assert (made.runs, made.amended, made.exit_code) == (2, 80, 0)
@@ -259,7 +259,7 @@ def test_a_new_version_stands_beside_the_old_one(embedded: Room) -> None:
 
 def test_the_example_of_the_docs_runs(embedded: Room) -> None:
     example = ROOT / "docs" / "examples" / "fade_the_favourite.py"
-    assert example.name in (ROOT / "docs" / "polymarket.md").read_text()
+    assert example.name in (ROOT / "docs" / "markets" / "guide.md").read_text()
     assert embedded.run(HandMade(MARKETS), experiments=(*SHIPPED, str(example))).exit_code == 0
     for row in results(embedded).values():
         price = row["market_price"]["probability"]
