@@ -8,4 +8,6 @@ inner join {{ ref('market_resolutions') }} as resolutions on outcomes.market_id 
 where
     outcomes.resolution_status = 'resolved'
     and resolutions.resolution_status in ('resolved', 'void')
+    -- each newest answer is asked for on its own; where one is older, the other may have turned since
+    and outcomes.checked_at = resolutions.last_asked_at
     and outcomes.label is distinct from resolutions.label
