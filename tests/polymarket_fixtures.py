@@ -20,7 +20,7 @@ from extract.ledger import Ledger
 from extract.markets.daily import DayIngest, ingest_day
 from extract.markets.resolve import Asked
 from extract.markets.truth import ResolutionFetch, fetch_resolutions, pending_markets
-from simulate.markets.process import RunningMarkets, running_markets
+from simulate.markets.process import RunningMarkets, RunningModel, running_markets, running_model
 
 FIRST = date(2026, 1, 5)
 
@@ -118,6 +118,22 @@ def market_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningM
     """Twenty closing days of sixty ordinary markets and a recurring series; pages of at most 25."""
     with running_markets(tmp_path_factory.mktemp("markets"), days=20, markets=60, page_cap=25) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningModel]:
+    """An OpenAI-compatible endpoint."""
+    pytest.importorskip("openai", reason="the llm extra is not installed")
+    with running_model(tmp_path_factory.mktemp("model")) as server:
+        yield server
+
+
+@pytest.fixture
+def endpoint(model_server: RunningModel) -> Iterator[RunningModel]:
+    """The endpoint, healthy and not called yet."""
+    model_server.heal()
+    yield model_server
+    model_server.heal()
 
 
 @pytest.fixture
