@@ -1,4 +1,4 @@
-"""Language models as experiments against a loopback endpoint: every fault, budgets, replay, secrets, and the command."""
+"""Language models as experiments against a loopback endpoint: faults, budgets, replay, secrets, and the command."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_minute_of_silence_is_cut_off_and_many_suspend_the_model(endpoint: Run
 
 def test_a_budget_ends_in_a_skip_and_is_never_passed(endpoint: RunningModel) -> None:
     prices = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_completion_tokens": 4.0, "max_tokens": 200}
-    for budget in ({"calls": 5}, {"tokens": 60_000}, {"usd": 0.06}):
+    for budget in ({"calls": 5}, {"tokens": 22_000}, {"usd": 0.0235}):
         endpoint.heal()
         (model,) = models(endpoint, llm={**prices, "budget": budget, "max_in_flight": 1})
         asked, calls = ask((model,), MARKETS)
