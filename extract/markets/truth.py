@@ -61,7 +61,7 @@ async def fetch_resolutions(
 
     Every answer stays: asking again lands beside the earlier ones, so that a result that changes is seen to change.
     """
-    wanted, lake = load_polymarket(config.section("polymarket")), Lake(config.raw_url)
+    wanted, lake = load_polymarket(config.section("polymarket")), Lake.of(config)
     made, by_id = ResolutionFetch(), {each.market_id: each for each in asked}
     parts = batches(by_id, wanted.ids_per_request)
     ledger = Ledger.read(lake)
@@ -78,6 +78,7 @@ async def fetch_resolutions(
                 words = "; ".join(batch.problems)
                 report(Step(kind, unit, len(parts), len(tables) + start, batch.table.num_rows, words))
             landed = pa.concat_tables(tables)
+            rows = list({row.partition: row for row in rows}.values())  # the source as a whole is in every batch
             if not dry_run:
                 await commit(lake, {"polymarket_resolutions": landed}, rows, wanted.lock_wait_seconds)
             made.rows = pa.concat_tables([made.rows, landed])
@@ -92,7 +93,7 @@ async def _batch(client: PolymarketClient, ledger: Ledger, asked: Sequence[Asked
     try:
         answers = await client.markets_by_id(list(by_id))
     except WebError as error:
-        row = _ledger_row(_partition(list(by_id), started), ledger, run_id, started)
+        row = _ledger_row(_unanswered("the source"), ledger, run_id, started)
         return _Batch(RESOLUTIONS.empty_table(), [failed(row, error, str(error))], [f"{len(asked)} markets: {error}"])
     found: dict[str, Row] = {}
     for name, (answer, record) in answers.found.items():
@@ -111,12 +112,17 @@ async def _batch(client: PolymarketClient, ledger: Ledger, asked: Sequence[Asked
         made = _ledger_row(partition, ledger, run_id, started)
         calls = client.requests - before
         batch.ledger_rows.append(replace(made, rows=len(rows), bytes=batch.table.nbytes, calls=calls))
+        for partition in map(_unanswered, ("the source", *told)):
+            state = ledger.states.get(partition.partition_id)
+            if state is not None and state.is_failing:
+                batch.ledger_rows.append(replaced_by_newer(partition, run_id))
     if answers.failed:
         [example, *_] = answers.failed.values()
         names = sorted(answers.failed)
         batch.problems.append(f"{len(names)} markets ({', '.join(names[:5])}): {example}")
-        row = _ledger_row(_partition(names, observed), ledger, run_id, started)
-        batch.ledger_rows.append(failed(row, example, str(example)))
+        for name, trouble in answers.failed.items():
+            row = _ledger_row(_unanswered(name), ledger, run_id, started)
+            batch.ledger_rows.append(failed(row, trouble, str(trouble)))
     return batch
 
 
@@ -143,6 +149,17 @@ def _partition(ids: Sequence[str], observed: datetime) -> Partition:
     return Partition(SOURCE, "resolutions", key, f"{observed:%Y-%m-%dT%H%M%S}")
 
 
+def replaced_by_newer(partition: Partition, run_id: str) -> LedgerRow:
+    """A ledger row that completes a damaged or unanswered partition with no rows: answers stand in newer ones."""
+    moment = now()
+    return LedgerRow(partition, COMPLETE, fingerprint({"version": CODE_VERSION}), run_id, moment, moment)
+
+
+def _unanswered(name: str) -> Partition:
+    """What failed to answer, a market or the source as a whole: failing until it answers."""
+    return Partition(SOURCE, "resolutions", name, "unanswered")
+
+
 def _ledger_row(partition: Partition, ledger: Ledger, run_id: str, started: datetime) -> LedgerRow:
     return LedgerRow(
         partition=partition,
@@ -166,7 +183,7 @@ def pending_markets(config: Config) -> list[Asked]:
 
     Both spans count back from the newest observation in the lake: the wall clock has no say.
     """
-    wanted, lake = load_polymarket(config.section("polymarket")), Lake(config.raw_url)
+    wanted, lake = load_polymarket(config.section("polymarket")), Lake.of(config)
     complete = {name for name, state in Ledger.read(lake).states.items() if state.complete}
     names = ("partition_id", "market_id", "condition_id", "outcomes", "token_ids", "end_at", "end_date", "observed_at")
     snapshots = [row for row in _columns(lake, "polymarket_markets", *names) if row["partition_id"] in complete]

@@ -27,7 +27,7 @@ from extract.voting.state import count_gauges
 from extract.voting.timeline import Timeline, resolve
 
 SOURCE = "voting"
-CODE_VERSION = 1  # raise it when the same chain would land other rows: every partition is then fetched anew
+CODE_VERSION = 2  # raise it when the same chain would land other rows: every partition is then fetched anew
 CALLS_PER_GAUGE = 23  # view calls for one gauge at one block, measured in the embedded world; a plan's guess only
 
 
@@ -203,7 +203,7 @@ async def anchor_timelines(chain: ChainRun) -> list[Timeline]:
 
 async def plan_voting(config: Config, request: Request) -> list[PlannedPartition]:
     """What a run would do, without landing anything."""
-    ledger, planned = Ledger.read(Lake(config.raw_url)), []
+    ledger, planned = Ledger.read(Lake.of(config)), []
     async for chain in chain_runs(config, request, ledger, "plan"):
         gauges = {p.name: await count_gauges(chain.client, p, chain.final.number) for p in chain.protocols}
 

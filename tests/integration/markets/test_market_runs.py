@@ -368,7 +368,7 @@ def cli(line: MarketLine, *arguments: str) -> subprocess.CompletedProcess[str]:
     config = line.folder / "foreshore.toml"
     config.write_text(
         f'[storage]\nroot = "{line.folder}"\nraw_url = "{line.folder}/raw"\nseeds = "{ROOT}/seeds"\n'
-        f'[markets]\ngamma_url = "{line.server.url}"\nclob_url = "{line.server.url}"\n'
+        f'[polymarket]\ngamma_url = "{line.server.url}"\nclob_url = "{line.server.url}"\n'
     )
     command = [sys.executable, "-m", "operate.cli", "markets", *arguments, "--config", str(config)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("FORESHORE_")}
@@ -397,4 +397,4 @@ def test_the_command_runs_a_day_resolves_it_and_says_so(market_line: MarketLine)
     assert told.returncode == 1 and "Traceback" not in told.stderr
     market_line.server.heal()
     wrong = cli(market_line, "daily", "--run-date", "tomorrow")
-    assert wrong.returncode == 2 and "is no date" in wrong.stderr
+    assert wrong.returncode == 64 and "is no date" in wrong.stderr

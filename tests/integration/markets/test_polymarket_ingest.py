@@ -428,7 +428,7 @@ def test_a_result_that_turns_is_seen_because_it_is_looked_at_again(market_line: 
 
 def _run(line: MarketLine) -> subprocess.Popen[bytes]:
     config = line.folder / "foreshore.toml"
-    section = f'[markets]\ngamma_url = "{line.server.url}"\nclob_url = "{line.server.url}"\n'
+    section = f'[polymarket]\ngamma_url = "{line.server.url}"\nclob_url = "{line.server.url}"\n'
     config.write_text(f'[storage]\nroot = "{line.folder}"\nraw_url = "{line.folder}/raw"\n\n{section}')
     command = [sys.executable, "-m", "operate.cli", "extract", "markets", "--run-date", "2026-01-05", "--json"]
     command += ["--with", PRICES, "--config", str(config)]
