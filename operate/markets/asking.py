@@ -139,10 +139,7 @@ class _Asking:
                 words = f"its endpoint did not answer for {MOST_SILENCES} markets in a row; not asked any more"
                 self._hear(wanted, earlier, "ModelSuspended", words)
                 return
-            most = _most(wanted.model, questions[0])
-            held = Charge()
-            for _ in questions:
-                held += most + _repair_most(wanted.model, questions[0])
+            held = most_of_market(wanted.model, questions)
             if not self.purses[name].hold(held):
                 self.made.heard[wanted.place] = Heard(withheld=BUDGET)
                 return
@@ -243,6 +240,14 @@ class _Asking:
         self.silences[name] += 1
         last = calls[-1]
         self.say("model failed", f"{name} on {wanted.snapshot.market_id}: {last.error_class}: {last.error_message}")
+
+
+def most_of_market(model: Model, questions: Sequence[Question]) -> Charge:
+    """The most that a market can cost: every question once and its repair once, without a second try of either."""
+    total = Charge()
+    for question in questions:
+        total += _most(model, question) + _repair_most(model, question)
+    return total
 
 
 def _most(model: Model, question: Question) -> Charge:

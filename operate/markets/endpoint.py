@@ -12,6 +12,7 @@ from extract.errors import ForeshoreError
 from extract.evm.pace import Clock, Pace
 from extract.evm.redact import HIDDEN, redact
 from extract.evm.transport import retry_after
+from extract.evm.waits import Waits
 from extract.text import storable
 from operate.markets.models import Endpoint
 
@@ -47,8 +48,9 @@ class Chat:
             import openai
         except ImportError:
             raise NoClient("language models need the llm extra: pip install 'foreshore[llm]'") from None
-        self._openai, self.endpoint, self._clock = openai, endpoint, clock or Clock()
-        self._pace = Pace(endpoint.requests_per_minute / 60, self._clock)
+        self._openai, self.endpoint = openai, endpoint
+        self._waits = Waits("language model", clock or Clock())
+        self._pace = Pace(endpoint.requests_per_minute / 60, self._waits)
         self._slots = asyncio.Semaphore(endpoint.max_in_flight)
         self._client = openai.AsyncOpenAI(
             api_key=endpoint.key or "none", base_url=endpoint.url, timeout=endpoint.timeout_seconds, max_retries=0
@@ -59,7 +61,8 @@ class Chat:
 
     async def rest(self, reply: Reply, tries: int) -> None:
         """Wait before another try: as long as the endpoint asks, else a little longer each time."""
-        await self._clock.sleep(min(max(self._clock.jitter(tries), reply.rest_seconds), LONGEST_REST_SECONDS))
+        seconds = min(max(self._waits.clock.jitter(tries), reply.rest_seconds), LONGEST_REST_SECONDS)
+        await self._waits.sleep(seconds, reply.error)
 
     async def ask(self, spec: ModelSpec, question: Question) -> Reply:
         """One request. Whatever happens is a Reply; only a cancelled task raises."""

@@ -16,7 +16,7 @@ import pytest
 from decide.markets.experiments.protocol import Context, Forecast, Skip, Snapshot
 from extract.config import Config
 from extract.errors import ConfigError
-from operate.markets.asking import Asked, Wanted, ask_models, heard_of
+from operate.markets.asking import Asked, Wanted, ask_models, heard_of, most_of_market
 from operate.markets.calls import Call
 from operate.markets.models import RUN_LIMITS, Limits, Model, load_models
 from operate.markets.transcript import transcript
@@ -138,7 +138,11 @@ def test_a_minute_of_silence_is_cut_off_and_many_suspend_the_model(endpoint: Run
 
 def test_a_budget_ends_in_a_skip_and_is_never_passed(endpoint: RunningModel) -> None:
     prices = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_completion_tokens": 4.0, "max_tokens": 200}
-    for budget in ({"calls": 5}, {"tokens": 22_000}, {"usd": 0.0235}):
+    (free,) = models(endpoint, llm=prices)
+    _, paid = ask((free,), MARKETS[:1])
+    held = most_of_market(free, free.experiment.questions(MARKETS[0], ()))
+    room = {"calls": held.calls + 2, "tokens": held.tokens + 2 * paid[0].charged_tokens + 9}
+    for budget in ({"calls": room["calls"]}, {"tokens": room["tokens"]}, {"usd": held.usd + 2.1 * paid[0].cost_usd}):
         endpoint.heal()
         (model,) = models(endpoint, llm={**prices, "budget": budget, "max_in_flight": 1})
         asked, calls = ask((model,), MARKETS)
