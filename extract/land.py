@@ -162,7 +162,12 @@ class Lake:
 
     def _read_file(self, name: str, schema: pa.Schema) -> pa.Table:
         try:
-            return pq.read_table(self.fs.open(name), columns=schema.names).select(schema.names).cast(schema)
+            present = set(self._read_schema(name).names)
+            rows = pq.read_table(self.fs.open(name), columns=[each for each in schema.names if each in present])
+            for field in schema:  # a column that may be null can have come to the table after this file
+                if field.name not in present and field.nullable:
+                    rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+            return rows.select(schema.names).cast(schema)
         except (pa.ArrowInvalid, KeyError) as error:
             raise StorageError(
                 f"{name} cannot be read as Foreshore landed it ({type(error).__name__}): it was edited or damaged. "
