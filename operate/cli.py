@@ -26,7 +26,7 @@ VERBS = {
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
     "repair": Verb("operate.repair:repair", "Fetch again what is not as it was landed."),
     "build": Verb("operate.commands:build", "Run dbt build and publish what passed."),
-    "sql": Verb("operate.commands:sql", "Query what was published, read-only."),
+    "sql": Verb("operate.sql:sql", "Query what was published, read-only."),
     "recommend": Verb("operate.voting.commands:recommend", "What to vote, what it is worth, and why."),
     "submitted": Verb("operate.voting.commands:submitted", "Record what was really voted, or show it."),
     "allocate": Verb("operate.voting.allocate:allocate", "One allocation from a file, with its proof."),

@@ -80,7 +80,8 @@ class Turns:
 def turns(bars: Bars, sessions: Sessions, splits: Sequence[Split], rule: JumpRule | None) -> Turns:
     """Compare every session's first open with the close before it.
 
-    A split that the prices do not show (the series is adjusted already) is not applied. Several of one day count as one.
+    A split that the prices do not show (the series is adjusted already) is not applied. Several of one day count as
+    one.
     """
     ordered = sorted(splits, key=lambda split: split.ex_at)
     told = {ex_at: _product(list(same)) for ex_at, same in groupby(ordered, key=lambda split: split.ex_at)}

@@ -1,6 +1,7 @@
 """What signals on bars would have earned: orders, fills, costs, equity. Pessimistic where a bar leaves the order open.
 
-Orders live in time: of several that wait, the one that is reached first is the position, and one that is reached while a
+Orders live in time: of several that wait, the one that is reached first is the position, and one that is reached
+while a
 position is open is refused. `decide.bars.fills` says where each is reached; here they are put in order, sized and paid.
 """
 
@@ -115,7 +116,9 @@ class Book:
 
 
 def simulate_trades(bars: Bars, signals: Sequence[Signal], closes: Ints, rule: Execution, step: int) -> list[Trade]:
-    """A trade per signal, in time order. `closes` (S,) are the sessions' closes, unix seconds ascending; step seconds."""
+    """A trade per signal, in time order. `closes` (S,) are the sessions' closes, unix seconds ascending; step
+    seconds.
+    """
     ordered = sorted(signals, key=lambda s: (s.signal_at, s.trigger_at, s.side))
     if not ordered:
         return []
@@ -318,7 +321,9 @@ def metrics(trades: Sequence[Trade], session_days: int, rule: Execution, how: Re
 
 
 def money(net: Floats, equity: Floats, gross_usd: float, cost_usd: float) -> dict[str, Any]:
-    """What filled trades earned: `net` (T,) in the order they filled, `equity` (T + 1,) before the first and after each."""
+    """What filled trades earned: `net` (T,) in the order they filled, `equity` (T + 1,) before the first and after
+    each.
+    """
     lost = float(-net[net < 0].sum())
     peak = np.maximum.accumulate(equity)
     return {

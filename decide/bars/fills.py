@@ -1,8 +1,8 @@
 """Where orders fill and where their positions leave, each order by itself: whole columns of orders at once.
 
 A bar says nothing of the order of its high and low: where both stop and target lie in it, the stop was first. An order
-may fill from the bar after its signal on, never in it. Prices are whole millionths of a dollar; a seller's are looked at
-upside down (times -1), so that one text serves both sides. docs/method-inside-bar.md has the rules with examples.
+may fill from the bar after its signal on, never in it. Prices are whole millionths of a dollar; a seller's are looked
+at upside down (times -1), so that one text serves both sides. docs/method-inside-bar.md has the rules with examples.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from decide.bars.ticks import Flags, Floats, Ints, dollars, ratio
 STOP, LIMIT, MARKET = range(len(ENTRY_ORDERS))
 EXITS = ("stop_loss", "take_profit", "time_exit")
 STOPPED, TARGET, TIME = range(len(EXITS))
+FIRST_COLUMNS = 6  # bars ahead that are looked at first
 MOST_CELLS = 2_000_000  # of a table of orders by bars that is looked at in one go
 
 
@@ -56,14 +57,16 @@ def entries(bars: Bars, orders: Orders, spread_bps: float, step: int) -> Entries
     last = np.searchsorted(bars.labels, orders.valid_to - step, side="right")
     last = np.maximum(last, first)
     row, at_open = last.copy(), np.zeros(len(orders), np.bool_)
-    for part, cells, within in _tables(first, last, len(bars)):
+    ahead = _Ahead(first, last, len(bars))
+    for part, cells, within in ahead:
         is_open, is_hit = _reached(bars, orders, part, cells, spread_bps)
         hit = (is_open | is_hit) & within
         place = hit.argmax(axis=1)
         every = np.arange(len(place))
         found = hit[every, place]
-        row[part] = np.where(found, first[part] + place, last[part])
+        row[part] = np.where(found, cells[every, place], row[part])
         at_open[part] = found & is_open[every, place]
+        ahead.settle(found)
     is_reached = row < last
     at = np.minimum(row, max(len(bars) - 1, 0))
     price = np.where(at_open, bars.exact[0][at], orders.entry) if len(bars) else orders.entry
@@ -71,7 +74,7 @@ def entries(bars: Bars, orders: Orders, spread_bps: float, step: int) -> Entries
     return Entries(row, is_reached, at_open, price, is_gapped)
 
 
-def _reached(bars: Bars, orders: Orders, part: slice, cells: Ints, spread_bps: float) -> tuple[Flags, Flags]:
+def _reached(bars: Bars, orders: Orders, part: Ints, cells: Ints, spread_bps: float) -> tuple[Flags, Flags]:
     """Per order and bar: does it fill at the open, does it fill within?"""
     opened, high, low, _ = bars.exact
     kind, sign = orders.kind[part, None], orders.sign[part, None]
@@ -97,19 +100,20 @@ def exits(bars: Bars, orders: Orders, found: Entries, spread_bps: float, step: i
     last = np.where(found.is_reached & ~found.is_gapped, last, first)
     row, reason = np.maximum(last - 1, 0), np.full(count, TIME, dtype=np.int64)
     price = bars.exact[3][np.minimum(row, max(len(bars) - 1, 0))] if len(bars) else np.zeros(count, np.int64)
-    for part, cells, within in _tables(first, last, len(bars)):
-        ends = _ends(bars, orders, found, part, cells, within, spread_bps)
-        is_over, at, why, left_at = ends
-        row[part] = np.where(is_over, first[part] + at, row[part])
+    ahead = _Ahead(first, last, len(bars))
+    for part, cells, within in ahead:
+        is_over, at, why, left_at = _ends(bars, orders, found, part, cells, within, spread_bps)
+        row[part] = np.where(is_over, at, row[part])
         reason[part] = np.where(is_over, why, reason[part])
         price[part] = np.where(is_over, left_at, price[part])
+        ahead.settle(is_over)
     return Exits(row, price, reason, last)
 
 
 def _ends(
-    bars: Bars, orders: Orders, found: Entries, part: slice, cells: Ints, within: Flags, spread_bps: float
+    bars: Bars, orders: Orders, found: Entries, part: Ints, cells: Ints, within: Flags, spread_bps: float
 ) -> tuple[Flags, Ints, Ints, Ints]:
-    """Per order: does stop or target end it, in which of its bars, which of them, at what price?"""
+    """Per order: does stop or target end it within these bars, in which, which of them, at what price?"""
     opened, high, low, _ = bars.exact
     sign = orders.sign[part]
     side = sign[:, None]
@@ -119,37 +123,54 @@ def _ends(
     is_stopped = (lower <= stop[:, None]) & within
     is_target = (upper - half[:, None] >= target[:, None]) & within
     may_reach = found.at_open[part] | (orders.kind[part] == STOP)
-    is_target[:, 0] &= may_reach
+    is_first = cells[:, 0] == found.row[part]  # the entry bar is among these
+    is_target[:, 0] &= may_reach | ~is_first
     entered = sign * found.price[part]
-    is_spent = entered <= stop  # filled at or beyond its own stop
+    is_spent = is_first & (entered <= stop)  # filled at or beyond its own stop
     is_stopped[:, 0] |= is_spent & within[:, 0]
     over = is_stopped | is_target
     place = over.argmax(axis=1)
     every = np.arange(len(place))
     stopped = is_stopped[every, place]
     start = sign * opened[cells[every, place]]
-    in_entry = place == 0
+    in_entry = is_first & (place == 0)
     at_stop = np.where(in_entry, np.where(is_spent, entered, stop), np.minimum(start, stop))
     at_target = np.where(in_entry, target, np.where(start - half >= target, start, target))
     price = sign * np.where(stopped, at_stop, at_target)
-    return over[every, place], place, np.where(stopped, STOPPED, TARGET), price
+    return over[every, place], cells[every, place], np.where(stopped, STOPPED, TARGET), price
 
 
-def _tables(first: Ints, last: Ints, count: int) -> Iterator[tuple[slice, Ints, Flags]]:
-    """Orders in parts, with the rows of the bars from `first` on to the farthest `last` of the part."""
-    if not count or not len(first):
-        return
-    width = max(1, int((last - first).max()))
-    size = max(1, MOST_CELLS // width)
-    for begin in range(0, len(first), size):
-        part = slice(begin, begin + size)
-        wide = max(1, int((last[part] - first[part]).max()))
-        cells = first[part, None] + np.arange(wide)
-        yield part, np.minimum(cells, count - 1), cells < last[part, None]
+class _Ahead:
+    """Bars ahead of each order, a few columns at a time: most are settled by the first bars, and leave the table."""
+
+    def __init__(self, first: Ints, last: Ints, count: int) -> None:
+        self._first, self._last, self._count = first, last, count
+        self._settled: Flags = np.zeros(len(first), np.bool_)
+        self._part: Ints = np.arange(0)
+
+    def __iter__(self) -> Iterator[tuple[Ints, Ints, Flags]]:
+        """Orders, rows of their next bars, and which of these they still live in."""
+        offset, width = 0, FIRST_COLUMNS
+        open_ones = np.flatnonzero(self._last > self._first) if self._count else np.arange(0)
+        while len(open_ones):
+            for begin in range(0, len(open_ones), MOST_CELLS // width + 1):
+                self._part = open_ones[begin : begin + MOST_CELLS // width + 1]
+                cells = self._first[self._part, None] + np.arange(offset, offset + width)
+                yield self._part, np.minimum(cells, self._count - 1), cells < self._last[self._part, None]
+            offset += width
+            width *= 3
+            lives_on = ~self._settled[open_ones] & (self._first[open_ones] + offset < self._last[open_ones])
+            open_ones = open_ones[lives_on]
+
+    def settle(self, flags: Flags) -> None:
+        """Which of the orders of the newest part need no more bars."""
+        self._settled[self._part] = flags
 
 
 def entry_prices(orders: Orders, found: Entries, slippage_bps: float, spread_bps: float) -> Floats:
-    """What is paid (got, for sellers) per share in USD: limits to the cent, the rest with slippage and half a spread."""
+    """What is paid (got, for sellers) per share in USD: limits to the cent, the rest with slippage and half a
+    spread.
+    """
     half = half_spread(found.price, spread_bps)
     pays = (orders.kind != LIMIT) | found.at_open
     quoted = dollars(found.price + orders.sign * np.where(pays, half, 0))

@@ -1,8 +1,8 @@
 """The inside-bar breakout: one pure function from bars to signals, the same for a backtest and for live bars.
 
 docs/method-inside-bar.md states the rules with their sources. A signal is known at the close of its trigger bar and
-rests on bars up to it only; orders it asks for are valid from the next bar on. Every comparison of prices is one of whole
-numbers (`decide.bars.ticks`).
+rests on bars up to it only; orders it asks for are valid from the next bar on. Every comparison of prices is one of
+whole numbers (`decide.bars.ticks`).
 """
 
 from __future__ import annotations
@@ -89,14 +89,16 @@ class Series:
         return np.r_[False, inside], np.r_[False, number[1:] == number[:-1]]
 
     def large(self, rules: Rules) -> Flags:
-        """Whether a mother's range is as large as the rules want, by row of its inside bar; never for an unknown ATR."""
+        """Whether a mother's range is as large as the rules want, by row of its inside bar; never for an unknown
+        ATR.
+        """
         share = rules.min_mother_bar_size_atr_multiple
         return self.once(("large", rules.atr_period, share), lambda: self._large(rules.atr_period, share))
 
     def _large(self, period: int, share: float) -> Flags:
         sums, (_, high, low, _) = self.sums(period), self.bars.exact
         large = at_least(high - low, np.maximum(sums, 0), ratio(share), period) & (sums >= 0)
-        return np.r_[False, large[:-1]]
+        return np.asarray(np.r_[False, large[:-1]], dtype=np.bool_)
 
     def bodied(self, share: float) -> Flags:
         """Whether body over range is at least `share`; a bar without a range has none."""
@@ -184,7 +186,9 @@ def _followed(series: Series, rules: Rules, windows: Windows, rows: Ints) -> Tra
 
 
 def _first_beyond(rows: Ints, stop: Ints, top: Ints, bottom: Ints, upper: Ints, lower: Ints) -> tuple[Ints, Flags]:
-    """Row of the first bar in (row, stop) beyond top or bottom, and whether there is one (else the last row looked at)."""
+    """Row of the first bar in (row, stop) beyond top or bottom, and whether there is one (else the last row looked
+    at).
+    """
     trigger, broken = np.maximum(stop - 1, rows), np.zeros(len(rows), np.bool_)
     for part in _parts(rows, int((stop - rows).max(initial=1))):
         wide = np.arange(1, max(2, int((stop[part] - rows[part]).max(initial=1))))

@@ -18,7 +18,8 @@ ENTRY_ORDERS = ("stop", "limit", "market")
 class Signal:
     """An order that a strategy asks for. Times are unix seconds UTC, prices USD.
 
-    `trigger_at` is the label of the last bar it rests on, `signal_at` that bar's close: from there on it is known. Signals
+    `trigger_at` is the label of the last bar it rests on, `signal_at` that bar's close: from there on it is known.
+    Signals
     of one close are legs of one order: the first that fills cancels the others. What only inside bars have is None for
     other strategies.
     """

@@ -1,7 +1,7 @@
 """May a backtest go on to live bars? Gates with values from a seed; and what a best of many tries is worth.
 
-The deflated Sharpe ratio asks how likely the best of N tries would be this good if none had an edge: Bailey and Lopez de
-Prado (2014), The Deflated Sharpe Ratio, Journal of Portfolio Management 40(5), formulas 1 and 9.
+The deflated Sharpe ratio asks how likely the best of N tries would be this good if none had an edge: Bailey and Lopez
+de Prado (2014), The Deflated Sharpe Ratio, Journal of Portfolio Management 40(5), formulas 1 and 9.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def deflated_sharpe(returns: Floats, tries: Floats) -> float:
 
 
 def judge(figures: Mapping[str, Any], net_at_more_costs: float, gates: PromotionGates) -> dict[str, Any]:
-    """PROMOTABLE, or the gates that failed with what they found. `figures`: metrics of a run, with `sharpe` per year."""
+    """PROMOTABLE, or the gates that failed with what they found. `figures`: metrics of a run, with `sharpe` per
+    year.
+    """
     checks = [
         ("min_trades", figures["trades"], figures["trades"] >= gates.min_trades),
         ("min_win_share", figures["win_share"], (figures["win_share"] or 0.0) >= gates.min_win_share),

@@ -9,9 +9,11 @@
     def orders(known, parameters):                                        # at every close, on bars known there
         return [Order("BUY", "stop", entry_price, stop_price, take_profit_price)]
 
-`HISTORY` may be a function of the parameters. Optional: `MARKET_TZ`, `EXECUTION` and `GATES` (values in place of those of
-the seed's first strategy), `TICK_SIZE`, `TICK_SIZE_BELOW_DOLLAR`. The file's text is part of a promotion: what was tested
-is what runs. It is the user's own code and runs with the user's rights.
+`HISTORY` may be a function of the parameters. Optional: `MARKET_TZ`, `EXECUTION` and `GATES` (values in place of
+those
+of
+the seed's first strategy), `TICK_SIZE`, `TICK_SIZE_BELOW_DOLLAR`. The file's text is part of a promotion: what was
+tested is what runs. It is the user's own code and runs with the user's rights.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Bars out of CSV and parquet files, whoever wrote them: column names and times in the spellings that occur.
 
-A file belongs to the security that its name begins with (`HOOD_5min.csv`, `BRK-A.csv`); with a symbol column its rows say
+A file belongs to the security that its name begins with (`HOOD_5min.csv`, `BRK-A.csv`); with a symbol column its rows
+say
 whose they are. Two files of one security may repeat each other, never contradict. Files are opened for reading only.
 """
 
@@ -311,9 +312,8 @@ def _read_csv(path: Path) -> pa.Table:
     delimiter = max(",;\t|", key=head.count)
     written = next(csv.reader([head], delimiter=delimiter))
     if sum(_is_number(name) for name in written) >= len(PRICES):
-        raise BarProviderError(
-            f"{path} has no head line: its first line is {head[:80]!r}. Add one, e.g. datetime,open,high,low,close,volume"
-        )
+        example = "datetime,open,high,low,close,volume"
+        raise BarProviderError(f"{path} has no head line: its first line is {head[:80]!r}. Add one, e.g. {example}")
     options = pacsv.ConvertOptions(column_types={name: pa.string() for name in written}, strings_can_be_null=True)
     return pacsv.read_csv(path, parse_options=pacsv.ParseOptions(delimiter=delimiter), convert_options=options)
 

@@ -1,7 +1,7 @@
 """When the bars of a file opened: time columns in every spelling that occurs, and what to make of two of them.
 
-A column that says its zone (unix seconds, an offset, UTC or GMT in its name) beats a naive text. Where both stand side by
-side the text must say the same moments in the configured zone, the exchange's, or UTC.
+A column that says its zone (unix seconds, an offset, UTC or GMT in its name) beats a naive text. Where both stand
+side by side the text must say the same moments in the configured zone, the exchange's, or UTC.
 """
 
 from __future__ import annotations

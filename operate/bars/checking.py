@@ -30,8 +30,8 @@ def check(config: Config, place: str, symbol: str | None, feed: str | None, as_j
         wanted: Any = Asked(canonical(symbol), None, None, None, feed=feed)  # type: ignore[arg-type]
         _, columns, _ = read_bars(Warehouse.of(config), wanted, strategy.rules.timeframe_minutes)
         bars, told = Bars.of(columns), f"{len(columns['label'])} bars of {symbol}"
-    chosen = judged(sessions, bars, step, strategy.rules.warmup)
     try:
+        chosen = judged(sessions, bars, step, strategy.rules.warmup)
         proofs = prove(strategy.rules, bars, chosen, SEED)
     except DecisionError as error:
         proofs = [Proof("its orders are orders", False, str(error))]
@@ -39,8 +39,8 @@ def check(config: Config, place: str, symbol: str | None, feed: str | None, as_j
         proofs = [Proof("it runs", False, f"{type(error).__name__}: {error}")]
     good = all(proof.holds for proof in proofs)
     if as_json:
-        rows = [{"proof": proof.name, "holds": proof.holds, "detail": proof.detail} for proof in proofs]
-        print_json({"strategy": f"{strategy.key}@{strategy.version}", "bars": told, "holds": good, "proofs": rows})
+        said = [{"proof": proof.name, "holds": proof.holds, "detail": proof.detail} for proof in proofs]
+        print_json({"strategy": f"{strategy.key}@{strategy.version}", "bars": told, "holds": good, "proofs": said})
         return 0 if good else 1
     rows = [[p.name, "[green]holds[/green]" if p.holds else "[red]does not hold[/red]", p.detail] for p in proofs]
     out.print(table(f"{strategy.key}@{strategy.version} on {told}", ["proof", "verdict", "where"], rows))

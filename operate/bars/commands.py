@@ -49,11 +49,14 @@ def backtest_bars(
       foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06
       foreshore backtest bars --symbol HOOD --tf M15 --from 2025-06-02 --to 2026-03-06 --set atr_period=14
       foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06 --strategy strategies/mine.py
-      foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06 --sweep atr_period=5:20 --sweep risk_reward_ratio=1,2,3
+      foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06 --sweep atr_period=5:20 --sweep
+      risk_reward_ratio=1,2,3
     """
     wrong = [pair for pair in changes if "=" not in pair]
     if wrong:
         raise click.UsageError(f"--set {wrong[0]}: write it as NAME=VALUE")
+    if last < first:
+        raise click.UsageError(f"--to {last:%Y-%m-%d} lies before --from {first:%Y-%m-%d}")
     request = bar_runs.Asked(first=first.date(), last=last.date(), changes=changes, **asked)
     if grid:
         sys.exit(sweeping.sweep(load_config(config_file), request, grid, as_json))

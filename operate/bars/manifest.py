@@ -7,8 +7,8 @@
     gates    {coverage, sla, promotion}
     result   {run_status, failure_reason, failure_details, error_id, artifacts_index}
 
-`promotion_sha256` is over everything but itself, `run_id` over strategy, params and data, and the index names every file
-of the run's folder: a manifest that was edited, or whose files were, is refused.
+`promotion_sha256` is over everything but itself, `run_id` over strategy, params and data, and the index names every
+file of the run's folder: a manifest that was edited, or whose files were, is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Which bar strategies there are: rows of the seed, and files of one's own that foreshore.toml registers or a path names."""
+"""Which bar strategies there are: rows of the seed, and files of one's own that foreshore.toml registers or a path
+names.
+"""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@
 
 `POST /_control` with `{"kind": ..., "channel", "symbol", "first", "last", "value", "count"}` switches a fault of
 `faults.KINDS` on, `DELETE /_control` all of them off; `GET /_clock` and `POST /_clock {"now", "speed", "run"}`;
-`GET /_stats` counts requests; `POST /_actions {"symbol", "kind": split|dividend, "ex_date", "old", "new", "cash"}`. Answers
-are dated by the market's own clock. No answer holds a bar that has not closed on the market's own clock.
+`GET /_stats` counts requests; `POST /_actions {"symbol", "kind": split|dividend, "ex_date", "old", "new", "cash"}`.
+Answers are dated by the market's own clock. No answer holds a bar that has not closed on the market's own clock.
 """
 
 from __future__ import annotations

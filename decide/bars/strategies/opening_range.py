@@ -1,7 +1,7 @@
 """The opening-range breakout: the first half hour sets a range, the first close beyond it is the signal of the day.
 
-Toby Crabel, Day Trading with Short Term Price Patterns and Opening Range Breakout (1990), in its plainest form: stop at the
-other side of the range, target at a multiple of the range, out at the session's close.
+Toby Crabel, Day Trading with Short Term Price Patterns and Opening Range Breakout (1990), in its plainest form: stop
+at the other side of the range, target at a multiple of the range, out at the session's close.
 """
 
 from __future__ import annotations

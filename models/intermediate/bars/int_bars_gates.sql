@@ -57,11 +57,13 @@ gates as (
         'bars_are_usable',
         'nothing',
         'warn',
-        unusable_count,
-        unusable_count,
+        unusable_count as problem_count,
+        unusable_count as measured,
         0,
-        unusable_count || ' rows without a price or with one outside its own range were left out, first on ' || first_unusable,
-        'foreshore extract bars --symbol ' || symbol || ' --from ' || first_unusable || ' --to ' || first_unusable || ' --no-resume'
+        unusable_count || ' rows without a price or with one outside its own range were left out, first on '
+        || first_unusable,
+        'foreshore extract bars --symbol ' || symbol || ' --from ' || first_unusable || ' --to ' || first_unusable
+        || ' --no-resume'
     from series
     union all
     select
@@ -85,8 +87,8 @@ gates as (
         'live_equals_backtest',
         'nothing',
         'warn',
-        differing_count,
-        differing_count,
+        differing_count as problem_count,
+        differing_count as measured,
         0,
         differing_count || ' closes say something else live than in the backtest, first at ' || first_differing_at,
         'select * from pre_paper_parity where run_id = ''' || run_id || ''''

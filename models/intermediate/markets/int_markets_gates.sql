@@ -46,8 +46,8 @@ gates as (
         'score',
         'fail',
         (outcomes.label is distinct from resolutions.label)::int,
-        outcomes.label,
-        resolutions.label,
+        outcomes.label as measured,
+        resolutions.label as allowed,
         'the run ledger says ' || coalesce(outcomes.label::varchar, 'nothing') || ', the lake '
         || coalesce(resolutions.label::varchar, 'nothing'),
         'foreshore markets resolve'

@@ -21,9 +21,7 @@ gates as (
 
 -- nothing is learned from, or scored by, an epoch whose end is not to be trusted
 untrusted as (
-    select distinct
-        subject as protocol,
-        period
+    select distinct subject || '/' || period as epoch_key
     from gates
     where left_out_of = 'score' or (left_out_of = 'decision' and part = 'boundary')
 )
@@ -55,7 +53,7 @@ left join labels
         and features.gauge_address = labels.gauge_address
         and labels.final_votes_raw is not null
         and labels.final_rewards_usd is not null
-        and (labels.protocol, labels.epoch::varchar) not in (select (untrusted.protocol, untrusted.period) from untrusted)
+        and labels.protocol || '/' || labels.epoch not in (select untrusted.epoch_key from untrusted)
 left join votes
     on
         features.protocol = votes.protocol

@@ -76,7 +76,9 @@ read_windows as (
         count(*) filter (where gauge_windows.is_votes_confirmed = false) as unconfirmed_count,
         min(gauge_windows.gauge_address) filter (where gauge_windows.is_votes_confirmed = false) as first_unconfirmed,
         count(*) filter (where gauge_windows.reward_mismatch_count > 0) as reward_mismatch_count,
-        min(gauge_windows.gauge_address) filter (where gauge_windows.reward_mismatch_count > 0) as first_reward_mismatch,
+        min(gauge_windows.gauge_address) filter (
+            where gauge_windows.reward_mismatch_count > 0
+        ) as first_reward_mismatch,
         count(*) filter (
             where
             gauge_windows.is_votes_confirmed and gauge_windows.replay_status = 'exact' and gauge_windows.is_alive
@@ -143,9 +145,9 @@ window_gates as (
         'votes_confirmed_by_events',
         'decision',
         'fail',
-        unconfirmed_count,
-        unconfirmed_count,
-        0,
+        unconfirmed_count as problem_count,
+        unconfirmed_count as measured,
+        0 as allowed,
         unconfirmed_count || ' gauges hold other votes than their events say, first: ' || first_unconfirmed,
         true
     from read_windows
@@ -157,9 +159,9 @@ window_gates as (
         'rewards_confirmed_by_events',
         'decision',
         'fail',
-        reward_mismatch_count,
-        reward_mismatch_count,
-        0,
+        reward_mismatch_count as problem_count,
+        reward_mismatch_count as measured,
+        0 as allowed,
         reward_mismatch_count || ' gauges hold other rewards than their events say, first: ' || first_reward_mismatch,
         true
     from read_windows
@@ -171,9 +173,9 @@ window_gates as (
         'voters_add_up_to_the_gauge',
         'decision',
         'fail',
-        voters_differ_count,
-        voters_differ_count,
-        0,
+        voters_differ_count as problem_count,
+        voters_differ_count as measured,
+        0 as allowed,
         voters_differ_count || ' gauges hold other votes than their voters cast: own votes cannot be taken out',
         true
     from read_windows

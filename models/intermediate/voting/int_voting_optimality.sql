@@ -34,7 +34,8 @@ gates as (
         count(*) filter (where regret_usd < -{{ threshold('optimality_gap') }} * hindsight_usd),
         min(regret_usd),
         0,
-        min_by(strategy, regret_usd) || ' earned ' || round(-min(regret_usd), 6) || ' USD more than the best that was found',
+        min_by(strategy, regret_usd) || ' earned ' || round(-min(regret_usd), 6)
+        || ' USD more than the best that was found',
         'nothing: shares of hindsight of this epoch may exceed 1 by that much'
     from results
     group by protocol, epoch, decision_window

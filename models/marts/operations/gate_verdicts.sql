@@ -10,6 +10,10 @@ lending as (
     select * from {{ ref('int_lending_gates') }}
 ),
 
+panel as (
+    select * from {{ ref('int_lending_panel_gates') }}
+),
+
 bars as (
     select * from {{ ref('int_bars_gates') }}
 ),
@@ -23,6 +27,8 @@ union all by name
 select * from optimality
 union all by name
 select * from lending
+union all by name
+select * from panel
 union all by name
 select * from bars
 union all by name

@@ -1,7 +1,7 @@
 """Is the machine's clock the exchange's? The feed's own minutes and the provider's HTTP dates are held against it.
 
-A minute is sent when it is over: one that comes long after it, or before it is over, was measured with a wrong clock, or
-is told too late to act on. A few late minutes are usual; the earliest of the last minutes counts.
+A minute is sent when it is over: one that comes long after it, or before it is over, was measured with a wrong clock,
+or is told too late to act on. A few late minutes are usual; the earliest of the last minutes counts.
 """
 
 from __future__ import annotations

@@ -342,9 +342,9 @@ class Runner:
                 row = {"key": key, **self.facts}
                 rows.append(row | {"symbol": symbol, **signal_row(asdict(signal)), "said_at": stamp()})
                 self._signals.setdefault(symbol, []).append(signal)
-        for row in self.folder.signals(rows):
+        for told in self.folder.signals(rows):
             self.tally.signals += 1
-            self.say(row)
+            self.say(dict(told))
 
     def evaluate(self, symbols: Sequence[str], close: int, window: Window) -> dict[str, tuple[Signal, ...]]:
         """What the strategy says on the bars that closed at `close`, from the cache's whole bars."""
@@ -466,8 +466,8 @@ class Runner:
             if self._status.get(symbol) != status:
                 self._status[symbol] = status
                 changed.setdefault(status, []).append(symbol)
-        for (status, reason), symbols in changed.items():
-            self.folder.log("status", status=status, reason=reason, symbols=symbols, clock=iso(self.clock.now()))
+        for (name, reason), symbols in changed.items():
+            self.folder.log("status", status=name, reason=reason, symbols=symbols, clock=iso(self.clock.now()))
 
     async def _finish(self) -> None:
         """Decide the last close with what can be had, then refuse what is left."""

@@ -228,7 +228,8 @@ def test_a_conflict_within_a_file_lands_and_is_told(desk: Desk) -> None:
 
 
 def test_corporate_actions_of_a_file_land_beside_the_bars(desk: Desk) -> None:
-    told = "symbol,kind,ex_date,old_shares,new_shares,cash_usd\nHOOD,split,2026-03-02,1,4,\nHOOD,dividend,2026-03-02,,,0.5\n"
+    told = "symbol,kind,ex_date,old_shares,new_shares,cash_usd\nHOOD,split,2026-03-02,1,4,\n"
+    told += "HOOD,dividend,2026-03-02,,,0.5\n"
     desk.put({"HOOD.csv": HEAD + rows(), "corporate_actions.csv": told}).landed("HOOD")
     found = Lake(f"{desk.folder}/data/raw").read_committed("bar_actions", ACTIONS).to_pylist()
     assert [(row["kind"], row["old_shares"], row["new_shares"], row["cash_usd"]) for row in found] == [
