@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,12 +12,14 @@ from rich.markup import escape
 
 from extract.config import Config, load_config
 from extract.land import Lake
-from extract.ledger import Ledger, PartitionState
-from extract.lending.plan import KINDS, MISSING_PRICES, SOURCE, Cost, Request, costs
+from extract.ledger import Ledger, Partition, PartitionState
+from extract.lending.plan import DAYS, KINDS, MISSING_PRICES, SOURCE, Cost, Request, costs
+from extract.lending.registry import load_registry
 from extract.lending.run import extract_lending as run_extraction
 from operate.console import err, out, print_json, table
-from operate.extraction import run_line, running_now
+from operate.extraction import run_line
 from operate.options import config_option, json_option
+from operate.status import running_now
 
 FIRST_PLAN_CALLS = 720  # 7,200 blocks a day, 10 a request
 CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free tiers, most, the widest
@@ -70,9 +73,25 @@ def run(config: Config, request: Request, plan: bool, as_json: bool) -> int:
     )
 
 
+def refetch(config: Config, partitions: Sequence[Partition], as_json: bool) -> list[int]:
+    """Fetch partitions again that are complete no more; exit codes, one per day."""
+    registry = load_registry(config)
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for partition in partitions:  # the day of a chain is fetched with what was asked of it before
+        is_chain = partition.table_group == DAYS
+        wanted[partition.window] |= (
+            {name for name, csu in registry.items() if csu.chain == partition.key} if is_chain else {partition.key}
+        )
+    asked = {s.newest["partition_key"] for s in Ledger.read(Lake.of(config)).states.values()}
+    return [
+        run(config, Request(csus=tuple(sorted(csus & asked)), since=day, until=day), plan=False, as_json=as_json)
+        for day, csus in sorted(wanted.items())
+    ]
+
+
 def show_plan(config: Config, request: Request, as_json: bool) -> int:
     """Calls of a request by chain, at three caps, beside the naive plan. Exit code 0, or 3 when nothing is due."""
-    ledger = Ledger.read(Lake(config.raw_url))
+    ledger = Ledger.read(Lake.of(config))
     by_cap = {cap: costs(config, request, ledger, cap) for cap in CAPS}
     found = by_cap[CAPS[0]]
     naive = sum(cost.naive_logs for cost in found)
@@ -130,7 +149,7 @@ def _reads(costs_: list[Cost]) -> int:
 def show_lending_status(config: Config, as_json: bool) -> int:
     """Days done, failing and open by CSU; exit code 2 when something fails."""
     states = [
-        s for s in Ledger.read(Lake(config.raw_url)).states.values()
+        s for s in Ledger.read(Lake.of(config)).states.values()
         if s.newest["source"] == SOURCE and s.newest["table_group"] in KINDS
     ]  # fmt: skip
     days = sorted({s.newest["partition_window"] for s in states})
