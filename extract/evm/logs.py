@@ -28,7 +28,12 @@ IN_FLIGHT = 6  # more than a provider's max_in_flight: while some are asked, oth
 _TRIES = 12  # failures of one range at one width in a row
 _SAYINGS = 3  # unknown words about a single block are believed when every provider has said them so often
 _HALVINGS = 40  # of one range: what no provider answers as it is, down to a single block of any range there is
-_PERHAPS_TOO_WIDE = {Kind.TIME: 1, Kind.OTHER: 1, Kind.SERVER: 3, Kind.MALFORMED: 3}  # failures in a row before half is asked for
+_PERHAPS_TOO_WIDE = {
+    Kind.TIME: 1,
+    Kind.OTHER: 1,
+    Kind.SERVER: 3,
+    Kind.MALFORMED: 3,
+}  # failures in a row before half is asked for
 
 
 @dataclass(frozen=True)
