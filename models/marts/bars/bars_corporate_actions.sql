@@ -27,8 +27,10 @@ select
 from actions
 asof left join sessions on actions.ex_date <= sessions.session_date
 -- two providers of one feed tell of the same action: the newest word stands
-qualify row_number() over (
-    partition by actions.symbol, actions.feed, actions.action_kind, actions.ex_date, actions.new_symbol, actions.cash_usd
-    order by actions.fetched_at desc, actions.provider asc, actions.row_position desc
-) = 1
+qualify
+    row_number() over (
+        partition by
+            actions.symbol, actions.feed, actions.action_kind, actions.ex_date, actions.new_symbol, actions.cash_usd
+        order by actions.fetched_at desc, actions.provider asc, actions.row_position desc
+    ) = 1
 order by actions.symbol, actions.feed, actions.ex_date
