@@ -137,6 +137,10 @@ select
     revisions.new_close,
     coalesce(resting.resting_signal_count, 0) as resting_signal_count,
     coalesce(changed.changed_signal_count, 0) as changed_signal_count,
+    row_number() over (
+        partition by revisions.symbol, revisions.feed, revisions.bar_at
+        order by revisions.revised_at, revisions.revised_by, revisions.new_source, revisions.new_close
+    ) as revision_number,
     revisions.bar_at,
     revisions.revised_at
 from revisions

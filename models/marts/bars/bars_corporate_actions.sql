@@ -15,6 +15,10 @@ select
     actions.new_symbol,
     actions.old_shares,
     actions.new_shares,
+    row_number() over (
+        partition by actions.symbol, actions.feed, actions.action_kind, actions.ex_date
+        order by actions.cash_usd nulls last, actions.new_symbol nulls last, actions.provider
+    ) as action_number,
     case
         when actions.action_kind = 'split' then actions.old_shares / actions.new_shares
     end as split_price_factor,
