@@ -21,17 +21,20 @@ EXTRACT = {
     "markets": Verb("operate.markets.extraction:extract_markets", "Prediction markets of one target day."),
     "all": Verb("operate.commands:extract_all", "Every chain that is configured: voting and lending."),
 }
+EXPORTS = {"lending": Verb("operate.lending.commands:export_lending", "The researcher's package of the panel.")}
 BACKTESTS = {"bars": Verb("operate.bars.commands:backtest_bars", "A bar strategy on published bars.")}
 VERBS = {
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
+    "repair": Verb("operate.repair:repair", "Fetch again what is not as it was landed."),
     "build": Verb("operate.commands:build", "Run dbt build and publish what passed."),
-    "sql": Verb("operate.commands:sql", "Query what was published, read-only."),
+    "sql": Verb("operate.sql:sql", "Query what was published, read-only."),
     "recommend": Verb("operate.voting.commands:recommend", "What to vote, what it is worth, and why."),
     "submitted": Verb("operate.voting.commands:submitted", "Record what was really voted, or show it."),
     "allocate": Verb("operate.voting.allocate:allocate", "One allocation from a file, with its proof."),
     "backtest": Verb(
         "operate.voting.commands:backtest", "What decisions would have earned: votes, or bars.", BACKTESTS
     ),
+    "strategy": Verb("operate.bars.commands:strategy", "Bar strategies: check one that is yours."),
     "pre-paper": Verb("operate.bars.pre_paper.commands:pre_paper", "A promoted backtest on live bars."),
     "markets": Verb("operate.markets.commands:markets", "Prediction markets: daily runs, resolutions, scores."),
     "demo": Verb("operate.demo_commands:demo", "The embedded world: up, down, with, run."),
@@ -49,10 +52,12 @@ def cli() -> None:
       foreshore extract voting --epochs 12 --plan   what a run would do and cost
       foreshore extract voting --epochs 12          fetch what is missing
       foreshore extract lending --days 7            supply, debt and liquidations of lending markets
+      foreshore export lending --since 2024-12-01 --until 2024-12-31 --out DIR    panel, codebook, hashes
       foreshore build                               dbt build, then publish what passed
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
       foreshore backtest                            what such decisions would have earned
+      foreshore strategy check FILE                 prove a bar strategy of your own
       foreshore pre-paper run --manifest PATH       a promoted backtest on live bars
       foreshore markets daily                       experiments on prediction markets
       foreshore sql "select * from preboundary_leakage_checks"
@@ -62,6 +67,11 @@ def cli() -> None:
 @cli.group(cls=LazyGroup, verbs=EXTRACT)
 def extract() -> None:
     """Land raw data; resumable at any point."""
+
+
+@cli.group(cls=LazyGroup, verbs=EXPORTS)
+def export() -> None:
+    """Published tables as files that others can use."""
 
 
 def main() -> None:

@@ -43,6 +43,12 @@ class _Replay:
         known = np.isfinite(self.realised[strategy]) & (self.hindsight > 0)
         return self.realised[strategy][known] / self.hindsight[known]
 
+    def paired_shares(self, ours: str, baseline: str) -> tuple[Floats, Floats]:
+        """realised / hindsight of both, in the epochs in which both answered and something could be earned."""
+        a, b = self.realised[ours], self.realised[baseline]
+        both = np.isfinite(a) & np.isfinite(b) & (self.hindsight > 0)
+        return a[both] / self.hindsight[both], b[both] / self.hindsight[both]
+
 
 def backtest_statistics(results: pa.Table, scores: pa.Table, threshold_rows: Rows) -> pa.Table:
     """Rows (SCHEMA) per exchange, voter and window: what was measured, against what, with interval, p and verdict."""
@@ -158,10 +164,11 @@ def _criteria(
     replayed: _Replay, accepted: Mapping[str, Floats], values: Mapping[str, float], covered: Mapping[str, Floats]
 ) -> list[dict[str, Any]]:
     measured = {name: shares for name, shares in covered.items() if len(shares)}
+    ours, proportional = replayed.paired_shares("foreshore", "proportional")
     found = acceptance(
         accepted,
-        replayed.share("foreshore"),
-        replayed.share("proportional"),
+        ours,
+        proportional,
         values,
         int(values["bootstrap_seed"]),
         measured or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,12 +12,16 @@ import numpy.typing as npt
 from decide.errors import DecisionError, Infeasible
 from decide.quantiles import Floats
 from decide.voting.allocate import Allocation, Problem, solve
+from decide.voting.optimum.branch import Effort
 from decide.voting.revote import VotingRule
+
+DECISION = Effort(max_nodes=400, settle_nodes=12)  # decisions by the thousand: a gap of 1e-4 will do after 12 nodes
 
 Flags = npt.NDArray[np.bool_]
 Outcome = Literal[
     "ok",
     "no_rule",
+    "gate_failed",
     "own_votes_unknown",
     "no_voting_power",
     "no_candidates",
@@ -28,7 +33,11 @@ Outcome = Literal[
 
 @dataclass(frozen=True)
 class RiskProfile:
-    """One row of the `risk_profiles` seed: which scenarios, which downside, which limits."""
+    """One row of the `risk_profiles` seed: which scenarios, which downside, which limits.
+
+    max_share: of the power on one gauge, None for no cap; max_pools: in one vote, for its gas, None for no cap;
+    allowed: the only gauges that may be voted for, empty for all; denied: gauges that may not.
+    """
 
     name: str
     scenario_set: str
@@ -38,6 +47,19 @@ class RiskProfile:
     k_max: int
     min_votes: float
     max_turnover: float | None
+    max_share: float | None = None
+    max_pools: int | None = None
+    allowed: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+
+    def admits(self, gauges: Sequence[str]) -> Flags:
+        """Which gauges (N,) the lists let through."""
+        return np.array([(not self.allowed or g in self.allowed) and g not in self.denied for g in gauges], np.bool_)
+
+    @property
+    def pools(self) -> int:
+        """Most gauges in one vote."""
+        return self.k_max if self.max_pools is None else min(self.k_max, self.max_pools)
 
 
 @dataclass(frozen=True)
@@ -94,7 +116,7 @@ def problem(situation: Situation, profile: RiskProfile, rule: VotingRule, limite
         power=situation.power,
         weights=situation.weights,
         min_votes=profile.min_votes,
-        k_max=min(profile.k_max, pools),
+        k_max=min(profile.pools, pools),
         risk=profile.risk,
         risk_aversion=profile.risk_aversion,
         alpha=profile.alpha,
@@ -103,7 +125,12 @@ def problem(situation: Situation, profile: RiskProfile, rule: VotingRule, limite
         caps=None if votable.all() else np.where(votable, np.inf, 0.0),
         unit=rule.vote_unit,
     )
-    return made if limited else replace(made, min_votes=float(rule.vote_unit), k_max=pools, max_turnover=None)
+    if not limited:
+        return replace(made, min_votes=float(rule.vote_unit), k_max=pools, max_turnover=None)
+    if profile.max_share is None and not profile.allowed and not profile.denied:
+        return made
+    most = np.inf if profile.max_share is None else profile.max_share * situation.power
+    return replace(made, caps=np.where(votable & profile.admits(situation.gauges), most, 0.0))
 
 
 def answer(situation: Situation, profile: RiskProfile, rule: VotingRule, limited: bool = True) -> Answer:
@@ -124,8 +151,14 @@ def answer(situation: Situation, profile: RiskProfile, rule: VotingRule, limited
             f"the power of {situation.power:,.0f} votes is under the profile's minimum of {profile.min_votes:,.0f} "
             "a gauge: use another risk profile or lower min_votes in seeds/voting/risk_profiles.csv",
         )
+    if limited and not (situation.votable & profile.admits(situation.gauges)).any():
+        return Answer(
+            "no_candidates",
+            f"the lists of risk profile {profile.name} leave none of the {int(situation.votable.sum())} candidates: "
+            "change allowed_gauges or denied_gauges in seeds/voting/risk_profiles.csv",
+        )
     try:
-        return Answer("ok", "", solve(problem(situation, profile, rule, limited)))
+        return Answer("ok", "", solve(problem(situation, profile, rule, limited), DECISION))
     except Infeasible as error:
         return Answer("infeasible", str(error))
     except DecisionError as error:

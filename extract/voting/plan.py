@@ -19,7 +19,7 @@ from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, load_chains
 from extract.land import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
-from extract.prices import HttpPrices, load_price_sources
+from extract.prices import LEAST_CONFIDENCE, HttpPrices, load_price_sources
 from extract.seeds import WEEK, DecisionWindow, decision_windows, threshold
 from extract.voting.epochs import requested_epochs
 from extract.voting.families import Protocol, load_protocols
@@ -137,7 +137,10 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
                 voters={p.name: planned_voters(config.seeds, p) for p in wanted if p.chain == name},
                 feeds=_feeds(config, name),
                 price_sources=load_price_sources(
-                    name, config.section("chains")[name].get("price_sources"), config.environ
+                    name,
+                    config.section("chains")[name].get("price_sources"),
+                    config.environ,
+                    threshold(config.seeds, LEAST_CONFIDENCE),
                 ),
                 pools=load_pools(name, config.section("chains")[name].get("pools"), _feeds(config, name)),
                 price_rules=price_rules(config.seeds),

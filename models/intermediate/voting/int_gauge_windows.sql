@@ -49,7 +49,8 @@ gauge_rewards as (
         count(*) filter (where value_status = 'ok' and price_status = 'stale') as stale_count,
         count(*) filter (where reward_raw is distinct from reward_replayed_raw and reward_replayed_raw is not null)
             as mismatch_count,
-        sum(reward_usd) as priced_usd,
+        -- in a fixed order: sums of floats depend on it
+        sum(reward_usd order by bribe_address, token_address) as priced_usd,
         max(price_age_seconds) filter (where value_status = 'ok') as price_age_seconds,
         md5(
             string_agg(bribe_address || token_address || reward_text, ',' order by bribe_address, token_address)

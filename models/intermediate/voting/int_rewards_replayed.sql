@@ -43,8 +43,8 @@ select
     events.gauge_address,
     events.emitter_address as bribe_address,
     events.token_address,
-    -- a sum beyond 38 digits, or of an amount beyond them, is not said rather than wrong
-    case when count(*) = count(events.amount_raw) then {{ wide_sum('events.amount_raw') }} end as reward_replayed_raw
+    -- a reward beyond 38 digits is no reward of nothing: the sum is then not known
+    if(count(*) = count(events.amount_raw), {{ exact_sum('events.amount_raw') }}, null) as reward_replayed_raw
 from scanned_points
 inner join events
     on

@@ -30,6 +30,7 @@ priced as (
         {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }} as price_age_seconds,
         case
             when prices.price_status <> 'ok' then prices.price_status
+            when prices.price_updated_at > rewards.observed_at then 'after_block'
             when
                 {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }}
                 > {{ threshold('price_max_age_seconds') }} then 'too_old'
@@ -82,8 +83,9 @@ select
     scaled.reward_raw,
     scaled.residual_balance_raw,
     case
-        when scans.epoch is not null and replayed.bribe_address is null then 0
-        when scans.epoch is not null then replayed.reward_replayed_raw
+        when scans.epoch is null then null
+        when replayed.token_address is null then 0
+        else replayed.reward_replayed_raw
     end as reward_replayed_raw,
     scaled.reward_amount,
     scaled.price_usd,
@@ -102,6 +104,8 @@ select
     scaled.times_listed,
     bribes.supply_raw,
     coalesce(bribes.is_replaced, false) as is_replaced,
+    -- what a transfer tax took on the way is booked all the same where the bribe does not look at its balance
+    scaled.residual_balance_raw < scaled.reward_raw as is_underfunded,
     scaled.observed_block,
     scaled.price_updated_at,
     scaled.observed_at

@@ -22,6 +22,27 @@ own_votes as (
     select * from {{ ref('int_own_votes') }}
 ),
 
+gates as (
+    select * from {{ ref('int_voting_gates') }}
+),
+
+-- what was read at a window and is not to be trusted
+failed as (
+    select
+        windows.protocol,
+        windows.epoch,
+        windows.decision_window,
+        string_agg(gates.gate || ': ' || gates.evidence, '; ' order by gates.gate) as failed_gates
+    from windows
+    inner join gates
+        on
+            windows.protocol = gates.subject
+            and gates.period = windows.epoch::varchar
+            and gates.part in (windows.decision_window, '')
+    where gates.verdict = 'fail' and gates.left_out_of = 'decision'
+    group by all
+),
+
 gauge_states as (
     select * from {{ ref('stg_voting__gauge_states') }}
 ),
@@ -83,6 +104,7 @@ joined as (
         decision_windows.position as window_position,
         coalesce(checked.standing_raw, 0) as standing_raw,
         checked.is_confirmed,
+        failed.failed_gates,
         final_totals.final_raw as last_final_raw,
         final_totals.epoch as last_voted_epoch,
         windows.decision_block,
@@ -99,6 +121,11 @@ joined as (
             and windows.epoch = states.epoch
             and windows.decision_window = states.decision_window
             and voters.voter_id = states.voter_id
+    left join failed
+        on
+            windows.protocol = failed.protocol
+            and windows.epoch = failed.epoch
+            and windows.decision_window = failed.decision_window
     left join checked
         on
             windows.protocol = checked.protocol
@@ -162,6 +189,7 @@ select
         when power_raw > 0 then rewarded_power_raw::double / power_raw::double
         else 0.0
     end as reward_share,
+    failed_gates,
     standing_raw,
     last_voted_epoch,
     vote_delay_seconds,
