@@ -109,7 +109,7 @@ select
     known_by_events.decision_window,
     known_by_events.voter_id,
     gauges.gauge_address,
-    known_by_events.is_read as is_asked,
+    known_by_events.is_read as is_answered,
     coalesce(by_contract.votes_raw, 0) as votes_raw,
     coalesce(by_contract.stake_raw, 0) as stake_raw,
     case when known_by_events.is_replayable then coalesce(by_events.replayed_raw, 0) end as replayed_raw

@@ -129,7 +129,7 @@ own_differences as (
         own_votes.epoch,
         own_votes.decision_window,
         count(*) filter (
-            where own_votes.is_asked and gauge_windows.is_alive and own_votes.votes_raw <> own_votes.replayed_raw
+            where own_votes.is_answered and gauge_windows.is_alive and own_votes.votes_raw <> own_votes.replayed_raw
         ) as difference_count,
         min(own_votes.voter_id) filter (where own_votes.votes_raw <> own_votes.replayed_raw) as first_voter
     from own_votes
