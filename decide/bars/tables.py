@@ -16,10 +16,12 @@ from decide.bars.backtest import Resampling, trade_row
 from decide.bars.bars import Ints
 from decide.bars.run import BarResult, BarStrategy, bar_strategies, run_bar_backtest
 from decide.bars.sessions import Sessions
-from decide.columns import floats, runs
+from decide.columns import floats, groups
+from decide.once import Answers, Kept, digest
 from decide.thresholds import Rows, thresholds
 
 SERIES = ["symbol", "feed"]
+RUN = ["strategy_key", "impl_version", *SERIES]
 VALUES = ("open", "high", "low", "close", "volume")
 UTC = pa.timestamp("us", "UTC")
 
@@ -58,25 +60,43 @@ def whole_span(labels: Ints, sessions: Sessions, step: int) -> tuple[int, int] |
     return int(sessions.opens[first]), int(sessions.closes[last])
 
 
-def bar_run_tables(m5: pa.Table, m15: pa.Table, seed: Rows, calendar: Sequence[Rows], constants: Rows) -> pa.Table:
-    """One row per strategy, symbol and feed (SCHEMA), its signals with what became of them nested."""
+def bar_run_tables(
+    m5: pa.Table,
+    m15: pa.Table,
+    seed: Rows,
+    calendar: Sequence[Rows],
+    constants: Rows,
+    kept: pa.Table | None = None,
+    code: str = "",
+) -> pa.Table:
+    """One row per strategy, symbol and feed (SCHEMA, sealed), its signals with what became of them nested.
+
+    `kept` is this table as an earlier build left it, `code` the version of what computes: a run that rests on the same
+    bars, sessions, parameters and code is taken over as it stands. Sessions after its last bar are none of its inputs.
+    """
     sessions = Sessions.of(*calendar)
     how = Resampling.of(thresholds(constants))
-    rows: list[dict[str, Any]] = []
+    answers = Answers(Kept(kept, SCHEMA, RUN), SCHEMA)
+    tables = {5: list(_series(m5)), 15: list(_series(m15))}
     for strategy in bar_strategies(seed):
-        table = {5: m5, 15: m15}[strategy.rules.timeframe_minutes]
-        for series, columns in _series(table):
+        for series, columns in tables[strategy.rules.timeframe_minutes]:
             span = whole_span(columns["label"], sessions, strategy.rules.step)
-            if span is not None:
+            if span is None:
+                continue
+            past = sessions.opens <= span[1]
+            inputs = digest(code, strategy, how, columns, span, sessions.opens[past], sessions.closes[past])
+            where = answers.kept.find((strategy.key, strategy.version, *series), inputs)
+            if where is not None:
+                answers.keep(where, inputs)
+            else:
                 result = run_bar_backtest(columns, sessions, strategy, span, how)
-                rows.append(_row(series, strategy, span, result))
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+                answers.add(pa.Table.from_pylist([_row(series, strategy, span, result)], schema=SCHEMA), inputs)
+    return answers.table()
 
 
 def _series(table: pa.Table) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    ordered = table.sort_by([(name, "ascending") for name in (*SERIES, "bar_at")])
-    for (symbol, feed), rows in runs(ordered, SERIES):
-        yield (symbol, feed), bar_columns(ordered.slice(rows.start, rows.stop - rows.start))
+    for (symbol, feed), rows in groups(table, SERIES, ["bar_at"]):
+        yield (symbol, feed), bar_columns(rows)
 
 
 def _row(series: tuple[str, str], strategy: BarStrategy, span: tuple[int, int], result: BarResult) -> dict[str, Any]:

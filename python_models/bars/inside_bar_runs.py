@@ -1,6 +1,7 @@
 """Every bar strategy of the seed run over every series of bars: gates, signals, what became of them, metrics."""
 
 from decide.bars.tables import bar_run_tables
+from python_models.kept import code_version, kept_answers
 
 
 def model(dbt, session):  # type: ignore[no-untyped-def]
@@ -11,4 +12,5 @@ def model(dbt, session):  # type: ignore[no-untyped-def]
     sessions = dbt.ref("sessions").to_arrow_table().to_pylist()
     overrides = dbt.ref("session_overrides").to_arrow_table().to_pylist()
     constants = dbt.ref("thresholds").to_arrow_table().to_pylist()
-    return bar_run_tables(m5, m15, strategies, (sessions, overrides), constants)
+    kept, code = kept_answers(dbt, session), code_version("decide.bars.tables")
+    return bar_run_tables(m5, m15, strategies, (sessions, overrides), constants, kept, code)

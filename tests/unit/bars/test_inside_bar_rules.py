@@ -13,6 +13,7 @@ from decide.bars.history import required_bars
 from decide.bars.inside_bar import Rules, find_signals, local_windows, trade_windows
 from decide.bars.run import bar_strategies
 from decide.bars.tables import SCHEMA, bar_run_tables, rules_hash
+from decide.once import sealed_schema
 from decide.errors import DecisionError
 from tests.bar_fixtures import SESSIONS, STEP, make_bars, recorded, rules, seconds, seed_rows
 
@@ -177,4 +178,4 @@ def test_no_bars_make_an_empty_table() -> None:
     day = [{"date": "2026-01-05", "open_utc": "2026-01-05T14:30:00Z", "close_utc": "2026-01-05T21:00:00Z"}]
     level = [{"threshold": f"bootstrap_{n}", "value": v} for n, v in (("level", 0.9), ("draws", 10), ("seed", 1))]
     made = bar_run_tables(empty, empty, seed_rows(), (day, []), level)
-    assert made.num_rows == 0 and made.schema == SCHEMA
+    assert made.num_rows == 0 and made.schema == sealed_schema(SCHEMA)
