@@ -43,8 +43,8 @@ docs: setup ## static docs site in target/static_index.html
 bench: setup ## side-by-side benchmarks (minutes)
 	@for name in state_reads log_scan sparse_scan voting.line voting.allocation voting.backtest lending.scan lending.panel bars.backtest bars.history bars.pre_paper markets.runs; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
-lint: setup ## ruff, mypy, sqlfluff
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint models analyses tests/data --processes 2 --disable-progress-bar
+lint: setup ## ruff, mypy, import-linter, sqlfluff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint models analyses tests/data --processes 2 --disable-progress-bar
 
 hooks: setup ## local pre-commit hook that runs make lint
 	@printf '#!/bin/sh\nexec make lint\n' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit

@@ -28,6 +28,7 @@ from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
 from dlt.destinations import filesystem
 from fsspec.implementations.local import LocalFileSystem
 
+from extract.config import Config
 from extract.errors import Busy, StorageError
 
 LAYOUT = "{table_name}/{load_id}.{file_id}.{ext}"
@@ -76,14 +77,45 @@ fsspec.register_implementation("file", AtomicLocalFileSystem, clobber=True)
 fsspec.register_implementation("local", AtomicLocalFileSystem, clobber=True)
 
 
-class Lake:
-    """The raw zone at a folder or an fsspec URL."""
+STORE_FILE = "_store.json"  # what a store is: its layout's version, and whether its data are simulated
+STORE_VERSION = 1
 
-    def __init__(self, url: str) -> None:
+
+class Lake:
+    """The raw zone at a folder or an fsspec URL; `is_simulated` None takes the store for what it says it is."""
+
+    def __init__(self, url: str, is_simulated: bool | None = None) -> None:
+        self.is_simulated = is_simulated
         self.fs, path = fsspec.core.url_to_fs(url)
         self.path = str(path).rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url = Path(self.path).as_uri() if self.is_local else url.rstrip("/")
+
+    @classmethod
+    def of(cls, config: Config) -> Lake:
+        """The raw zone of a configuration."""
+        return cls(config.raw_url, config.is_simulated)
+
+    def claim(self) -> None:
+        """Say what this store is, or check that it is what the configuration takes it for: StorageError where not."""
+        target = self.join(STORE_FILE)
+        if not self.fs.exists(target):
+            self.fs.makedirs(self.path, exist_ok=True)
+            told = {"version": STORE_VERSION, "is_simulated": bool(self.is_simulated)}
+            self.fs.pipe_file(target, (json.dumps(told) + "\n").encode())
+            return
+        told = json.loads(self.fs.cat_file(target))
+        if told["version"] != STORE_VERSION:
+            raise StorageError(
+                f"{self.path} was written by a Foreshore with store version {told['version']}, this one reads "
+                f"{STORE_VERSION}: use the release that wrote it, or extract anew into another [storage] root"
+            )
+        if self.is_simulated is not None and told["is_simulated"] != self.is_simulated:
+            words = {True: "the embedded world's", False: "real"}
+            raise StorageError(
+                f"{self.path} holds {words[told['is_simulated']]} data and this configuration is "
+                f"{words[self.is_simulated]}: they never share a store. Give one of them another [storage] root"
+            )
 
     def join(self, *parts: str) -> str:
         return str(PurePosixPath(self.path, *parts))
@@ -139,6 +171,7 @@ class Lake:
 
     def declare(self, schemas: Mapping[str, pa.Schema]) -> None:
         """Give every table one empty typed file, so that readers find columns before the first rows land."""
+        self.claim()
         for table, schema in {**schemas, FILES_TABLE: FILES_SCHEMA}.items():
             target = self.join(table, f"{NO_LOAD}.empty.parquet")
             if self.fs.exists(target) and self._read_schema(target).equals(schema):
@@ -178,6 +211,7 @@ class Lake:
     def lock(self) -> Iterator[None]:
         """One extraction at a time per local lake; Busy names who holds it. Object stores rely on idempotence."""
         if not self.is_local:
+            self.claim()
             yield
             return
         Path(self.path).mkdir(parents=True, exist_ok=True)
@@ -192,6 +226,7 @@ class Lake:
                     "wait for it, or stop it; what it has committed stays."
                 ) from None
             _note_holder(handle)
+            self.claim()
             yield
 
 

@@ -7,7 +7,7 @@
         {% set landed = run_query("select count(*) from glob('" ~ raw_url() ~ "/_dlt_loads/*.jsonl')") %}
         {% if landed.columns[0].values()[0] == 0 %}
             {{ exceptions.raise_compiler_error(
-                "nothing has been extracted to " ~ raw_url() ~ " yet: run `make extract` (or `make demo`) first."
+                "nothing has been extracted to " ~ raw_url() ~ " yet: run `make extract` first. What the embedded world landed has its own store: `foreshore build` finds it."
             ) }}
         {% endif %}
         {% set damaged = run_query(raw_files_not_as_landed()) %}

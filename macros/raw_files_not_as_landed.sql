@@ -27,9 +27,3 @@
     where found.sha256 is distinct from landed.sha256
     order by 1
 {%- endmacro %}
-
-
-{#- Where raw parquet lands: `[storage] raw_url` of foreshore.toml, handed over in the environment. -#}
-{% macro raw_url() -%}
-    {{ env_var('FORESHORE_RAW', 'data/raw') }}
-{%- endmacro %}

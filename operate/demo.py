@@ -7,18 +7,19 @@ from typing import Any
 
 from rich.markup import escape
 
-from extract.config import DEFAULT_CONFIG, WORLD_CONFIG, load_config
+from extract.config import read_config
 from extract.lending.plan import Request as LendingRequest
 from extract.voting.epochs import utc
 from extract.voting.plan import Request
-from operate import extraction, worlds
+from operate import worlds
 from operate.bars.pre_paper import demo as pre_paper_demo
-from operate.console import err, out, table
-from operate.lending import commands as lending_commands
+from operate.console import out, table
+from operate.lending import commands as lending
 from operate.markets import demo as markets_demo
 from operate.voting.backtest import show_verdicts, summary
+from operate.voting.extraction import run_voting
 from operate.voting.recommend import ACTION_STYLE
-from operate.warehouse import Warehouse, publish, query, run_dbt
+from operate.warehouse import Warehouse, query, rebuild, run_dbt, show_publication
 
 
 def run(**sizes: int) -> int:
@@ -31,15 +32,15 @@ def run(**sizes: int) -> int:
         "(about 30 s) ..."
     )
     try:
-        warehouse = Warehouse.of(load_config(DEFAULT_CONFIG))
+        warehouse = Warehouse.of(read_config(worlds.config_file()))
         if processes is not None:
             run_dbt(warehouse, ["--quiet", "parse"])  # while the worlds build
             worlds.ready(processes)
         clock.lap("worlds")
-        config = load_config(WORLD_CONFIG)
+        config = read_config(worlds.config_file())
         codes = [
-            extraction.run_voting(config, Request(epochs=sizes["epochs"]), as_json=False),
-            lending_commands.run(config, LendingRequest(), plan=False, as_json=False),
+            run_voting(config, Request(epochs=sizes["epochs"]), as_json=False),
+            lending.run(config, LendingRequest(), plan=False, as_json=False),
             pre_paper_demo.extract(config),
         ]
         clock.lap("extract")
@@ -48,15 +49,13 @@ def run(**sizes: int) -> int:
     finally:
         if not was_up:
             worlds.down()
-    markets_demo.run_history(load_config(DEFAULT_CONFIG))
+    markets_demo.run_history(config)
     clock.lap("markets")
     out.print("Building and testing the warehouse, then its docs ...")
-    if not run_dbt(warehouse, ["--quiet", "build"]):
-        err.print("[bold red]error[/bold red] the build did not pass; see the failures above")
-        return 1
-    clock.lap("build and test")
-    publish(warehouse)
-    clock.lap("publish")
+    made = rebuild(warehouse, "--quiet")
+    clock.lap("build, test and publish")
+    if code := show_publication(warehouse, made):
+        return code
     if not run_dbt(warehouse, ["--quiet", "docs", "generate", "--static"]):
         return 1
     clock.lap("docs")
@@ -135,7 +134,7 @@ def show_places(warehouse: Warehouse) -> None:
     """Where to look next."""
     out.print(f"\nWarehouse  {warehouse.published_file}")
     out.print('Query it   [bold].venv/bin/foreshore sql "select * from preboundary_leakage_checks"[/bold]')
-    out.print(f"Parquet    {warehouse.exports}/*.parquet")
+    out.print(f"Parquet    {warehouse.exports}/<wing>/*.parquet")
     out.print("Docs       target/static_index.html (opens offline: models, columns, lineage)")
     out.print("Decide     [bold].venv/bin/foreshore recommend --window T-5[/bold]")
 

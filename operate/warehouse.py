@@ -1,27 +1,29 @@
-"""Build with dbt, publish what passed, read what was published.
+"""Build with dbt, publish what its stamp vouches for, read what was published.
 
-A DuckDB file has one process at a time, so dbt builds its own file; readers get a copy that is swapped in
-whole, and only after every test of that build has passed.
+A DuckDB file has one process at a time, so dbt builds its own file under the storage root; readers get parquet behind a
+small file of views, swapped in whole (`publish`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from rich.markup import escape
 
 from extract.config import Config
-from extract.errors import ForeshoreError, RequestError
-
-PASSING = {"success", "pass", "warn", "no-op"}  # an exposure is a no-op; a skipped node stands behind a failed one
-MART_SCHEMA = "main"
+from extract.errors import Busy, ForeshoreError, RequestError
+from operate import publish as publication
+from operate.console import err, out
+from operate.lock import building
+from operate.publish import Publication, PublicationError, Shelf
 
 
 class WarehouseError(ForeshoreError):
@@ -30,7 +32,7 @@ class WarehouseError(ForeshoreError):
 
 @dataclass(frozen=True)
 class Warehouse:
-    """The files of one warehouse."""
+    """The files of one warehouse, all under one storage root."""
 
     root: Path
     raw_url: str
@@ -41,16 +43,22 @@ class Warehouse:
 
     @property
     def build_file(self) -> Path:
-        """What dbt builds; in dbt's own folder, which dbt makes before it connects (profiles.yml has the same path)."""
-        return Path(os.environ.get("FORESHORE_BUILD", "target/foreshore.duckdb"))
+        """What dbt builds (profiles.yml has the same path for the default root)."""
+        return self.root / "build" / "foreshore.duckdb"
 
     @property
     def published_file(self) -> Path:
-        return self.root / "foreshore.duckdb"
+        """What readers open: a link to the present publication's file of views."""
+        return self.shelf.door
 
     @property
     def exports(self) -> Path:
-        return self.root / "published"
+        """Parquet of the present publication, a folder per wing."""
+        return self.shelf.current
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf(self.root)
 
     def environment(self) -> dict[str, str]:
         """Variables that point dbt at these files (profiles.yml and dbt_project.yml read them)."""
@@ -64,117 +72,133 @@ class Warehouse:
 
 
 def run_dbt(warehouse: Warehouse, *commands: Sequence[str]) -> bool:
-    """Run dbt commands one after another in this process (each new process costs five seconds); stops at a failure."""
+    """Run dbt commands one after another in this process (each new process costs five seconds); stops at a failure.
+
+    Errors: Busy names the process that builds there already.
+    """
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    warehouse.build_file.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.update(warehouse.environment())
-    runner = dbtRunner()
+    with building(warehouse.build_file.parent), _environment(warehouse.environment()):
+        runner = dbtRunner()
+        try:
+            for command in commands:
+                result = runner.invoke(list(command))
+                if result.exception is not None:
+                    raise WarehouseError(f"dbt {command[-1]} could not run: {result.exception}")
+                if not result.success:
+                    return False
+            return True
+        finally:
+            DuckDBConnectionManager.close_all_connections()
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the duration: the next warehouse of this process must not inherit this one's paths."""
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
     try:
-        for command in commands:
-            result = runner.invoke(list(command))
-            if result.exception is not None:
-                raise WarehouseError(f"dbt {command[-1]} could not run: {result.exception}")
-            if not result.success:
-                return False
-        return True
+        yield
     finally:
-        DuckDBConnectionManager.close_all_connections()
+        for key, value in before.items():
+            os.environ.pop(key, None)
+            if value is not None:
+                os.environ[key] = value
 
 
-def last_build(target: Path = Path("target")) -> dict[str, Any] | None:
-    """dbt's own record of its newest run, or None."""
-    try:
-        return dict(json.loads((target / "run_results.json").read_text()))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
+def rebuild(warehouse: Warehouse, *flags: str) -> Publication:
+    """dbt build, then publish what it vouches for: what failed keeps back its own wing only (`held_back` says why).
+
+    Errors: Busy, and PublicationError where the build ended before anything could be stamped.
+    """
+    with building(warehouse.build_file.parent):
+        run_dbt(warehouse, [*flags, "build"])
+        return publish(warehouse)
 
 
-def has_passed(results: dict[str, Any]) -> bool:
-    """Whether a run was a whole build in which nothing failed."""
-    whole = results["args"].get("which") == "build" and not results["args"].get("select")
-    return whole and all(r["status"] in PASSING for r in results["results"]) and bool(results["results"])
+def publish(warehouse: Warehouse) -> Publication:
+    """Swap in what the newest build vouches for; errors as in `operate.publish`."""
+    return publication.publish(warehouse.root, warehouse.build_file, warehouse.raw_url)
 
 
-def publish(warehouse: Warehouse) -> list[str]:
-    """Swap the built file in for readers and export the marts as parquet; returns the marts' names."""
-    part = warehouse.published_file.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    staging = warehouse.root / "published.part"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    with _connect(part, read_only=False) as published:
-        _attach(published, warehouse.build_file)
-        built = published.sql(_TABLES).fetchall()
-        for schema, name in built:
-            published.sql(f'create schema if not exists "{schema}"')
-            published.sql(f'create table "{schema}"."{name}" as select * from built."{schema}"."{name}"')
-        tables = [name for schema, name in built if schema == MART_SCHEMA]
-        for name in tables:
-            published.sql(f"copy {MART_SCHEMA}.{name} to '{staging / name}.parquet' (format parquet, compression zstd)")
-        published.sql("detach built")
-    part.replace(warehouse.published_file)
-    shutil.rmtree(warehouse.exports, ignore_errors=True)
-    staging.replace(warehouse.exports)
-    return tables
-
-
-# tables only: staging views read raw files, which readers have no business with
-_TABLES = "select schema_name, table_name from duckdb_tables() where database_name = 'built' order by all"
+def show_publication(warehouse: Warehouse, made: Publication) -> int:
+    """What was published and what was held back, for people; exit code 0 all, 1 nothing, 2 some of it."""
+    sound = [unit for unit in made.units if unit not in made.held_back]
+    if sound:
+        tables = sum(made.units[unit].table_count for unit in sound)
+        news = ", ".join(f"{unit} {'new' if unit in made.fresh else 'unchanged'}" for unit in sound)
+        out.print(
+            f"Published {tables} tables ({news}): {warehouse.published_file} and {warehouse.exports}/<wing>/*.parquet"
+        )
+    for unit, why in made.held_back.items():
+        kept = "readers keep the last that passed" if unit in made.units else "readers have none yet"
+        more = f" (and {len(why) - 3} more)" if len(why) > 3 else ""
+        err.print(f"[red]held back[/red] {unit}: {escape('; '.join(why[:3]))}{more}; {kept}", soft_wrap=True)
+    return (2 if sound else 1) if made.held_back else 0
 
 
 def ensure_published(warehouse: Warehouse) -> None:
-    """Publish the newest build if it passed and readers do not have it (a bare `dbt build` does not publish)."""
-    results, published = last_build(), warehouse.published_file
-    if results is None or not warehouse.build_file.exists() or not has_passed(results):
-        return
-    if not published.exists() or published.stat().st_mtime < warehouse.build_file.stat().st_mtime:
-        publish(warehouse)
+    """Publish what a bare `dbt build` left and its stamp vouches for; while it runs, readers keep what they have."""
+    if warehouse.build_file.exists() and not publication.is_considered(warehouse.build_file):
+        with suppress(Busy, PublicationError, PermissionError):
+            publish(warehouse)
 
 
 def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of a read-only query over what was published."""
+    """Column names and rows of one read-only query over what was published."""
     with _open_published(warehouse) as published:
         try:
+            _refuse_writing(published, sql)
             result = published.execute(sql)
             return [column[0] for column in result.description or []], result.fetchall()
         except duckdb.Error as error:
             raise RequestError(f"the query failed: {error}") from None
 
 
-def _open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
-    """A locked-down read-only connection to what was published."""
-    ensure_published(warehouse)
-    if not warehouse.published_file.exists():
-        raise WarehouseError(
-            f"nothing is published at {warehouse.published_file} yet: run `make extract && make build` (or `make demo`)"
-        )
-    published = _connect(warehouse.published_file, read_only=True)
-    published.execute("set enable_external_access = false")
-    published.execute("set lock_configuration = true")
-    return published
-
-
 def read_tables(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, pa.Table]:
-    """Arrow tables of read-only queries over what was published, from one connection: all of the same build."""
+    """Arrow tables of read-only queries over what was published, from one connection: all of the same publication."""
     with _open_published(warehouse) as published:
         return {name: published.sql(sql).to_arrow_table() for name, sql in queries.items()}
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, build_file: Path) -> None:
-    try:
-        connection.sql(f"attach '{build_file}' as built (read_only)")
-    except duckdb.IOException as error:
-        raise WarehouseError(f"{build_file} is in use by another process (a build?): wait for it. {error}") from None
-
-
-def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
-    try:
-        connection = duckdb.connect(str(path), read_only=read_only)
-        connection.execute("set TimeZone = 'UTC'")
-        return connection
-    except duckdb.IOException as error:
+def _open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
+    """A read-only connection that can reach the published parquet and nothing else."""
+    ensure_published(warehouse)
+    shelf = warehouse.shelf
+    file = shelf.current_file()
+    if file is None:
         raise WarehouseError(
-            f"{path} is in use by another process (a build?): wait for it and try again. {error}"
-        ) from None
+            f"nothing is published at {warehouse.published_file} yet: run `make extract && make build` (or `make demo`)"
+        )
+    published = duckdb.connect(str(file), read_only=True)
+    if published.execute("select any_value(root) from publications").fetchone() != (str(shelf.root),):
+        raise WarehouseError(f"{shelf.folder} was published under another path and moved here: run `foreshore build`")
+    quoted = str(shelf.wings).replace("'", "''")
+    for setting in (
+        "set TimeZone = 'UTC'",
+        f"set allowed_directories = ['{quoted}/']",
+        "set enable_external_access = false",
+        "set lock_configuration = true",
+    ):
+        published.execute(setting)
+    return published
+
+
+def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """What may be read could be written too, by `copy` even within a `with`: only plans that read are run."""
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise RequestError(
+            "the query failed: one `select` (or `describe`, `summarize`, `show`) is what may be asked here"
+        )
+    plan = connection.execute(f"explain (format json) {sql}").fetchall()
+    writing = [name for name in _operators(json.loads(plan[0][1])) if "COPY" in name.upper()]
+    if writing:
+        raise RequestError(f"the query failed: it writes ({writing[0]}), and what was published is only read here")
+
+
+def _operators(plan: Any) -> Iterator[str]:
+    for node in plan if isinstance(plan, list) else [plan]:
+        yield str(node.get("name", ""))
+        yield from _operators(node.get("children", []))

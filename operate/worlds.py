@@ -1,29 +1,31 @@
 """The embedded worlds from the outside: start them, point Foreshore at them, stop them.
 
 Each world is a process of its own, reached over JSON-RPC only, exactly like a real provider: a chain with two
-exchanges, and a chain with lending markets.
+exchanges, and a chain with lending markets. Their data have a root of their own (`data/world`), which stays when they
+stop.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from extract.config import DEFAULT_CONFIG, WORLD_CONFIG, load_config
+import psutil
+
+from extract.config import CONFIG_VARIABLE, ENVIRONMENT_VARIABLE, WORLD_CONFIG, default_path, read_config
 from extract.errors import ForeshoreError
 from operate.console import err
 
-WORLD = Path(WORLD_CONFIG).parent
 START_SECONDS = 300
+STOP_SECONDS = 15
 FAMILY_OF = {"hydrex": "thena", "velodrome": "velodrome"}  # key in world.json -> family of its contracts
 
 
@@ -31,17 +33,27 @@ class WorldError(ForeshoreError):
     """An embedded world did not start or stop as it should."""
 
 
+def config_file() -> Path:
+    """The embedded world's configuration, beside the default one."""
+    return default_path().parent / WORLD_CONFIG
+
+
 @dataclass(frozen=True)
 class World:
-    """One process of `python -m simulate`: its verb, and the file it writes when it is ready."""
+    """One process of `python -m simulate`: its verb, the file it writes when it is ready, its folder below the root."""
 
     verb: str
     told: str
-    folder: Path
+    place: str = "."
 
     @property
-    def pid_file(self) -> Path:
-        return self.folder / "pid"
+    def folder(self) -> Path:
+        return config_file().parent / self.place
+
+    @property
+    def process_file(self) -> Path:
+        """Which process it is: pid, when it started, its command; together they name one process for good."""
+        return self.folder / "process.json"
 
     @property
     def log(self) -> Path:
@@ -57,7 +69,8 @@ class World:
             process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
-        self.pid_file.write_text(str(process.pid))
+        facts = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "command": command}
+        self.process_file.write_text(json.dumps(facts))
         return process
 
     def ready(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
@@ -71,51 +84,37 @@ class World:
             time.sleep(0.05)
         return dict(json.loads((self.folder / self.told).read_text()))
 
-    def pid(self) -> int | None:
+    def process(self) -> psutil.Process | None:
+        """Its process, if that is alive and provably ours: a pid alone may be anybody's by now."""
         try:
-            return int(self.pid_file.read_text())
-        except (FileNotFoundError, ValueError):
+            facts = json.loads(self.process_file.read_text())
+            found = psutil.Process(facts["pid"])
+            is_ours = found.create_time() == facts["started"] and "simulate" in found.cmdline()
+            return found if is_ours and found.status() != psutil.STATUS_ZOMBIE else None
+        except (OSError, ValueError, KeyError, TypeError, psutil.Error):
             return None
-
-    def is_up(self) -> bool:
-        """Whether its process is alive."""
-        pid = self.pid()
-        if pid is None:
-            return False
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        return Path(f"/proc/{pid}").exists() if Path("/proc").exists() else _responds(pid)
 
     def stop(self) -> bool:
         """Stop the process; False when it was not up."""
-        was_up, pid = self.is_up(), self.pid()
-        if was_up and pid is not None:
-            os.kill(pid, signal.SIGTERM)
-            deadline = time.monotonic() + 15
-            while self.is_up() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            if self.is_up():
-                os.kill(pid, signal.SIGKILL)
+        found = self.process()
+        if found is not None:
+            found.terminate()
+            try:
+                found.wait(STOP_SECONDS)
+            except psutil.TimeoutExpired:
+                found.kill()
         self.forget()
-        return was_up
+        return found is not None
 
     def forget(self) -> None:
-        for path in (self.folder / self.told, self.pid_file):
+        for path in (self.folder / self.told, self.process_file):
             path.unlink(missing_ok=True)
 
 
-VOTING = World("voting", "world.json", WORLD)
-LENDING = World("lending", "lending_world.json", WORLD / "lending")
+VOTING = World("voting", "world.json")
+LENDING = World("lending", "lending_world.json", "lending")
 WORLDS = (VOTING, LENDING)
 Processes = list[subprocess.Popen[bytes]]
-
-
-def _responds(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def up(**sizes: int) -> dict[str, Any]:
@@ -127,33 +126,52 @@ def start(**sizes: int) -> Processes:
     """Start every world's process without waiting; `sizes` are the voting world's."""
     if is_up():
         raise WorldError("the embedded world is up already: `foreshore demo down` stops it")
-    Path(WORLD_CONFIG).unlink(missing_ok=True)
-    return [world.start(sizes if world is VOTING else {}) for world in WORLDS]
+    processes = [world.start(sizes if world is VOTING else {}) for world in WORLDS]
+    _write_config()
+    return processes
 
 
 def ready(processes: Processes) -> dict[str, Any]:
     """Wait for started worlds and write the configuration that points at them."""
     voting, lending = (world.ready(process) for world, process in zip(WORLDS, processes, strict=True))
-    Path(WORLD_CONFIG).write_text(world_config(voting) + lending_config(lending))
+    _write_config(world_config(voting) + lending_config(lending))
     return voting
 
 
 def is_up() -> bool:
     """Whether any world's process is alive."""
-    return any(world.is_up() for world in WORLDS)
+    return any(world.process() is not None for world in WORLDS)
 
 
 def down() -> bool:
-    """Stop the worlds and forget their configuration; False when none was up."""
-    Path(WORLD_CONFIG).unlink(missing_ok=True)
+    """Stop the worlds; their data stay and can be read. False when none was up."""
     stopped = [world.stop() for world in WORLDS]
+    if config_file().exists():
+        _write_config()
     return any(stopped)
+
+
+def _write_config(chains: str = "") -> None:
+    """The world's configuration: its own store, and where its chains are while they are up."""
+    path = config_file()
+    seeds = os.path.relpath(read_config(default_path()).seeds, path.parent)
+    lines = [
+        "# Written by `foreshore demo up`: the embedded world's store, which no real data share.",
+        "# Its chains stand here while the world is up.",
+        "[storage]",
+        'root = "."',
+        f'seeds = "{Path(seeds).as_posix()}"',
+        "is_simulated = true",
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text("\n".join(lines) + "\n" + chains)
+    part.replace(path)
 
 
 def world_config(world: dict[str, Any]) -> str:
     """foreshore.toml for a world: its chain, its feeds, its two exchanges."""
     lines = [
-        "# Written by `foreshore demo up`; gone with `foreshore demo down`.",
         "[chains.world]",
         f"chain_id = {world['chain_id']}",
         "block_seconds = 2.0",
@@ -207,29 +225,37 @@ def lending_config(world: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def world_if_needed() -> Iterator[None]:
-    """The world for the duration, where no provider is configured; says so."""
-    if _is_configured():
-        yield
+def world_if_needed() -> Iterator[dict[str, str]]:
+    """The world for the duration, where no provider is configured; what that adds to a command's environment."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    default = read_config(Path(named) if named else default_path())
+    if named or default.has_provider:
+        yield {}
         return
-    err.print("No RPC provider is configured (BASE_RPC_URL is not set): using the embedded world.")
-    up()
+    if default.is_production:
+        raise WorldError(
+            f"no RPC provider is configured (set BASE_RPC_URL or another variable that {default.path} names), and "
+            f"{ENVIRONMENT_VARIABLE}=production never falls back to the embedded world"
+        )
+    world = config_file()
+    kept = f"; what is in {default.root} stays as it is" if default.has_landed else ""
+    err.print(
+        f"No RPC provider is configured (BASE_RPC_URL is not set): using the embedded world, whose data land in "
+        f"{world.parent}{kept}."
+    )
+    was_up = is_up()
+    if not was_up:
+        up()
     try:
-        yield
+        yield {CONFIG_VARIABLE: str(world)}
     finally:
-        down()
-
-
-def _is_configured() -> bool:
-    if os.environ.get("FORESHORE_CONFIG") or is_up():
-        return True
-    chains = load_config(DEFAULT_CONFIG).section("chains").values()
-    providers = [p for chain in chains for p in chain.get("providers", [])]
-    return any("url" in p or os.environ.get(p.get("url_env", "")) for p in providers)
+        if not was_up:
+            down()
 
 
 def run_with_world(arguments: Sequence[str]) -> int:
     """Run a `foreshore` command, with the world for its duration where no provider is configured."""
-    with world_if_needed():
-        code = subprocess.call([sys.executable, "-m", "operate.cli", *arguments])
+    with world_if_needed() as added:
+        command = [sys.executable, "-m", "operate.cli", *arguments]
+        code = subprocess.call(command, env={**os.environ, **added})
     return 0 if code == 3 else code

@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.polymarket_fixtures",
     "tests.postgres_fixtures",
     "tests.market_run_fixtures",
+    "tests.publication_fixtures",
 ]

@@ -15,7 +15,7 @@ import pytest
 import simulate
 from extract.config import Config, load_config
 from extract.voting.plan import Request
-from operate.extraction import run_voting
+from operate.voting.extraction import run_voting
 from operate.worlds import world_config
 
 ROOT = Path(__file__).parents[1]

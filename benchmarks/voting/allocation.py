@@ -3,7 +3,8 @@
 `python -m benchmarks.voting.allocation`: SciPy's SLSQP, cvxpy with Clarabel (perspective relaxation, then the K
 largest), and SCIP through PySCIPOpt (perspective mixed-integer program, certified, with a time limit). Families:
 `epoch` (like real ones), `lognormal`, `ties`, `chasing` (votes follow rewards: several pieces), the first and last also
-with a turnover limit. All numbers are of the continuous problem, whose optimum SCIP proves; ours includes rounding to whole votes.
+with a turnover limit. All numbers are of the continuous problem, whose optimum SCIP proves; ours includes rounding to
+whole votes.
 """
 
 from __future__ import annotations

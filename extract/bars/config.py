@@ -46,6 +46,7 @@ class BarSource:
     secret_env: str = ""
     key: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
+    folder: Path = field(default=Path(), repr=False)  # `path` from where the configuration lies
 
     def facts(self) -> dict[str, Any]:
         """What landed bars depend on besides the provider's own data: part of a partition's fingerprint."""
@@ -55,7 +56,7 @@ class BarSource:
     def open(self) -> BarProvider:
         """A client for it."""
         if self.kind == "files":
-            return Files(self.name, self.feed, Path(self.path), self.time_zone, self.label)
+            return Files(self.name, self.feed, self.folder, self.time_zone, self.label)
         headers = {"APCA-API-KEY-ID": self.key, "APCA-API-SECRET-KEY": self.secret} if self.kind == "alpaca" else {}
         client = JsonClient(self.name, self.url, headers, self.timeout_seconds, self.max_in_flight)
         if self.kind == "eodhd":
@@ -79,14 +80,14 @@ def bar_source(config: Config, name: str | None = None) -> BarSource:
     wanted = name or config.section("bars").get("provider") or tables[0].get("name")
     for table in tables:
         if table.get("name") == wanted:
-            return _source(table, config.environ)
+            return _source(table, config)
     known = ", ".join(str(table.get("name")) for table in tables)
     raise ConfigError(f"{config.path} has no bar provider {wanted!r}; it has: {known}")
 
 
-def _source(table: Mapping[str, Any], environ: Mapping[str, str]) -> BarSource:
+def _source(table: Mapping[str, Any], config: Config) -> BarSource:
     where = f"[[bars.providers]] {table.get('name', '')}".rstrip()
-    known = {f.name: f.type for f in fields(BarSource) if f.name not in ("key", "secret")}
+    known = {f.name: f.type for f in fields(BarSource) if f.name not in ("key", "secret", "folder")}
     for key in table:
         if key not in known:
             raise ConfigError(f"{where} has an unknown key {key}: it may have {', '.join(sorted(known))}")
@@ -101,8 +102,8 @@ def _source(table: Mapping[str, Any], environ: Mapping[str, str]) -> BarSource:
         raise ConfigError(f"{where} lacks path: add the folder of its files")
     for key in ("url", "stream_url"):
         _check_url(f"{where} {key}", table.get(key, ""), required=key == "url" and table["kind"] != "files")
-    secrets: dict[str, Any] = {part: _secret(where, table, part, environ) for part in _secrets_of(table["kind"])}
-    return BarSource(**table, **secrets)
+    secrets: dict[str, Any] = {part: _secret(where, table, part, config.environ) for part in _secrets_of(table["kind"])}
+    return BarSource(**table, **secrets, folder=config.beside(str(table.get("path", ""))))
 
 
 def _secrets_of(kind: str) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class NoBars(BarProviderError):
 
 async def extract_bars(config: Config, request: BarRequest, run_id: str, report: Report) -> Outcome:
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration, request)."""
-    source, lake, outcome = bar_source(config, request.provider), Lake(config.raw_url), Outcome()
+    source, lake, outcome = bar_source(config, request.provider), Lake.of(config), Outcome()
     with lake.lock():
         declare(lake, BAR_TABLES)
         lake.sweep()
@@ -78,7 +78,7 @@ async def plan_bars(config: Config, request: BarRequest) -> list[PlannedMonth]:
     source = bar_source(config, request.provider)
     provider = source.open()
     try:
-        return _plan(config, request, source, provider, Lake(config.raw_url), "plan")
+        return _plan(config, request, source, provider, Lake.of(config), "plan")
     finally:
         await provider.close()
 

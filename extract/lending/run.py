@@ -31,7 +31,7 @@ Work = Callable[[Unit], Awaitable[Fetched]]
 
 async def extract_lending(config: Config, request: Request, run_id: str, report: Report) -> Outcome:
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration)."""
-    lake, outcome = Lake(config.raw_url), Outcome()
+    lake, outcome = Lake.of(config), Outcome()
     scope = make_scope(config, request)
     with lake.lock():
         declare(lake, LENDING_TABLES)

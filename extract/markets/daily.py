@@ -128,7 +128,7 @@ async def ingest_day(
     if window_days < 0:
         raise RequestError(f"--window-days {window_days}: it must not be negative")
     wanted = load_polymarket(config.section("polymarket"))
-    lake = Lake(config.raw_url)
+    lake = Lake.of(config)
     async with PolymarketClient.open(wanted, clock) as client:
         day = TargetDay(run_date, window_days)
         run = _Run(client, wanted, lake, Ledger.read(lake), day, run_id, report)

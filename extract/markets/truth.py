@@ -51,7 +51,7 @@ async def fetch_resolutions(
 
     Asking the same ids again on the same day of the source lands over the earlier answers, not beside them.
     """
-    wanted, lake = load_polymarket(config.section("polymarket")), Lake(config.raw_url)
+    wanted, lake = load_polymarket(config.section("polymarket")), Lake.of(config)
     made = ResolutionFetch()
     parts = batches(market_ids, wanted.ids_per_request)
     ledger = Ledger.read(lake)
@@ -129,7 +129,7 @@ def pending_markets(config: Config) -> list[str]:
     """Markets whose snapshot landed and whose end is not known yet, without those that ended too long ago
     (`resolve_for_days` before the newest observation in the lake: the wall clock has no say).
     """
-    wanted, lake = load_polymarket(config.section("polymarket")), Lake(config.raw_url)
+    wanted, lake = load_polymarket(config.section("polymarket")), Lake.of(config)
     complete = {name for name, state in Ledger.read(lake).states.items() if state.complete}
     snapshots = _columns(lake, "polymarket_markets", "partition_id", "market_id", "end_at", "observed_at")
     answers = _columns(lake, "polymarket_resolutions", "market_id", "status", "observed_at")

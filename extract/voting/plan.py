@@ -203,7 +203,7 @@ async def anchor_timelines(chain: ChainRun) -> list[Timeline]:
 
 async def plan_voting(config: Config, request: Request) -> list[PlannedPartition]:
     """What a run would do, without landing anything."""
-    ledger, planned = Ledger.read(Lake(config.raw_url)), []
+    ledger, planned = Ledger.read(Lake.of(config)), []
     async for chain in chain_runs(config, request, ledger, "plan"):
         gauges = {p.name: await count_gauges(chain.client, p, chain.final.number) for p in chain.protocols}
 

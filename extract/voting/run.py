@@ -31,7 +31,7 @@ from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
 
 async def extract_voting(config: Config, request: Request, run_id: str, report: Report) -> Outcome:
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration)."""
-    lake, outcome = Lake(config.raw_url), Outcome()
+    lake, outcome = Lake.of(config), Outcome()
     with lake.lock():
         declare(lake, VOTING_TABLES)
         lake.sweep()

@@ -20,7 +20,7 @@ def artifacts_root(config: Config) -> Path:
     named = config.section("storage").get("artifacts")
     if named:
         return Path(named)
-    return Path("artifacts") if config.root == Path("data") else config.root / "artifacts"
+    return config.beside("artifacts") if config.root == config.beside("data") else config.root / "artifacts"
 
 
 def json_bytes(value: Any) -> bytes:

@@ -15,8 +15,9 @@ from extract.ledger import Ledger, PartitionState
 from extract.lending.plan import KINDS, MISSING_PRICES, SOURCE, Cost, Request, costs
 from extract.lending.run import extract_lending as run_extraction
 from operate.console import err, out, print_json, table
-from operate.extraction import run_line, running_now
+from operate.extraction import run_line
 from operate.options import config_option, json_option
+from operate.status import running_now
 
 FIRST_PLAN_CALLS = 720  # 7,200 blocks a day, 10 a request
 CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free tiers, most, the widest
@@ -72,7 +73,7 @@ def run(config: Config, request: Request, plan: bool, as_json: bool) -> int:
 
 def show_plan(config: Config, request: Request, as_json: bool) -> int:
     """Calls of a request by chain, at three caps, beside the naive plan. Exit code 0, or 3 when nothing is due."""
-    ledger = Ledger.read(Lake(config.raw_url))
+    ledger = Ledger.read(Lake.of(config))
     by_cap = {cap: costs(config, request, ledger, cap) for cap in CAPS}
     found = by_cap[CAPS[0]]
     naive = sum(cost.naive_logs for cost in found)
@@ -130,7 +131,7 @@ def _reads(costs_: list[Cost]) -> int:
 def show_lending_status(config: Config, as_json: bool) -> int:
     """Days done, failing and open by CSU; exit code 2 when something fails."""
     states = [
-        s for s in Ledger.read(Lake(config.raw_url)).states.values()
+        s for s in Ledger.read(Lake.of(config)).states.values()
         if s.newest["source"] == SOURCE and s.newest["table_group"] in KINDS
     ]  # fmt: skip
     days = sorted({s.newest["partition_window"] for s in states})

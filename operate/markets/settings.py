@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from decide.markets.experiments.protocol import sha256_of
-from extract.config import Config
+from extract.config import ENVIRONMENT_VARIABLE, Config
 from extract.errors import ConfigError
 
 LEDGER_URL = "FORESHORE_LEDGER_URL"  # a PostgreSQL ledger
 LEDGER_FILE = "FORESHORE_LEDGER"  # another file for the embedded one
-ENVIRONMENT = "FORESHORE_ENV"
 SHIPPED = tuple(
     f"decide.markets.experiments.{name}"
     for name in (
@@ -76,10 +75,10 @@ class MarketSettings:
         section = dict(config.section("markets"))
         _check(config, section)
         url = found.get(LEDGER_URL) or None
-        if url is None and found.get(ENVIRONMENT, "").lower() == "production":
+        if url is None and found.get(ENVIRONMENT_VARIABLE, "").lower() == "production":
             raise ConfigError(
-                f"{ENVIRONMENT}=production needs the ledger's database in {LEDGER_URL} (postgresql://...): "
-                "set it, or unset FORESHORE_ENV to use the embedded ledger"
+                f"{ENVIRONMENT_VARIABLE}=production needs the ledger's database in {LEDGER_URL} (postgresql://...): "
+                "set it, or unset it to use the embedded ledger"
             )
         if url is not None and not url.startswith(("postgresql://", "postgres://")):
             raise ConfigError(f"{LEDGER_URL} must begin with postgresql://")
@@ -88,13 +87,18 @@ class MarketSettings:
             seeds=config.seeds,
             ledger_file=Path(found.get(LEDGER_FILE) or config.root / "ledger" / "markets.duckdb"),
             ledger_url=url,
-            experiments=tuple(section.get("experiments", SHIPPED)),
+            experiments=tuple(_place(config, name) for name in section.get("experiments", SHIPPED)),
             window_days=section.get("window_days", cls.window_days),
             concurrency=section.get("concurrency", cls.concurrency),
             timeout_seconds=float(section.get("experiment_timeout_seconds", cls.timeout_seconds)),
             lease_seconds=float(section.get("lease_seconds", cls.lease_seconds)),
             patience_seconds=float(section.get("database_patience_seconds", cls.patience_seconds)),
         )
+
+
+def _place(config: Config, name: str) -> str:
+    """A module path as it is; a file relative to the configuration that names it."""
+    return str(config.beside(name)) if name.endswith(".py") else name
 
 
 def _check(config: Config, section: Mapping[str, Any]) -> None:

@@ -11,14 +11,14 @@ from extract.config import Config, load_config
 from extract.errors import ForeshoreError
 from extract.voting.epochs import parse_moment
 from extract.voting.plan import Request
-from operate import extraction
-from operate.bars.commands import backtest_bars
 from operate.console import err, out, print_json
+from operate.lazy import LazyGroup
 from operate.options import config_option, json_option
 from operate.voting import backtest as replays
 from operate.voting import recommend as recommending
 from operate.voting import submitted as submissions
-from operate.warehouse import Warehouse, publish, run_dbt
+from operate.voting.extraction import run_voting
+from operate.warehouse import Warehouse, rebuild
 
 
 @click.command()
@@ -66,13 +66,12 @@ def _refresh(config: Config, protocol: str | None) -> None:
     """The current window from the chain into what is published."""
     err.print("[dim]extracting the open epoch, then building ...[/dim]")
     only = (protocol,) if protocol else ()
-    code = extraction.run_voting(config, Request(epochs=1, protocols=only), as_json=False)
+    code = run_voting(config, Request(epochs=1, protocols=only), as_json=False)
     if code not in (0, 3):
         raise ForeshoreError("the extraction did not complete: see above; without --live what was published is used")
-    warehouse = Warehouse.of(config)
-    if not run_dbt(warehouse, ["--quiet", "build"]):
-        raise ForeshoreError("the build did not pass: nothing newer was published. See the failures above")
-    publish(warehouse)
+    held_back = rebuild(Warehouse.of(config), "--quiet").held_back.get("voting")
+    if held_back:
+        raise ForeshoreError(f"the build did not pass, so nothing newer was published: {'; '.join(held_back[:3])}")
 
 
 @click.command()
@@ -106,7 +105,7 @@ def submitted(
     sys.exit(submissions.show_chain(Warehouse.of(config), protocol, voter, as_json))
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=LazyGroup, invoke_without_command=True)
 @click.option("--protocol", metavar="NAME", help="Only this exchange.")
 @click.option("--sweep", is_flag=True, help="Replay other parameters instead of showing what is published.")
 @click.option("--risk-profile", metavar="NAME", help="Sweep: the profile to start from.")
@@ -150,6 +149,3 @@ def backtest(
         print_json(rows) if as_json else replays.show_summary(rows)
         return
     replays.show_sweep(replays.sweep(warehouse, replays.Grid(**tried), protocol, workers), as_json)
-
-
-backtest.add_command(backtest_bars)

@@ -27,7 +27,7 @@ def record(config: Config, name: str, submitted_at: str | None, transaction_hash
     constants = {row["threshold"]: row["value"] for row in read_seed(config.seeds, "thresholds")}
     submission = parse_submission(document, int(constants["votes_decimals"]))
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    rows = record_submission(Lake(config.raw_url), submission, run_id)
+    rows = record_submission(Lake.of(config), submission, run_id)
     _say(submission, rows, as_json)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,14 +19,21 @@ from operate.console import as_text, to_json
 from operate.log import DurableLog, last_lines
 
 ROOT = Path(__file__).parents[2]
+ROOMS = {"extract", "decide", "operate", "simulate"}
 
 
-def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    for name, command in group.commands.items():
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name), command
         if isinstance(command, click.Group):
-            yield from leaves(command, (*path, name))
-        else:
-            yield (*path, name), command
+            yield from commands(command, (*path, name))
+
+
+def leaves(group: click.Group) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    return ((path, c) for path, c in commands(group) if not isinstance(c, click.Group) or c.invoke_without_command)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +43,84 @@ def test_every_verb_explains_itself(path: tuple[str, ...], command: click.Comman
     assert command.help and len(command.help.splitlines()[0]) > 15
     if path not in {("demo", "down"), ("demo", "run"), ("extract", "all")}:
         assert "Examples" in command.help and f"foreshore {' '.join(path)}" in command.help
+
+
+def test_a_verb_has_one_summary_in_help() -> None:
+    """Help and completion show a line that is written beside the verb's place, because the verb is not imported yet."""
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None and command.name == name
+
+
+HEAVY = {"dlt", "pyarrow", "duckdb", "dbt", "numpy", "scipy", "aiohttp", "rich", "eth_abi"}
+WINGS = ("voting", "lending", "bars", "markets")
+
+
+def imported(*arguments: str, **environment: str) -> set[str]:
+    """Modules that a `foreshore` command imports before it ends."""
+    program = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('\\n'.join(sorted(sys.modules)), file=sys.stderr))\n"
+        "from operate.cli import main\n"
+        "sys.argv[0] = 'foreshore'\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(done.stderr.split())
+
+
+COMPLETION = {"_FORESHORE_COMPLETE": "bash_complete", "COMP_WORDS": "foreshore extract ", "COMP_CWORD": "2"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [(("--version",), {}), (("--help",), {}), (("extract", "--help"), {}), ((), COMPLETION)],
+)
+def test_version_help_and_completion_import_no_wing(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+    found = imported(*arguments, **environment)
+    assert not {name.split(".")[0] for name in found} & HEAVY
+    assert not [name for name in found if name.startswith("operate.") and name.split(".")[1] in WINGS]
+
+
+@pytest.mark.parametrize(("verb", "wing"), [("recommend", "voting"), ("pre-paper", "bars"), ("markets", "markets")])
+def test_a_verb_imports_its_own_wing_only(verb: str, wing: str) -> None:
+    found = imported(verb, "--help")
+    wings = {name.split(".")[1] for name in found if name.split(".")[0] in ROOMS and name.count(".")}
+    assert wings & set(WINGS) == {wing}
+
+
+def test_completion_knows_the_verbs_of_every_group() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "operate.cli"],
+        cwd=ROOT,
+        env={**os.environ, **COMPLETION, "_FORESHORE_COMPLETE": "bash_complete"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {line.split(",")[1] for line in done.stdout.split()} == {*WINGS, "all"}
+
+
+def test_wrong_usage_is_64_and_never_partial() -> None:
+    for wrong in (
+        ["sttaus"],
+        ["extract", "voting", "--epochs", "none"],
+        ["recommend"],
+        ["extract", "lending", "--weeks", "3"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "operate.cli", *wrong], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 64 and "Traceback" not in done.stderr, (wrong, done.stderr)
 
 
 def run(*arguments: str, config: str) -> subprocess.CompletedProcess[str]:

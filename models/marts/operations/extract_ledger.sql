@@ -26,6 +26,7 @@ select
     ledger.call_count,
     ledger.byte_count,
     coalesce(ledger.load_id = partitions.load_id, false) as is_current,
+    ledger.is_simulated,
     ledger.started_at,
     ledger.finished_at,
     ledger.committed_at

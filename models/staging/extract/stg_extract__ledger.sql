@@ -2,6 +2,10 @@ with loads as (
     select * from {{ source('raw', '_dlt_loads') }}
 ),
 
+store as (
+    select * from {{ source('raw', '_store') }}
+),
+
 ledger as (
     select
         *,
@@ -30,9 +34,11 @@ select
     ledger.rows as row_count,
     ledger.calls as call_count,
     ledger.bytes as byte_count,
+    store.is_simulated,
     ledger.started_at,
     ledger.finished_at,
     loads.inserted_at as committed_at
 from ledger
 inner join loads on ledger.load_id = loads.load_id
+cross join store
 where loads.status = 0

@@ -27,7 +27,7 @@ def land_runs(config: Config, run_id: str | None, as_json: bool) -> int:
     chosen = [folder for folder in folders if run_id in (None, folder.name)]
     if run_id is not None and not chosen:
         raise RequestError(f"there is no run {run_id} in {root}")
-    lake = Lake(config.raw_url)
+    lake = Lake.of(config)
     landed = {folder.name: rows for folder in chosen if (rows := land_folder(lake, folder)) is not None}
     if as_json:
         print_json({"landed": landed, "unchanged": len(chosen) - len(landed)})

@@ -22,9 +22,6 @@ from operate.bars.pre_paper.landing import FACTS, land_folder
 from operate.warehouse import Warehouse, publish, query
 from tests.bar_fixtures import ROOT
 
-MARTS = ("+inside_bar_backtest", "+inside_bar_signals", "+pre_paper_parity")
-AGAIN = ("stg_extract__partitions", "stg_pre_paper__signals", "stg_pre_paper__checks", "pre_paper_parity")
-
 
 @dataclass
 class Trader:
@@ -36,14 +33,12 @@ class Trader:
     def warehouse(self) -> Warehouse:
         return Warehouse.of(self.config)
 
-    def build(self, *select: str) -> str:
-        """dbt build of some nodes, published; what dbt printed."""
-        command = [str(Path(sys.executable).parent / "dbt"), "build", "--indirect-selection", "cautious", "--select"]
-        done = subprocess.run(
-            [*command, *select], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False
-        )
+    def build(self) -> str:
+        """dbt build of the trader's wing, published; what dbt printed."""
+        command = [str(Path(sys.executable).parent / "dbt"), "build", "--select", "+tag:bars"]
+        done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-4000:]
-        publish(self.warehouse)
+        assert "bars" not in publish(self.warehouse).held_back
         return done.stdout
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -56,17 +51,16 @@ def trader(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "FORESHORE_RAW": f"{folder}/data/raw",
-            "FORESHORE_BUILD": f"{folder}/build/foreshore.duckdb",
+            "FORESHORE_BUILD": f"{folder}/data/build/foreshore.duckdb",
             "DBT_TARGET_PATH": f"{folder}/target",
             "DBT_LOG_PATH": f"{folder}/dbt_logs",
             "DO_NOT_TRACK": "1",
         }.items():
             patch.setenv(name, value)
-        (folder / "build").mkdir()
         (folder / "foreshore.toml").write_text(f'[storage]\nroot = "{folder}/data"\nseeds = "{ROOT}/seeds"\n')
         made = Trader(folder, load_config(str(folder / "foreshore.toml")), patch)
         assert demo.extract(made.config) == 0
-        made.build(*MARTS)
+        made.build()
         yield made
 
 
@@ -100,7 +94,7 @@ def test_the_demo_replays_a_session_and_parity_says_equal(trader: Trader) -> Non
     refused = [row for row in read_lines(folder / CHECKS) if row["decision"] == "NO-SIGNALS"]
     assert {row["reason"] for row in refused} == {"feed_disconnected"} and len(refused) == 2 * len(demo.SYMBOLS)
     said = read_lines(folder / SIGNALS)
-    trader.build(*AGAIN, "warn_pre_paper_differs")
+    trader.build()
     verdicts = trader.rows(
         "select symbol, parity, live_side, backtest_side from pre_paper_parity order by close_at, symbol"
     )
@@ -122,7 +116,7 @@ def test_parity_sees_what_differs(trader: Trader) -> None:
     changed = {(quiet["symbol"], quiet["close"]): "signal", (dropped["symbol"], dropped["signal_at"]): "quiet"}
     told = [{**row, "decision": changed.get((row["symbol"], row["close"]), row["decision"])} for row in checks]
     assert land_pre_paper(Lake(trader.config.raw_url), run, forged, told) == len(forged) + len(told)
-    printed = trader.build(*AGAIN, "warn_pre_paper_differs")
+    printed = trader.build()
     found = dict(trader.rows("select parity, count(*) from pre_paper_parity where run_id = 'forged' group by all"))
     assert {name: found.get(name) for name in ("differs", "live_only", "backtest_only")} == dict.fromkeys(
         ("differs", "live_only", "backtest_only"), 1

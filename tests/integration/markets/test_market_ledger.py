@@ -289,9 +289,9 @@ def test_postgres_behind_a_transaction_pooler(postgres: Postgres, tmp_path: Path
 def test_production_without_a_database_is_refused(tmp_path: Path) -> None:
     config = Config(tmp_path / "foreshore.toml", {}, {})
     with pytest.raises(ConfigError, match="FORESHORE_LEDGER_URL"):
-        MarketSettings.of(config, {"FORESHORE_ENV": "production"})
+        MarketSettings.of(config, {"FORESHORE_ENVIRONMENT": "production"})
     url = "postgresql://user:secret@db/foreshore"
-    made = MarketSettings.of(config, {"FORESHORE_ENV": "production", "FORESHORE_LEDGER_URL": url})
+    made = MarketSettings.of(config, {"FORESHORE_ENVIRONMENT": "production", "FORESHORE_LEDGER_URL": url})
     assert made.ledger_url == url and "secret" not in repr(made)
 
 

@@ -259,7 +259,7 @@ def test_a_new_version_stands_beside_the_old_one(embedded: Room) -> None:
 
 def test_the_example_of_the_docs_runs(embedded: Room) -> None:
     example = ROOT / "docs" / "examples" / "fade_the_favourite.py"
-    assert example.name in (ROOT / "docs" / "polymarket.md").read_text()
+    assert example.name in (ROOT / "docs" / "markets" / "guide.md").read_text()
     assert embedded.run(HandMade(MARKETS), experiments=(*SHIPPED, str(example))).exit_code == 0
     for row in results(embedded).values():
         price = row["market_price"]["probability"]
@@ -324,7 +324,7 @@ def cli(line: MarketLine, *arguments: str) -> subprocess.CompletedProcess[str]:
     config = line.folder / "foreshore.toml"
     config.write_text(
         f'[storage]\nroot = "{line.folder}"\nraw_url = "{line.folder}/raw"\nseeds = "{ROOT}/seeds"\n'
-        f'[markets]\ngamma_url = "{line.server.url}"\nclob_url = "{line.server.url}"\n'
+        f'[polymarket]\ngamma_url = "{line.server.url}"\nclob_url = "{line.server.url}"\n'
     )
     command = [sys.executable, "-m", "operate.cli", "markets", *arguments, "--config", str(config)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("FORESHORE_")}
@@ -348,4 +348,4 @@ def test_the_command_runs_a_day_resolves_it_and_says_so(market_line: MarketLine)
     counts = json.loads(asked.stdout)["counts"]
     assert sum(counts.values()) == summary["processed"] and counts["resolved"] > 10
     wrong = cli(market_line, "daily", "--run-date", "tomorrow")
-    assert wrong.returncode == 2 and "is no date" in wrong.stderr
+    assert wrong.returncode == 64 and "is no date" in wrong.stderr

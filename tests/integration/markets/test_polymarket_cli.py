@@ -14,7 +14,7 @@ from tests.polymarket_fixtures import MarketLine
 def run(line: MarketLine, *arguments: str) -> tuple[int, dict[str, object]]:
     section = f'gamma_url = "{line.server.url}"\nclob_url = "{line.server.url}"\ntries = 1\n'
     config = line.folder / "foreshore.toml"
-    config.write_text(f'[storage]\nroot = "{line.folder}"\n\n[markets]\n{section}')
+    config.write_text(f'[storage]\nroot = "{line.folder}"\n\n[polymarket]\n{section}')
     done = CliRunner().invoke(cli, ["extract", "markets", *arguments, "--json", "--config", str(config)])
     said = json.loads(done.stdout) if done.stdout.startswith("{") else {"error": repr(done.exception)}
     return done.exit_code, said

@@ -147,19 +147,19 @@ def test_trouble_that_stays_is_recorded_and_what_came_before_is_kept(
     assert not made.is_complete and 0 < made.markets.num_rows < len(market_line.wanted())
     [problem] = made.problems
     assert "3 tries" in problem and market_line.server.url not in problem
-    state = market_line.ledger().states["polymarket/markets/2026-01-05/7d"]
+    state = market_line.ledger().states["markets/markets/2026-01-05/7d"]
     assert state.is_failing and state.complete is None and state.newest["error_class"] == "WebError"
     market_line.server.heal()
     whole = market_line.ingest()
     assert whole.is_complete and set(ids(whole)) == market_line.wanted()
-    assert market_line.ledger().states["polymarket/markets/2026-01-05/7d"].newest["attempts"] == 2
+    assert market_line.ledger().states["markets/markets/2026-01-05/7d"].newest["attempts"] == 2
 
 
 def test_nothing_at_all_is_an_error_and_recorded(market_line: MarketLine) -> None:
     market_line.server.control("status", 500, path=KEYSET)
     with pytest.raises(WebError, match="HTTP 500"):
         market_line.ingest(config=market_line.config(tries=2))
-    assert market_line.ledger().states["polymarket/markets/2026-01-05/7d"].newest["status"] == FAILED
+    assert market_line.ledger().states["markets/markets/2026-01-05/7d"].newest["status"] == FAILED
 
 
 def test_a_cursor_that_does_not_advance_ends_the_listing(market_line: MarketLine) -> None:
@@ -289,7 +289,7 @@ def test_a_batch_that_fails_is_recorded_and_the_others_land(market_line: MarketL
 
 def _run(line: MarketLine) -> subprocess.Popen[bytes]:
     config = line.folder / "foreshore.toml"
-    section = f'[markets]\ngamma_url = "{line.server.url}"\nclob_url = "{line.server.url}"\n'
+    section = f'[polymarket]\ngamma_url = "{line.server.url}"\nclob_url = "{line.server.url}"\n'
     config.write_text(f'[storage]\nroot = "{line.folder}"\nraw_url = "{line.folder}/raw"\n\n{section}')
     command = [sys.executable, "-m", "operate.cli", "extract", "markets", "--run-date", "2026-01-05", "--json"]
     command += ["--with", PRICES, "--config", str(config)]
@@ -322,7 +322,7 @@ def test_killed_anywhere_and_started_again_a_day_is_whole_and_single(market_line
 
 def _landed(line: MarketLine) -> int:
     """Market rows that readers see: of the newest complete load of the partition."""
-    lake, name = Lake(line.config().raw_url), "polymarket/markets/2026-01-05/7d"
+    lake, name = Lake(line.config().raw_url), "markets/markets/2026-01-05/7d"
     state = line.ledger().states.get(name)
     if state is None or state.complete is None:
         return 0

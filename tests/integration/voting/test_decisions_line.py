@@ -40,7 +40,7 @@ def asked(line: Line, *arguments: str, code: int = 0) -> Any:
 
 def refused(line: Line, *arguments: str) -> str:
     done = line.cli(*arguments)
-    assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stdout + done.stderr
+    assert done.returncode in (1, 64) and "Traceback" not in done.stderr, done.stdout + done.stderr
     return re.sub(r"\s+", " ", done.stderr)
 
 

@@ -363,7 +363,7 @@ def _soon(is_so: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 
 def test_a_world_too_small_is_refused_in_words(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "simulate", "serve", "--port=0", "--gauges=2", f"--out={tmp_path}"]
+    command = [sys.executable, "-m", "simulate", "voting", "--port=0", "--gauges=2", f"--out={tmp_path}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1 and "at least 1 epoch, 8 gauges and 4 voters" in done.stderr
 

@@ -36,7 +36,7 @@ def test_it_runs_at_07_17_alone_and_says_how_it_went() -> None:
     assert set(on["workflow_dispatch"]["inputs"]) == {"run_date", "window_days", "dry_run"}
     assert made["concurrency"] == {"group": "daily-pipeline", "cancel-in-progress": False}
     job = made["jobs"]["markets"]
-    assert job["timeout-minutes"] <= 120 and job["env"]["FORESHORE_ENV"] == "production"
+    assert job["timeout-minutes"] <= 120 and job["env"]["FORESHORE_ENVIRONMENT"] == "production"
     conditions = {step.get("name"): step.get("if") for step in job["steps"]}
     assert conditions["Keep the summary"] == "always()" and conditions["Notify of a failure"] == "failure()"
     for step in job["steps"]:

@@ -1,0 +1,34 @@
+"""dbt's door to the build file, in every dbt command that connects: its folder, its lock, and what it is bound to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dbt.adapters.duckdb.plugins import BasePlugin
+
+from extract.errors import Busy
+from operate.lock import hold
+from operate.stamp import absolute_url
+
+BOUND_TO = "foreshore_raw_url"  # the session variable from which the stamp learns which raw zone was built
+
+
+class BuildInUse(RuntimeError):
+    """dbt shows the message of a RuntimeError as it is."""
+
+
+class Plugin(BasePlugin):
+    """Named in profiles.yml, before the plugins that read."""
+
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
+        self.raw_url = absolute_url(plugin_config["raw"])
+        try:
+            hold(Path(plugin_config["file"]).parent)
+        except Busy as error:
+            raise BuildInUse(str(error)) from None
+
+    def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        quoted = self.raw_url.replace("'", "''")
+        cursor.execute(f"set variable {BOUND_TO} = '{quoted}'")

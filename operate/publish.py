@@ -1,0 +1,345 @@
+"""Publication: what a build's stamp vouches for, wing by wing, swapped in for readers in one act.
+
+Under `<root>/published`:
+
+    wings/<unit>/<id>/...   parquet of one unit, written once and never changed
+    <id>/foreshore.duckdb   a small file of views over the parquet of every unit, with the table `publications`
+    <id>/<unit>             links to the units' folders
+    current                 a link to the publication readers get; replacing it is the whole swap
+
+`<root>/foreshore.duckdb` links through `current`, so file and parquet change together or not at all. A reader that has
+the file open keeps the file and the parquet it began with: an old publication is deleted only when no process holds its
+file and `publication_keep_seconds` have passed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from extract.errors import ForeshoreError
+from operate.lock import building
+from operate.stamp import UNITS, Node, Stamp, absolute_url, read_stamp
+
+STAGING = "main_staging"  # views over raw files: readers have no business there
+MARTS = "main"
+FILE = "foreshore.duckdb"
+KEEP_SECONDS = 3600.0  # for readers that no lock shows: this process's own, and those of other machines
+
+
+class PublicationError(ForeshoreError):
+    """A build cannot be published: the message says why, unit by unit."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One unit of a publication; the columns of `publications`."""
+
+    unit: str
+    folder: str
+    fingerprint: str
+    table_count: int
+    build_number: int
+    invocation_id: str
+    raw_fingerprint: str | None
+    published_at: datetime
+    root: str
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What came of publishing: the units readers have now, those that are new, and why others were kept back."""
+
+    units: dict[str, Published]
+    fresh: tuple[str, ...]
+    held_back: dict[str, list[str]]
+
+
+class Shelf:
+    """The folder of publications under a storage root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.folder = self.root / "published"
+        self.wings = self.folder / "wings"
+        self.current = self.folder / "current"
+        self.door = self.root / FILE
+
+    def current_file(self) -> Path | None:
+        """The read file of the present publication by its own name, or None where nothing is published."""
+        try:
+            found = self.folder / self.current.readlink() / FILE
+        except OSError:
+            return None
+        return found if found.exists() else None
+
+    def units(self) -> dict[str, Published]:
+        """What readers have, unit by unit."""
+        file = self.current_file()
+        if file is None:
+            return {}
+        with duckdb.connect(str(file), read_only=True) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            rows = connection.execute(f"select {', '.join(_COLUMNS)} from publications").fetchall()
+        return {row[0]: Published(*row) for row in rows}
+
+
+_COLUMNS = tuple(Published.__dataclass_fields__)
+
+
+def publish(root: Path, build_file: Path, raw_url: str) -> Publication:
+    """Swap in every unit that the build's stamp vouches for; the others stay as readers have them.
+
+    Errors: PublicationError where the build file is bound to another raw zone or was never built; Busy while a build
+    runs.
+    """
+    shelf = Shelf(root)
+    with building(build_file.parent), _built(build_file) as connection:
+        stamp = _bound_stamp(connection, build_file, raw_url)
+        before = shelf.units()
+        objections = {unit: stamp.objections(unit) for unit in UNITS if stamp.relations(unit)}
+        sound = [unit for unit, why in objections.items() if not why]
+        made = {unit: _unit(connection, shelf, stamp, unit, before.get(unit)) for unit in sound}
+        after = {**before, **made}
+        if after != before or shelf.current_file() is None:
+            _swap(shelf, after, [node for node in stamp.nodes.values() if node.is_assembled], stamp)
+        prune(shelf)
+        _note_considered(build_file)
+    fresh = tuple(unit for unit in sound if unit not in before or before[unit].folder != made[unit].folder)
+    return Publication(after, fresh, {unit: why for unit, why in objections.items() if why})
+
+
+def is_considered(build_file: Path) -> bool:
+    """Whether the build file is as the last publication found it: then there is nothing to ask its stamp."""
+    try:
+        return _considered(build_file).read_text() == _state(build_file)
+    except OSError:
+        return False
+
+
+def _note_considered(build_file: Path) -> None:
+    part = _considered(build_file).with_suffix(".part")
+    part.write_text(_state(build_file))
+    part.replace(_considered(build_file))
+
+
+def _considered(build_file: Path) -> Path:
+    return build_file.with_name("considered")
+
+
+def _state(build_file: Path) -> str:
+    """Inode, size and time of the file and of its log: DuckDB's commits touch one or the other."""
+    files = (build_file, build_file.with_name(f"{build_file.name}.wal"))
+    stats = [file.stat() if file.exists() else None for file in files]
+    return " ".join("none" if stat is None else f"{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
+
+
+@contextmanager
+def _built(build_file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    if not build_file.exists():
+        raise PublicationError(f"nothing was built at {build_file} yet: run `foreshore build`")
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        try:
+            connection.execute(f"attach {_quoted(build_file)} as built (read_only)")
+        except duckdb.IOException as error:
+            raise PublicationError(f"{build_file} is in use by another process: wait for it. {error}") from None
+        yield connection
+
+
+def _bound_stamp(connection: duckdb.DuckDBPyConnection, build_file: Path, raw_url: str) -> Stamp:
+    stamp = read_stamp(connection, "built")
+    if stamp is None:
+        raise PublicationError(f"{build_file} has no stamp, so nothing says what was tested: run `foreshore build`")
+    if stamp.raw_url != absolute_url(raw_url):
+        raise PublicationError(
+            f"{build_file} was built from {stamp.raw_url}, the configuration's raw zone is {absolute_url(raw_url)}: "
+            "run `foreshore build` with this configuration"
+        )
+    return stamp
+
+
+def _unit(
+    connection: duckdb.DuckDBPyConnection, shelf: Shelf, stamp: Stamp, unit: str, before: Published | None
+) -> Published:
+    """The unit's parquet: the folder readers have where no row changed, else a new one."""
+    number = stamp.built_in(unit)
+    is_here = before is not None and (shelf.root / before.folder).is_dir()
+    if before is not None and is_here and before.build_number == number and before.root == str(shelf.root):
+        return before
+    nodes = [node for node in stamp.relations(unit) if node.materialized == "table" or node.kind == "seed"]
+    nodes = [node for node in nodes if node.schema != STAGING]
+    fingerprint = _fingerprint(connection, nodes)
+    made = Published(
+        unit=unit,
+        folder=str(Path("published", "wings", unit, _new_id())),
+        fingerprint=fingerprint,
+        table_count=len(nodes),
+        build_number=number,
+        invocation_id=stamp.invocations[number],
+        raw_fingerprint=stamp.raw_fingerprint,
+        published_at=datetime.now(UTC),
+        root=str(shelf.root),
+    )
+    if before is not None and is_here and before.fingerprint == fingerprint:
+        return replace(made, folder=before.folder)
+    (shelf.root / made.folder).mkdir(parents=True)
+    for node in nodes:
+        file = shelf.root / made.folder / _parquet(node)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        connection.execute(
+            f"copy ({_exported(connection, node)}) to {_quoted(file)} (format parquet, compression zstd)"
+        )
+    return made
+
+
+def _parquet(node: Node) -> Path:
+    """Marts at the top, everything else in a folder named like its schema."""
+    name = f"{node.name}.parquet"
+    return Path(name) if node.schema == MARTS else Path(node.schema.removeprefix(f"{MARTS}_"), name)
+
+
+def _fingerprint(connection: duckdb.DuckDBPyConnection, nodes: Sequence[Node]) -> str:
+    """A digest of names, types and rows, whatever the order of the rows."""
+    parts = []
+    for node in nodes:
+        columns = ", ".join(f"{name} {kind}" for name, kind in _columns(connection, node))
+        name = _identifier(node)
+        found = connection.execute(f"select count(*), sum(hash(rows)) from built.{name} as rows").fetchone()
+        parts.append(f"{name} ({columns}) {found}")
+    digest = connection.execute("select sha256(?)", ["\n".join(parts)]).fetchone()
+    return str(digest[0]) if digest else ""
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, node: Node) -> list[tuple[str, str]]:
+    return connection.execute(
+        "select column_name, data_type from duckdb_columns() where database_name = 'built' "
+        "and schema_name = ? and table_name = ? order by column_index",
+        [node.schema, node.name],
+    ).fetchall()
+
+
+def _exported(connection: duckdb.DuckDBPyConnection, node: Node) -> str:
+    """The rows of a table; 128-bit integers, which parquet would round to doubles, as decimals."""
+    names = [
+        f'"{name}"::decimal(38, 0) as "{name}"' if kind in ("HUGEINT", "UHUGEINT") else f'"{name}"'
+        for name, kind in _columns(connection, node)
+    ]
+    return f"select {', '.join(names)} from built.{_identifier(node)}"
+
+
+def _swap(shelf: Shelf, units: Mapping[str, Published], assembled: Sequence[Node], stamp: Stamp) -> None:
+    """Make a publication of `units` and turn `current` to it."""
+    name = _new_id()
+    folder = shelf.folder / name
+    folder.mkdir(parents=True)
+    for unit, published in units.items():
+        (folder / unit).symlink_to(Path("..") / Path(published.folder).relative_to("published"))
+    with duckdb.connect(str(folder / FILE)) as connection:
+        for published in units.values():
+            for statement in _views(shelf.root / published.folder):
+                connection.execute(statement)
+        for node in assembled:
+            parts = [part for part in (stamp.nodes[name] for name in node.reads) if part.unit in units]
+            rows = " union all by name ".join(f"from {_identifier(part)}" for part in parts)
+            if rows:
+                connection.execute(f"create view {_identifier(node)} as {rows}")
+        connection.execute(_PUBLICATIONS)
+        connection.executemany(
+            f"insert into publications values ({', '.join('?' for _ in _COLUMNS)})",
+            [list(vars(published).values()) for published in units.values()],
+        )
+    _point(shelf.current, Path(name))
+    if not shelf.door.is_symlink():
+        _point(shelf.door, Path("published") / "current" / FILE)
+
+
+_PUBLICATIONS = """
+    create table publications (
+        unit varchar, folder varchar, fingerprint varchar, table_count bigint, build_number bigint,
+        invocation_id varchar, raw_fingerprint varchar, published_at timestamptz, root varchar
+    )
+"""
+
+
+def _views(folder: Path) -> Iterator[str]:
+    """A view over every parquet file of a unit, in the schema its folder names."""
+    for file in sorted(folder.rglob("*.parquet")):
+        inner = file.parent.relative_to(folder)
+        schema = MARTS if inner == Path() else f"{MARTS}_{inner}"
+        yield f'create schema if not exists "{schema}"'
+        yield f'create view "{schema}"."{file.stem}" as from read_parquet({_quoted(file)})'
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make `link` lead to `target`, in one step for whoever follows it."""
+    part = link.with_name(f"{link.name}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
+    part.replace(link)
+
+
+def prune(shelf: Shelf) -> None:
+    """Delete publications that no reader may hold, and units' folders that none of the remaining ones uses."""
+    try:
+        current = shelf.current.readlink().name
+    except OSError:
+        return
+    names = sorted(path.name for path in shelf.folder.iterdir() if _is_id(path.name))
+    for name, successor in zip(names, [*names[1:], None], strict=True):
+        if name != current and not _may_be_read(shelf.folder / name, successor, is_past=name < current):
+            shutil.rmtree(shelf.folder / name)
+    used = {link.resolve() for link in shelf.folder.glob("*/*") if link.is_symlink()}
+    for folder in shelf.wings.glob("*/*"):
+        if folder.resolve() not in used:
+            shutil.rmtree(folder)
+
+
+def _may_be_read(folder: Path, successor: str | None, is_past: bool) -> bool:
+    """Whether a publication other than the current one may still have readers; what a kill left unfinished has none."""
+    if not is_past or successor is None:
+        return False
+    superseded = datetime.strptime(successor[:15], _STAMP).replace(tzinfo=UTC)
+    if (datetime.now(UTC) - superseded).total_seconds() < KEEP_SECONDS:
+        return True
+    return _is_held(folder / FILE)
+
+
+def _is_held(file: Path) -> bool:
+    """Whether another process has a database file open: DuckDB keeps a read lock on it for as long."""
+    try:
+        with file.open("r+b") as handle:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+_STAMP = "%Y%m%dT%H%M%S"
+
+
+def _new_id() -> str:
+    """A name that sorts by time."""
+    return f"{datetime.now(UTC):{_STAMP}%f}-{uuid.uuid4().hex[:6]}"
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == 28 and name[8] == "T" and name[21] == "-"
+
+
+def _identifier(node: Node) -> str:
+    return f'"{node.schema}"."{node.name}"'
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

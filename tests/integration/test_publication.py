@@ -1,0 +1,316 @@
+"""Readers see whole, audited wings only, and can change nothing: real dbt on a small project, really published."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from extract.errors import Busy, RequestError
+from operate import publish as publication
+from operate.console import to_json
+from operate.lock import building
+from operate.publish import PublicationError
+from operate.warehouse import WarehouseError, publish, query, read_tables, rebuild
+from tests.publication_fixtures import ROOT, WINGS, Small, project
+
+GOOD = {1: {(1, 200, 0)}, 2: {(2, 200, 0)}, 3: {(3, 200, 0)}}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """The small project, parsed and built once: tests work on copies."""
+    folder = tmp_path_factory.mktemp("small")
+    made = Small(project(folder / "project"), folder / "data")
+    made.land(1)
+    assert made.dbt("build")
+    return made
+
+
+@pytest.fixture
+def built(template: Small, tmp_path: Path) -> Small:
+    """The small project with version 1 published."""
+    made = Small(project(tmp_path / "project"), tmp_path / "data")
+    made.land(1)
+    assert not made.build().held_back
+    assert made.readable() == dict.fromkeys(WINGS, GOOD[1])
+    return made
+
+
+def test_nothing_published_says_what_to_do(small: Small) -> None:
+    with pytest.raises(WarehouseError, match="make extract && make build"):
+        query(small.warehouse, "select 1")
+
+
+def test_a_bare_build_is_published_when_it_is_read(small: Small) -> None:
+    small.land(1)
+    assert small.dbt("build")
+    assert query(small.warehouse, "select version, count(*) from voting_votes group by all") == (
+        ["version", "count_star()"],
+        [(1, 200)],
+    )
+    assert small.readable() == dict.fromkeys(WINGS, GOOD[1])
+    # what did not change is not asked again: the build file need not even be readable then
+    small.warehouse.build_file.chmod(0)
+    assert query(small.warehouse, "select count(*) from voting_votes")[1] == [(200,)]
+
+
+FLAGS = {
+    "a test left out": ("build", "--exclude", "no_bad_rows_voting_votes_is_bad", "no_bad_rows_voting_powers_is_bad"),
+    "tests left out": ("build", "--exclude-resource-type", "test"),
+    "models only": ("build", "--resource-type", "model"),
+    "no rows": ("build", "--empty"),
+    "one model": ("build", "--select", "int_voting_votes+"),
+    "unit tests left out": ("build", "--exclude-resource-type", "unit_test", "--select", "+voting_votes"),
+    "run alone": ("run",),
+}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_no_flag_lets_an_unaudited_row_out(built: Small, name: str) -> None:
+    bad = () if name in ("no rows", "unit tests left out") else ("voting",)
+    built.land(2, bad=bad)
+    built.dbt(*FLAGS[name])
+    query(built.warehouse, "select 1")
+    seen = built.readable()
+    # lending is untouched by what is left out of voting: where all of its own tests ran it may be new
+    assert seen["voting"] == GOOD[1] and seen["lending"] in (
+        (GOOD[1], GOOD[2]) if name == "a test left out" else (GOOD[1],)
+    )
+    # a whole build afterwards heals it
+    built.land(3)
+    assert not built.build().held_back
+    assert built.readable() == dict.fromkeys(WINGS, GOOD[3])
+
+
+def test_run_and_then_test_is_an_audit_too(built: Small) -> None:
+    built.land(2)
+    assert built.dbt("run")
+    query(built.warehouse, "select 1")
+    assert built.readable() == dict.fromkeys(WINGS, GOOD[1])
+    assert built.dbt("test")
+    query(built.warehouse, "select 1")
+    assert built.readable() == dict.fromkeys(WINGS, GOOD[2])
+
+
+def test_one_wing_is_built_and_published_alone(built: Small) -> None:
+    built.land(2)
+    assert built.dbt("build", "--select", "+voting_votes", "+voting_powers")
+    query(built.warehouse, "select 1")
+    assert built.readable() == {"lending": GOOD[1], "voting": GOOD[2]}
+
+
+def test_a_failing_wing_holds_back_itself_and_nobody_else(built: Small) -> None:
+    built.land(2, bad=("lending",))
+    done = built.cli("build")
+    assert done.returncode == 2
+    assert "held back lending: no_bad_rows_lending" in done.stderr and "voting new" in done.stdout
+    assert built.readable() == {"lending": GOOD[1], "voting": GOOD[2]}
+
+
+def test_a_broken_model_holds_back_its_own_wing(built: Small) -> None:
+    built.land(2)
+    (built.folder / "models/intermediate/lending/int_lending_votes.sql").write_text(
+        "select no_such_column from nowhere"
+    )
+    assert set(built.build().held_back) == {"lending"}
+    assert built.readable() == {"lending": GOOD[1], "voting": GOOD[2]}
+
+
+def test_code_that_changed_without_running_is_not_vouched_for(built: Small) -> None:
+    """A test added after the build has not run; a model changed after it was not built as it stands."""
+    mart = built.folder / "models/marts/lending/lending_votes.sql"
+    mart.write_text(mart.read_text() + " where version > 0")
+    built.land(2)
+    assert built.dbt("build", "--select", "+voting_votes", "+voting_powers")
+    with duckdb.connect(str(built.warehouse.build_file)) as file:
+        file.execute("update audit.results set number = 99")  # as if everything had run last
+    publish(built.warehouse)
+    assert built.readable()["lending"] == GOOD[1]
+
+
+def test_what_did_not_change_is_not_copied(built: Small) -> None:
+    before = built.warehouse.shelf.units()
+    built.land(2, bad=("lending",))
+    built.build()
+    after = built.warehouse.shelf.units()
+    assert after["lending"] == before["lending"] and after["voting"].folder != before["voting"].folder
+    built.land(2)
+    built.build()
+    again = built.warehouse.shelf.units()
+    assert again["voting"].folder == after["voting"].folder and again["lending"].folder != before["lending"].folder
+    assert again["voting"].invocation_id != after["voting"].invocation_id  # audited anew, by another build
+
+
+def test_two_roots_do_not_meet(built: Small, tmp_path: Path) -> None:
+    """A build of one raw zone is never published for another, whichever way it was pointed there."""
+    other = Small(built.folder, tmp_path / "other")
+    other.land(2)
+    done = subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", "build"],
+        cwd=built.folder,
+        env=built.environment() | {"FORESHORE_RAW": f"{other.root}/raw"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    with pytest.raises(PublicationError, match=r"built from .*other/raw"):
+        publish(built.warehouse)
+    query(built.warehouse, "select 1")
+    assert built.readable() == dict.fromkeys(WINGS, GOOD[1])
+    assert other.readable() == {}
+    assert not other.build().held_back
+    assert other.readable() == dict.fromkeys(WINGS, GOOD[2])
+    assert built.readable() == dict.fromkeys(WINGS, GOOD[1])
+
+
+def test_an_open_reader_is_never_broken_and_old_publications_go(
+    built: Small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shelf = built.warehouse.shelf
+    first = shelf.current_file()
+    assert first is not None
+    monkeypatch.setattr(publication, "KEEP_SECONDS", 0.0)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(built.root / "foreshore.duckdb")],
+        cwd=tmp_path,  # the file opens from any working directory
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdin is not None and holder.stdout is not None
+    assert holder.stdout.readline() == "1\n"
+    for version in (2, 3):
+        built.land(version)
+        assert not built.build().held_back
+        print("go", file=holder.stdin, flush=True)
+        assert holder.stdout.readline() == "1\n"
+    assert built.readable() == dict.fromkeys(WINGS, GOOD[3])
+    assert first.exists() and len(list((shelf.wings / "voting").iterdir())) == 2  # the second one is gone already
+    holder.stdin.close()
+    assert holder.wait(timeout=30) == 0
+    publication.prune(shelf)
+    assert not first.exists() and len(list((shelf.wings / "voting").iterdir())) == 1
+    assert built.readable() == dict.fromkeys(WINGS, GOOD[3])
+
+
+HOLDER = """
+import sys, duckdb
+reader = duckdb.connect(sys.argv[1], read_only=True)
+while True:
+    print(*reader.execute("select distinct version from voting_votes").fetchall()[0], flush=True)
+    if not sys.stdin.readline():
+        break
+"""
+
+
+def test_a_moved_root_says_so_and_a_build_mends_it(built: Small, tmp_path: Path) -> None:
+    moved = Small(built.folder, tmp_path / "moved")
+    built.root.rename(moved.root)
+    with pytest.raises(WarehouseError, match="moved here: run `foreshore build`"):
+        query(moved.warehouse, "select count(*) from voting_votes")
+    assert not moved.build().held_back
+    assert moved.readable() == dict.fromkeys(WINGS, GOOD[1])
+
+
+def test_the_second_build_says_who_builds(built: Small) -> None:
+    with building(built.warehouse.build_file.parent):
+        done = built.cli("build")
+        assert done.returncode == 1
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        assert len(lines) == 1 and f"process {os.getpid()} (since " in lines[0] and "is building in" in lines[0]
+        bare = built.run("-m", "dbt.cli.main", "build")
+        assert bare.returncode != 0 and f"process {os.getpid()} (since " in bare.stdout
+        assert built.readable() == dict.fromkeys(WINGS, GOOD[1])
+        assert query(built.warehouse, "select count(*) from voting_votes")[1] == [(200,)]  # readers do not wait
+    assert built.cli("build").returncode == 0
+
+
+def test_a_read_while_another_process_builds_gets_what_was_published(built: Small) -> None:
+    held = subprocess.Popen(
+        [sys.executable, "-c", BUILDER, str(built.warehouse.build_file)], cwd=ROOT, stdin=subprocess.PIPE, stdout=-1
+    )
+    assert held.stdout is not None and held.stdout.readline()
+    assert query(built.warehouse, "select count(*) from voting_votes")[1] == [(200,)]
+    with pytest.raises(Busy, match=f"process {held.pid} "):
+        rebuild(built.warehouse)
+    held.communicate(b"\n")
+
+
+BUILDER = """
+import sys, duckdb
+from pathlib import Path
+from operate.lock import hold
+hold(Path(sys.argv[1]).parent)
+file = duckdb.connect(sys.argv[1])
+file.execute("create table unaudited as select 1 as x")
+print("holding", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_dbt_leaves_no_variable_behind(small: Small) -> None:
+    """Building with one configuration and then another in one process: neither inherits the other's paths."""
+    before = dict(os.environ)
+    assert small.dbt("parse")
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table x as select 1",
+        "delete from voting_votes",
+        "copy voting_votes to 'stolen.csv'",
+        "copy (select 1) to 'PUBLISHED/x.parquet'",
+        "with x as (copy (select 1 as a) to 'PUBLISHED/x.parquet') from x",
+        "explain analyze copy (select 1) to 'PUBLISHED/x.parquet'",
+        "export database 'PUBLISHED/x'",
+        "select * from read_csv('/etc/hostname')",
+        "select * from read_text('PUBLISHED/../../../foreshore.toml')",
+        "attach 'other.duckdb'",
+        "set enable_external_access = true",
+        "set allowed_directories = ['/']",
+        "select 1; delete from voting_votes",
+    ],
+)
+def test_queries_cannot_write_or_reach_out(published: Small, statement: str) -> None:
+    folder = published.warehouse.shelf.wings
+    kept = sorted(str(path) for path in folder.rglob("*"))
+    with pytest.raises(RequestError, match="the query failed"):
+        query(published.warehouse, statement.replace("PUBLISHED", str(folder)))
+    assert sorted(str(path) for path in folder.rglob("*")) == kept and not Path("stolen.csv").exists()
+    assert query(published.warehouse, "select count(*) from voting_votes")[1] == [(200,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["from voting_votes", "describe voting_votes", "summarize voting_votes", "show tables", "select 'copy'"],
+)
+def test_what_only_reads_is_answered(published: Small, statement: str) -> None:
+    assert query(published.warehouse, statement)[1]
+
+
+@pytest.fixture(scope="module")
+def published(template: Small) -> Small:
+    publish(template.warehouse)
+    return template
+
+
+def test_huge_integers_and_nested_values_survive_publication(built: Small) -> None:
+    huge = 12345678901234567890123456789
+    mart = built.folder / "models/marts/voting/voting_votes.sql"
+    mart.write_text(mart.read_text() + f" where {huge}::hugeint > n -- wide")
+    wide = f"select 1 as version, {huge}::hugeint as raw, {huge}::decimal(38, 0) as exact, [{{'a': now()}}] as seen"
+    (built.folder / "models/marts/voting/voting_wide.sql").write_text(wide)
+    assert not built.build().held_back
+    _, rows = query(built.warehouse, "select raw, exact, seen[1].a is not null from voting_wide")
+    assert rows == [(Decimal(huge), Decimal(huge), True)] and json.loads(json.dumps(to_json(rows)))[0][0] == huge
+    assert read_tables(built.warehouse, {"wide": "from voting_wide"})["wide"]["raw"].to_pylist() == [Decimal(huge)]
