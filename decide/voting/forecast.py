@@ -53,7 +53,7 @@ class ForecastRules:
     uplift_floor: float  # USD
     min_gauge_epochs: int
     min_cluster_epochs: int
-    min_calibration_rows: int
+    min_calibration_epochs: int
 
     def __post_init__(self) -> None:
         if not self.candidates or not 0 <= self.default < len(self.candidates):
@@ -264,7 +264,7 @@ class Race:
         Source: Romano, Patterson & Candès (2019), conformalized quantile regression; each side alone.
         """
         past = known[np.isfinite(self.residuals[known, 0])] if len(known) else known
-        if len(past) < self.rules.min_calibration_rows:
+        if not len(past) or len(np.unique(self.epoch[past])) < self.rules.min_calibration_epochs:
             return quantiles
         self.counts["calibration"][rows] = len(past)
         shifts = [

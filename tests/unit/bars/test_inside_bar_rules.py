@@ -13,8 +13,8 @@ from decide.bars.history import required_bars
 from decide.bars.inside_bar import Rules, find_signals, local_windows, trade_windows
 from decide.bars.run import bar_strategies
 from decide.bars.tables import SCHEMA, bar_run_tables, rules_hash
-from decide.once import sealed_schema
 from decide.errors import DecisionError
+from decide.once import sealed_schema
 from tests.bar_fixtures import SESSIONS, STEP, make_bars, recorded, rules, seconds, seed_rows
 
 SUMMER, WINTER, HALF = (seconds(t) for t in ("2025-10-28T13:30", "2025-12-01T14:30", "2025-11-28T14:30"))
