@@ -22,6 +22,9 @@ SEAL = "seal"
 _SIZE = 16  # bytes: chance, not malice, is what a seal guards against
 
 
+_PLAIN = {str, int, float, bool, type(None)}  # a list of these has an exact repr
+
+
 def sealed_schema(schema: pa.Schema) -> pa.Schema:
     """The schema of a table whose answers are kept: its own columns and the seal."""
     return schema.append(pa.field(SEAL, pa.string()))
@@ -56,8 +59,12 @@ def _feed(found: hashlib.blake2b, value: Any) -> None:
     elif isinstance(value, str):
         found.update(f"text {len(value)};{value}".encode())
     elif isinstance(value, list | tuple | np.ndarray):
-        found.update(f"sequence {len(value)};".encode())
-        for item in value.tolist() if isinstance(value, np.ndarray) else value:
+        items = list(value.tolist() if isinstance(value, np.ndarray) else value)
+        found.update(f"sequence {len(items)};".encode())
+        if set(map(type, items)) <= _PLAIN:
+            found.update(repr(items).encode())
+            return
+        for item in items:
             _feed(found, item)
     else:
         found.update(f"{type(value).__name__} {value!r};".encode())
@@ -151,6 +158,10 @@ class Kept:
             return None
         return where if self._seals[where.start] == self._bytes.digest(inputs, where) else None
 
+    def seal(self, where: slice) -> str:
+        """The seal of a unit that was found."""
+        return str(self._seals[where.start])
+
 
 class Answers:
     """What a build answers, unit by unit in its order: kept rows by place, new ones as tables."""
@@ -159,12 +170,12 @@ class Answers:
         self.kept, self.schema = kept, schema
         self.reused = self.decided = 0
         self._parts: list[slice | pa.Table] = []
-        self._inputs: list[tuple[str, int]] = []  # input hash and rows of each unit
+        self._seals: list[tuple[str, int]] = []  # seal and rows of each unit
 
-    def keep(self, where: slice, inputs: str) -> None:
-        """A unit as it was kept."""
+    def keep(self, where: slice) -> None:
+        """A unit as it was found."""
         self.reused += 1
-        self._inputs.append((inputs, where.stop - where.start))
+        self._seals.append((self.kept.seal(where), where.stop - where.start))
         last = self._parts[-1] if self._parts else None
         if isinstance(last, slice) and last.stop == where.start:
             self._parts[-1] = slice(last.start, where.stop)
@@ -175,20 +186,18 @@ class Answers:
         """A unit decided now; one without rows leaves no trace."""
         self.decided += 1
         if rows.num_rows:
-            self._inputs.append((inputs, rows.num_rows))
-            self._parts.append(rows.cast(self.schema))
+            made = rows.cast(self.schema)
+            self._seals.append((RowBytes(made).digest(inputs, slice(0, made.num_rows)), made.num_rows))
+            self._parts.append(made)
 
     def table(self) -> pa.Table:
         """All rows with their seals: the same whether they were kept or decided."""
         pieces = [self._piece(part) for part in self._parts]
         rows = pa.concat_tables([self.schema.empty_table(), *pieces]).combine_chunks()
-        content, start, seals = RowBytes(rows), 0, []
-        for inputs, count in self._inputs:
-            seals.append(content.digest(inputs, slice(start, start + count)))
-            start += count
-        counts = np.array([count for _, count in self._inputs], dtype=np.int64)
-        repeated = np.repeat(np.array(seals, dtype=object), counts) if seals else np.array([], dtype=object)
-        return rows.append_column(SEAL, pa.array(repeated, pa.string()))
+        counts = np.array([count for _, count in self._seals], dtype=np.int64)
+        unit = pa.array(np.repeat(np.arange(len(counts)), counts))
+        seals = pa.array([seal for seal, _ in self._seals], pa.string())
+        return rows.append_column(SEAL, seals.take(unit))
 
     def _piece(self, part: slice | pa.Table) -> pa.Table:
         return self.kept.rows.slice(part.start, part.stop - part.start) if isinstance(part, slice) else part

@@ -87,7 +87,7 @@ def bar_run_tables(
             inputs = digest(code, strategy, how, columns, span, sessions.opens[past], sessions.closes[past])
             where = answers.kept.find((strategy.key, strategy.version, *series), inputs)
             if where is not None:
-                answers.keep(where, inputs)
+                answers.keep(where)
             else:
                 result = run_bar_backtest(columns, sessions, strategy, span, how)
                 answers.add(pa.Table.from_pylist([_row(series, strategy, span, result)], schema=SCHEMA), inputs)

@@ -103,9 +103,12 @@ def replay_units(
     carries = not _restarts(epochs)
     for cases in epochs:
         if any(np.isfinite(case.truth.rewards).any() for case in cases):
+            seen = []
             for case in cases:
-                yield from replayed.window(case)
-            yield replayed.staged(cases, carries)
+                window = replayed.at(case)
+                seen.append(window.inputs(strategies[0]))
+                yield from replayed.window(window)
+            yield replayed.staged(cases, seen, carries)
 
 
 def _restarts(epochs: Sequence[Sequence[Case]]) -> bool:
@@ -117,18 +120,21 @@ class _Replay:
 
     def __init__(self, strategies: Sequence[Strategy], setting: Setting, answered: Answered | None, code: str) -> None:
         self.strategies, self.setting, self.answered = strategies, setting, answered
-        self.code = digest(code, setting)
+        self.marks = [digest(code, setting, strategy) for strategy in strategies]
         self.last: dict[tuple[str, str], Held] = {}
 
-    def window(self, case: Case) -> Iterator[Unit]:
+    def at(self, case: Case) -> _Window:
+        """A case, with what the first strategy stands with there."""
+        return _Window(case, self.setting, self.last.get((self.strategies[0].name, case.key[3])))
+
+    def window(self, replayed: _Window) -> Iterator[Unit]:
         """A row per strategy."""
-        ours = self.last.get((self.strategies[0].name, case.key[3]))
-        replayed = _Window(case, self.setting, ours)
-        for strategy in self.strategies:
+        case, ours = replayed.case, replayed.ours
+        for strategy, mark in zip(self.strategies, self.marks, strict=True):
             name = strategy.name, case.key[3]
             previous = self.last.get(name, NOTHING)
             kept = (None if ours is None else ours.mark) if strategy.kind == "hold" else ""
-            inputs = digest(self.code, replayed.inputs(strategy), strategy, previous.mark, kept)
+            inputs = digest(mark, replayed.inputs(strategy), previous.mark, kept)
             key: Key = (*case.key, strategy.name)
             where = self.answered.find(key, inputs) if self.answered is not None else None
             if where is None or self.answered is None:
@@ -140,14 +146,12 @@ class _Replay:
                 self.last[name] = held
             yield unit
 
-    def staged(self, cases: Sequence[Case], carries: bool) -> Unit:
-        """The row of an epoch's whole plan, of the first strategy."""
+    def staged(self, cases: Sequence[Case], seen: Sequence[str], carries: bool) -> Unit:
+        """The row of an epoch's whole plan, of the first strategy; `seen`: hashes of what it sees at each window."""
         strategy = self.strategies[0]
         name = strategy.name, STAGED
         start = self.last.get(name, NOTHING)
-        wanted = [strategy.profile.scenario_set]
-        seen = [(case.seen(wanted), case.truth) for case in cases]
-        inputs = digest(self.code, seen, strategy, start.mark, carries)
+        inputs = digest(self.marks[0], seen, start.mark, carries)
         protocol, voter, epoch, _ = cases[0].key
         key: Key = (protocol, voter, epoch, STAGED, strategy.name)
         where = self.answered.find(key, inputs) if self.answered is not None else None

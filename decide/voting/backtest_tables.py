@@ -48,7 +48,7 @@ def backtest_tables(
             continue
         for unit in replay_units(epochs, wanted, setting, answered, code):
             if unit.where is not None:
-                answers.keep(unit.where, unit.inputs)
+                answers.keep(unit.where)
             else:
                 answers.add(pa.Table.from_pylist([unit.row], schema=SCHEMA), unit.inputs)
     return answers.table()

@@ -90,7 +90,7 @@ class _Measure:
                 start = int(race.starts[place])
                 answers.add(made.slice(start, int(race.starts[place + 1]) - start), inputs[place])
             else:
-                answers.keep(where, inputs[place])
+                answers.keep(where)
 
     def inputs(self) -> list[str]:
         """What each epoch's forecast rests on: its own visible rows, and everything that was known before its decision.

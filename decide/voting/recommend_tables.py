@@ -91,13 +91,15 @@ def recommend_tables(
     settings = Settings.of(seeds)
     profile = settings.default_profile
     answers = Answers(Kept(kept, SCHEMA, WINDOW_KEYS), SCHEMA)
+    wanted, fixed = [settings.profiles[profile].scenario_set], dict[str, str]()
     for case in cases(panel, quantiles, forecasts, voter_windows, settings.sets):
-        inputs = digest(
-            code, case.seen([settings.profiles[profile].scenario_set]), settings.fixed(case.key[0], profile)
-        )
+        protocol = case.key[0]
+        if protocol not in fixed:
+            fixed[protocol] = digest(code, settings.fixed(protocol, profile))
+        inputs = digest(fixed[protocol], case.seen(wanted))
         where = answers.kept.find(case.key, inputs)
         if where is not None:
-            answers.keep(where, inputs)
+            answers.keep(where)
         else:
             row = recommendation_row(case, settings, profile)
             answers.add(pa.Table.from_pylist([row], schema=SCHEMA), inputs)

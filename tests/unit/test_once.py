@@ -103,7 +103,7 @@ def test_what_is_kept_is_found_and_written_as_it_was(units: dict[str, list[Row]]
     for key in units:
         where = again.kept.find((key,), "i")
         assert where is not None
-        again.keep(where, "i")
+        again.keep(where)
     assert again.table().equals(first) and (again.reused, again.decided) == (len(units), 0)
     assert again.kept.find((next(iter(units)),), "j") is None, "other inputs"
 
