@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -128,7 +128,7 @@ class Lake:
         records = []
         for name in self.fs.ls(folder, detail=False):
             if name.endswith(".jsonl"):
-                records += [json.loads(line) for line in self.fs.cat_file(name).splitlines() if line.strip()]
+                records += _records(self.fs.cat_file(name))
         done = [r for r in records if r["status"] == 0 and r["load_id"] != NO_LOAD]
         return [r["load_id"] for r in sorted(done, key=lambda r: (r["inserted_at"], r["load_id"]))]
 
@@ -136,9 +136,9 @@ class Lake:
         """Whether anything was ever declared or landed here."""
         return bool(self.fs.exists(self.join("_dlt_loads")))
 
-    def read_committed(self, table: str, schema: pa.Schema) -> pa.Table:
-        """All committed rows of a (small) table with a leading `load_id`, in order of commit."""
-        order = {load_id: n for n, load_id in enumerate(self.committed_loads())}
+    def read_committed(self, table: str, schema: pa.Schema, without: Collection[str] = ()) -> pa.Table:
+        """All committed rows of a (small) table with a leading `load_id`, in order of commit; `without` some loads."""
+        order = {load_id: n for n, load_id in enumerate(self.committed_loads()) if load_id not in without}
         folder = self.join(table)
         names = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
         files = [(load_id_of(n), n) for n in names if n.endswith(".parquet") and load_id_of(n) in order]
@@ -166,7 +166,7 @@ class Lake:
         except (pa.ArrowInvalid, KeyError) as error:
             raise StorageError(
                 f"{name} cannot be read as Foreshore landed it ({type(error).__name__}): it was edited or damaged. "
-                "Delete that file and run the extraction again; its partitions will be fetched anew."
+                "Run `foreshore repair`: its partitions are fetched anew."
             ) from None
 
     def declare(self, schemas: Mapping[str, pa.Schema]) -> None:
@@ -228,6 +228,15 @@ class Lake:
             _note_holder(handle)
             self.claim()
             yield
+
+
+def _records(text: bytes) -> list[dict[str, Any]]:
+    """Commit records; one that is damaged commits nothing."""
+    try:
+        found = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except ValueError:
+        return []
+    return [row for row in found if isinstance(row, dict) and {"status", "load_id", "inserted_at"} <= row.keys()]
 
 
 def _note_holder(handle: IO[str]) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
+from extract.errors import StorageError
 from extract.land import Lake
 
 LEDGER_TABLE = "extract_ledger"
 COMPLETE, FAILED = "complete", "failed"
+DAMAGED = "damaged"  # what was complete is not as it was landed: the partition counts as never fetched
 _UTC = pa.timestamp("us", "UTC")
 LEDGER_SCHEMA = pa.schema(
     [
@@ -64,6 +66,14 @@ class Partition:
     @property
     def partition_id(self) -> str:
         return "/".join((self.source, self.table_group, self.key, self.window))
+
+
+def partition_of(partition_id: str) -> Partition:
+    """The partition of a name. Errors: StorageError where it is none."""
+    parts = partition_id.split("/")
+    if len(parts) < 4:
+        raise StorageError(f"{partition_id!r} is no partition: the ledger was edited")
+    return Partition(parts[0], parts[1], "/".join(parts[2:-1]), parts[-1])
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,7 @@ class PartitionState:
 
     complete: Mapping[str, Any] | None
     newest: Mapping[str, Any]
+    was_damaged: bool = False  # and nothing has been complete since
 
     @property
     def attempts(self) -> int:
@@ -132,12 +143,15 @@ class Ledger:
         self.states: dict[str, PartitionState] = {}
         for row in rows:
             before = self.states.get(row["partition_id"])
-            good = row if row["status"] == COMPLETE else (before.complete if before else None)
-            self.states[row["partition_id"]] = PartitionState(complete=good, newest=row)
+            earlier = before.complete if before and row["status"] != DAMAGED else None
+            good = row if row["status"] == COMPLETE else earlier
+            lost = row["status"] == DAMAGED or bool(before and before.was_damaged and row["status"] != COMPLETE)
+            self.states[row["partition_id"]] = PartitionState(complete=good, newest=row, was_damaged=lost)
 
     @classmethod
-    def read(cls, lake: Lake) -> Ledger:
-        return cls(lake.read_committed(LEDGER_TABLE, LEDGER_SCHEMA).to_pylist())
+    def read(cls, lake: Lake, without: Collection[str] = ()) -> Ledger:
+        """The ledger of a lake, `without` what some (damaged) loads say."""
+        return cls(lake.read_committed(LEDGER_TABLE, LEDGER_SCHEMA, without).to_pylist())
 
     def state(self, partition: Partition) -> PartitionState | None:
         return self.states.get(partition.partition_id)

@@ -20,6 +20,7 @@ from extract.errors import ForeshoreError
 from extract.evm.pace import Clock, Pace
 from extract.evm.redact import redact
 from extract.evm.transport import retry_after
+from extract.evm.waits import Waits
 from extract.ledger import now
 
 Query: TypeAlias = Mapping[str, str | Sequence[str]]
@@ -78,7 +79,7 @@ class WebSource:
     retries: int = 0
 
     def __post_init__(self) -> None:
-        self._pace = Pace(self.limits.requests_per_second, self.clock)
+        self._pace = Pace(self.limits.requests_per_second, Waits(self.name, self.clock))
         self._slots = asyncio.Semaphore(self.limits.max_in_flight)
 
     async def get(self, path: str, query: Query, wrong: Callable[[Any], str | None]) -> WebAnswer:

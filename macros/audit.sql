@@ -106,6 +106,8 @@
         {% endfor %}
         {% set ledger = adapter.get_relation(target.database, target.schema ~ '_staging', 'stg_extract__ledger') %}
         {% do run_query(audit_finished(said, ledger)) %}
+        {% do say_failing_rows(results) %}
+        {% do say_gates() %}
     {% endif %}
 {% endmacro %}
 

@@ -24,14 +24,16 @@ EXTRACT = {
 BACKTESTS = {"bars": Verb("operate.bars.commands:backtest_bars", "A bar strategy on published bars.")}
 VERBS = {
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
+    "repair": Verb("operate.repair:repair", "Fetch again what is not as it was landed."),
     "build": Verb("operate.commands:build", "Run dbt build and publish what passed."),
-    "sql": Verb("operate.commands:sql", "Query what was published, read-only."),
+    "sql": Verb("operate.sql:sql", "Query what was published, read-only."),
     "recommend": Verb("operate.voting.commands:recommend", "What to vote, what it is worth, and why."),
     "submitted": Verb("operate.voting.commands:submitted", "Record what was really voted, or show it."),
     "allocate": Verb("operate.voting.allocate:allocate", "One allocation from a file, with its proof."),
     "backtest": Verb(
         "operate.voting.commands:backtest", "What decisions would have earned: votes, or bars.", BACKTESTS
     ),
+    "strategy": Verb("operate.bars.commands:strategy", "Bar strategies: check one that is yours."),
     "pre-paper": Verb("operate.bars.pre_paper.commands:pre_paper", "A promoted backtest on live bars."),
     "markets": Verb("operate.markets.commands:markets", "Prediction markets: daily runs, resolutions, scores."),
     "demo": Verb("operate.demo_commands:demo", "The embedded world: up, down, with, run."),
@@ -53,6 +55,7 @@ def cli() -> None:
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
       foreshore backtest                            what such decisions would have earned
+      foreshore strategy check FILE                 prove a bar strategy of your own
       foreshore pre-paper run --manifest PATH       a promoted backtest on live bars
       foreshore markets daily                       experiments on prediction markets
       foreshore sql "select * from preboundary_leakage_checks"

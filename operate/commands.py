@@ -13,11 +13,10 @@ from extract.errors import ForeshoreError
 from extract.lending.plan import Request as LendingRequest
 from extract.lending.plan import is_configured
 from operate import status as standing
-from operate.console import print_json, print_rows
 from operate.lending import commands as lending
 from operate.options import config_option, json_option
 from operate.voting import extraction as voting
-from operate.warehouse import Warehouse, query, rebuild, run_dbt, show_publication
+from operate.warehouse import Warehouse, rebuild, run_dbt, show_publication
 
 
 @click.command("all")
@@ -77,22 +76,3 @@ def build(docs: bool, config_file: str | None) -> None:
     if docs and not run_dbt(warehouse, ["docs", "generate", "--static"]):
         raise ForeshoreError("the docs site could not be written")
     sys.exit(code)
-
-
-@click.command()
-@click.argument("statement")
-@json_option
-@config_option
-def sql(statement: str, as_json: bool, config_file: str | None) -> None:
-    """Query what was published, read-only.
-
-    \b
-    Examples
-      foreshore sql "select * from preboundary_snapshot_coverage"
-      foreshore sql "select count(*) from preboundary_snapshots" --json
-    """
-    columns, rows = query(Warehouse.of(load_config(config_file)), statement)
-    if as_json:
-        print_json({"columns": columns, "rows": rows})
-    else:
-        print_rows(columns, rows)

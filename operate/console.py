@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 PIPED_WIDTH = 10_000  # a file or a pipe has no width of its own: nothing is cut or wrapped there
 
@@ -25,40 +28,104 @@ out = _console(stderr=False)
 err = _console(stderr=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> Table:
-    """A plain table; columns named in `right` are right-aligned."""
-    shown = Table(
-        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
-    )
-    numeric = set(right)
-    for column in columns:
-        shown.add_column(column, justify="right" if column in numeric else "left", overflow="ellipsis", no_wrap=True)
-    for row in rows:
-        shown.add_row(*(escape(as_text(value)) if not isinstance(value, str) else value for value in row))
-    return shown
+@dataclass(frozen=True)
+class Fitted:
+    """A plain table that never cuts a value: columns in `drop` go first, and then rows are shown as records.
+
+    `right`: columns that are right-aligned. What was left out is said below.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: frozenset[str] = frozenset()
+    drop: Sequence[str] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        gone: list[str] = []
+        for column in (None, *self.drop):
+            gone += [column] if column is not None else []
+            shown = self._table(gone)
+            if Measurement.get(console, options.update(width=PIPED_WIDTH), shown).maximum <= options.max_width:
+                yield shown
+                if gone:
+                    yield Text(f"not shown at this width: {', '.join(gone)} (--json has them)", "dim")
+                return
+        yield from self._records()
+
+    def _table(self, gone: Collection[str]) -> Table:
+        made = Table(
+            title=self.title or None, title_justify="left", title_style="bold", header_style="bold", box=None,
+            pad_edge=False,
+        )  # fmt: skip
+        kept = [n for n, column in enumerate(self.columns) if column not in gone]
+        for n in kept:
+            side: Literal["left", "right"] = "right" if self.columns[n] in self.right else "left"
+            made.add_column(self.columns[n], justify=side, no_wrap=True)
+        for row in self.rows:
+            made.add_row(*(row[n] for n in kept))
+        return made
+
+    def _records(self) -> RenderResult:
+        if self.title:
+            yield Text(self.title, "bold")
+        for number, row in enumerate(self.rows, 1):
+            made = Table(show_header=False, box=None, pad_edge=False, title_justify="left", title_style="dim",
+                         title=f"row {number}")  # fmt: skip
+            made.add_column(no_wrap=True)
+            made.add_column(overflow="fold")
+            for column, value in zip(self.columns, row, strict=True):
+                made.add_row(column, value)
+            yield made
 
 
-def as_text(value: Any) -> str:
-    """A database value as people read it: times in UTC without an offset, floats to four decimals, null is empty."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    right: Iterable[str] = (),
+    drop: Sequence[str] = (),
+) -> Fitted:
+    """A plain table; `right`-aligned columns, and those to `drop` first, in that order, where it does not fit.
+
+    Values are marked-up text or database values; the latter are escaped.
+    """
+    told = [[escape(as_text(value)) if not isinstance(value, str) else value for value in row] for row in rows]
+    return Fitted(title, list(columns), told, frozenset(right), tuple(drop))
+
+
+def as_text(value: Any, column: str = "", is_exact: bool = False) -> str:
+    """A database value as text: times in UTC without an offset, null is empty, whole numbers and decimals exactly.
+
+    Doubles are written so that reading them gives the same double; people (not `is_exact`) get money (`_usd`) to the
+    cent. Control characters of strangers' words are spelled out, so that none reaches a terminal.
+    """
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, float):
-        return f"{round(value, 4):g}" if abs(value) < 1e6 else f"{value:.2f}"
-    return str(value)
+        return f"{value:%Y-%m-%d %H:%M:%S}" + (f".{value.microsecond:06d}" if value.microsecond else "")
+    if isinstance(value, float | Decimal) and column.endswith("_usd") and not is_exact and math.isfinite(value):
+        return f"{value:.2f}"
+    if isinstance(value, float) and math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+        return f"{value:.1f}" if is_exact else f"{value:.0f}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(to_json(value), default=str)
+    return str(value) if is_exact else printable(str(value))
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Query results: a table where it fits, else one record below the other, so that nothing is cut off."""
-    cells = [[escape(as_text(value)) for value in row] for row in rows]
-    shown = table("", columns, cells)
-    natural = Measurement.get(out, out.options.update(width=PIPED_WIDTH), shown).maximum
-    if natural <= out.width:
-        out.print(shown)
-        return
-    for number, row in enumerate(cells, 1):
-        out.print(table(f"row {number}", ["column", "value"], zip(columns, row, strict=True)))
+def printable(text: str) -> str:
+    """Text with control and bidirectional characters spelled out (`\\x1b`), line ends included."""
+    return text if text.isprintable() else "".join(map(_spelled, text))
+
+
+def _spelled(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def say_error(message: str) -> None:
@@ -66,23 +133,32 @@ def say_error(message: str) -> None:
     err.print(f"[bold red]error[/bold red] {escape(message)}", soft_wrap=True)
 
 
+SAFE_INTEGER = 2**53 - 1  # what every JSON reader keeps exactly (RFC 8259, section 6)
+
+
 def to_json(value: Any) -> Any:
-    """JSON form of a database value: exact integers stay integers, times are ISO in UTC, bytes are hex."""
+    """JSON form of a database value: times are ISO in UTC, bytes are hex, and no number is ever changed by a reader.
+
+    Whole numbers beyond 2^53 and decimals are strings, as are infinite doubles, for which JSON has no word; not a
+    number is null.
+    """
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else str(value)
-    if isinstance(value, datetime | date):
+        return to_json(int(value)) if value == value.to_integral_value() else f"{value:f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) <= SAFE_INTEGER else str(value)
+    if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     if isinstance(value, dict):
-        return {key: to_json(item) for key, item in value.items()}
-    if isinstance(value, float) and value != value:
-        return None
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
 
 
 def print_json(value: Any) -> None:
     """One line of JSON on standard output, for programs."""
-    print(json.dumps(to_json(value), default=str))
+    print(json.dumps(to_json(value), default=str, allow_nan=False))

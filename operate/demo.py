@@ -14,6 +14,7 @@ from extract.voting.plan import Request
 from operate import worlds
 from operate.bars.pre_paper import demo as pre_paper_demo
 from operate.console import out, table
+from operate.gates import show_verdicts as show_verdicts_of_gates
 from operate.lending import commands as lending
 from operate.markets import demo as markets_demo
 from operate.voting.backtest import show_verdicts, summary
@@ -65,6 +66,7 @@ def run(**sizes: int) -> int:
     code = pre_paper_demo.show(config, warehouse)
     clock.lap("pre-paper")
     markets_demo.show_scores(warehouse)
+    show_verdicts_of_gates(warehouse)
     show_places(warehouse)
     out.print(clock.summary())
     return code

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from rich.markup import escape
 
 from extract.config import Config
+from extract.integrity import Damage, audit
 from extract.land import Lake
 from extract.ledger import Ledger, PartitionState
 from operate.console import out, print_json, table
 from operate.extraction import LOG_NAME
+from operate.gates import failing_gates, show_gates
 from operate.log import last_lines
+from operate.warehouse import Warehouse
 
 
 def show_status(config: Config, as_json: bool) -> int:
     """What is complete, what fails and why, and how a running extraction stands. Exit code 2 when something
     fails, 3 when nothing was ever extracted."""
-    states = list(Ledger.read(Lake.of(config)).states.values())
+    lake = Lake.of(config)
+    damages = audit(lake)
+    states = list(Ledger.read(lake, {damage.load_id for damage in damages}).states.values())
     groups: dict[tuple[str, str, str], list[PartitionState]] = defaultdict(list)
     for state in states:
         newest = state.newest
@@ -39,9 +45,12 @@ def show_status(config: Config, as_json: bool) -> int:
     ]
     failing = [s.newest for s in states if s.is_failing]
     running = running_now(config)
+    warehouse = Warehouse.of(config)
     if as_json:
-        print_json({"groups": rows, "failing": failing, "running": running})
-    elif not rows:
+        damaged = [vars(damage) for damage in damages]
+        told = {"groups": rows, "failing": failing, "running": running, "damaged": damaged}
+        print_json({**told, "failing_gates": failing_gates(warehouse)})
+    elif not rows and not damages:
         out.print("Nothing has been extracted yet: run `make extract`.")
     else:
         columns = ["source", "table_group", "window", "complete", "failing", "rows", "newest_fetch_at"]
@@ -50,12 +59,22 @@ def show_status(config: Config, as_json: bool) -> int:
         for row in failing[:20]:
             reason = escape(row["error_message"])
             out.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
+        show_damages(damages)
         if running:
             out.print(
                 f"running: {running['unit']}, {running['done']} of {running['total']} units, "
                 f"about {running['seconds_left']} s left"
             )
-    return 2 if failing else 0 if rows else 3
+        show_gates(warehouse)
+    return 2 if failing or damages else 0 if rows else 3
+
+
+def show_damages(damages: Sequence[Damage]) -> None:
+    """Raw files that are not as they were landed, with their partitions, and the command that cures it."""
+    for damage in damages:
+        out.print(f"[red]damaged[/red] {escape(damage.spoken())}")
+    if damages:
+        out.print("Run [bold]foreshore repair[/bold]: what no newer load holds is fetched again.")
 
 
 def running_now(config: Config) -> dict[str, Any] | None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.flags import get_flags
 
 from extract.bars.pre_paper import PRE_PAPER_TABLES
 from extract.bars.tables import BAR_TABLES
+from extract.integrity import audit
 from extract.land import Lake
 from extract.ledger import declare
 from extract.lending.tables import LENDING_TABLES
@@ -28,10 +30,34 @@ RAW_TABLES = {
 }
 
 
+READING = {"build", "run", "test"}  # dbt's commands that read the raw zone
+
+
+class RawZoneError(RuntimeError):
+    """dbt shows the message of a RuntimeError as it is."""
+
+
 class Plugin(BasePlugin):
-    """Named in profiles.yml: every table of every wing has its columns before a dbt command reads."""
+    """Named in profiles.yml: before dbt reads, every raw table has its columns and every file is as it was landed."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         lake = Lake(plugin_config["raw"])
         if lake.has_landed():
             declare(lake, RAW_TABLES)
+        if get_flags().WHICH in READING:
+            check(lake)
+
+
+def check(lake: Lake) -> None:
+    """RawZoneError where nothing has landed yet, or where files are not as they were landed."""
+    if not lake.has_landed():
+        raise RawZoneError(
+            f"nothing has been extracted to {lake.path} yet: run `make extract` first. "
+            "What the embedded world landed has its own store: `foreshore build` finds it."
+        )
+    if damages := audit(lake):
+        told = "\n".join(f"  {damage.spoken()}" for damage in damages)
+        raise RawZoneError(
+            f"raw files are not as they were landed:\n{told}\n"
+            "Run `foreshore repair`: what no newer load holds is fetched again, the rest goes aside."
+        )

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,11 @@ def rebuild(warehouse: Warehouse, *flags: str) -> Publication:
     Errors: Busy, and PublicationError where the build ended before anything could be stamped.
     """
     with building(warehouse.build_file.parent):
-        run_dbt(warehouse, [*flags, "build"])
-        return publish(warehouse)
+        passed = run_dbt(warehouse, [*flags, "build"])
+        made = publish(warehouse)
+    if not passed and not made.held_back:  # what failed belongs to no wing: the mart that joins all of them
+        return replace(made, held_back={"gate_verdicts": ["its own tests failed: see above"]})
+    return made
 
 
 def publish(warehouse: Warehouse) -> Publication:
@@ -145,15 +148,43 @@ def ensure_published(warehouse: Warehouse) -> None:
             publish(warehouse)
 
 
-def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of one read-only query over what was published."""
+@dataclass(frozen=True)
+class Answer:
+    """What one statement said: names and rows, or an Arrow table."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    arrow: pa.Table | None = None
+
+
+def ask(warehouse: Warehouse, text: str, as_arrow: bool = False) -> list[Answer]:
+    """Answers to the read-only statements of a text, in order, all from the same publication.
+
+    Errors: RequestError where there is no statement, or one fails or would write.
+    """
     with _open_published(warehouse) as published:
         try:
-            _refuse_writing(published, sql)
-            result = published.execute(sql)
-            return [column[0] for column in result.description or []], result.fetchall()
+            statements = [s.query for s in published.extract_statements(text)]
+            if not statements:
+                raise RequestError('there is no statement: ask e.g. "select * from extract_ledger"')
+            return [_answer(published, statement, as_arrow) for statement in statements]
         except duckdb.Error as error:
             raise RequestError(f"the query failed: {error}") from None
+
+
+def _answer(published: duckdb.DuckDBPyConnection, statement: str, as_arrow: bool) -> Answer:
+    _refuse_writing(published, statement)
+    if as_arrow:
+        found = published.sql(statement).to_arrow_table()
+        return Answer(found.column_names, [], found)
+    result = published.execute(statement)
+    return Answer([column[0] for column in result.description or []], result.fetchall())
+
+
+def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows of one read-only statement over what was published."""
+    (answer,) = ask(warehouse, sql)
+    return answer.columns, answer.rows
 
 
 def read_tables(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, pa.Table]:

@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from decide.bars.bars import Bars
-from decide.bars.inside_bar import Rules
+from decide.bars.rules import Rules
 from decide.bars.run import BarStrategy, bar_strategies
 from decide.bars.sessions import Sessions
 
@@ -62,7 +62,9 @@ def seed_rows() -> list[dict[str, str]]:
 
 def recorded(**changes: Any) -> BarStrategy:
     """The seed's first strategy with parameters changed."""
-    rows = [{**row, "value": str(changes.pop(row["parameter"], row["value"]))} for row in seed_rows()]
+    first = seed_rows()[0]["strategy_key"]
+    rows = [row for row in seed_rows() if row["strategy_key"] == first]
+    rows = [{**row, "value": str(changes.pop(row["parameter"], row["value"]))} for row in rows]
     assert not changes, changes
     return bar_strategies(rows)[0]
 
@@ -113,6 +115,8 @@ def any_rules() -> st.SearchStrategy[Rules]:
         "max_pattern_age_candles": st.integers(1, 15),
         "max_deviation_atr": st.sampled_from([0, 1, 3]),
         "session_filter": st.sampled_from(["09:30-11:00 14:00-15:00", "09:30-16:00", "10:00-10:20"]),
-        "order_validity_policy": st.sampled_from(["session_end", "one_bar"]),
+        "order_validity_policy": st.sampled_from(["session_end", "one_bar", "fixed_minutes"]),
+        "order_validity_minutes": st.sampled_from([10, 45]),
+        "entry_legs": st.sampled_from(["breakout", "breakout", "both_sides"]),
     }
     return st.fixed_dictionaries(changes).map(lambda made: rules(**made))

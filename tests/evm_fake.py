@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,7 +101,8 @@ class FakeProvider:
     shuffled: bool = False
     requests: int = 0
     calls: list[dict[str, Any]] = field(default_factory=list)
-    state: Callable[[dict[str, Any], int], str] | None = None
+    state: Any = None  # called with a transaction and a block; `code(block)` is what stands at Multicall3's address
+    takes_hashes: bool = True
 
     def handle(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         self.requests += 1
@@ -140,9 +141,17 @@ class FakeProvider:
             return self.chain.header(number) if number <= self.top else None
         if method == "eth_getLogs":
             return self._logs(params[0])
-        if method == "eth_call" and self.state:
-            return self.state(params[0], int(params[1], 16))
+        if method in ("eth_call", "eth_getCode") and self.state:
+            block = self._block(params[1])
+            return self.state(params[0], block) if method == "eth_call" else self.state.code(block)
         raise Refuse(-32601, f"the method {method} does not exist")
+
+    def _block(self, named: Any) -> int:
+        if isinstance(named, str):
+            return int(named, 16)
+        if not self.takes_hashes:
+            raise Refuse(-32602, "invalid argument 1: json: cannot unmarshal object into Go value of type string")
+        return int(named["blockHash"], 16)  # a fake block's hash is its number
 
     def _logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
@@ -227,8 +236,12 @@ class _Response:
     headers: dict[str, str]
     body: bytes
 
-    async def read(self) -> bytes:
-        return self.body
+    @property
+    def content(self) -> _Response:
+        return self
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        yield self.body
 
 
 def a_spec(providers: int = 1, chain_id: int = 8453, **values: Any) -> ChainSpec:

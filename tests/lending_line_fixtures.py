@@ -18,7 +18,7 @@ from operate.worlds import lending_config
 from tests.line_fixtures import Line
 
 MODELS = ("thresholds", "csu_registry", "+csu_daily_panel", "+csu_snapshot_blocks")
-ACCIDENTAL = ("partition_id", "load_id", "fetched_at", "provider")  # of an attempt, not of the chain
+ACCIDENTAL = ("partition_id", "load_id", "fetched_at", "provider", "confirmation")  # of an attempt, not of the chain
 
 
 class LendingLine(Line):

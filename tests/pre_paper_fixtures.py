@@ -13,13 +13,17 @@ import numpy as np
 
 from decide.bars.backtest import Resampling
 from decide.bars.bars import Bars
-from decide.bars.inside_bar import Signal, find_signals, trade_windows
-from decide.bars.run import BarStrategy, run_bar_backtest, span_of
+from decide.bars.inside_bar import find_signals
+from decide.bars.orders import Signal
+from decide.bars.rules import trade_windows
+from decide.bars.run import BarResult, BarStrategy, run_bar_backtest, span_of
 from decide.bars.sessions import Sessions
 from decide.bars.tables import rules_hash
 from extract.bars.alpaca_socket import Joined, LiveEvent, Lost, Minute
 from extract.bars.config import BarSource
 from extract.bars.provider import Answer, Bar, ProviderDown
+from operate.bars.artifacts import json_bytes, sha256, write_folder
+from operate.bars.backtest import run_files
 from operate.bars.manifest import Promotion, build_manifest
 from operate.bars.pre_paper.cache import BarCache
 from operate.bars.pre_paper.folder import CHECKS, SIGNALS, RunFolder, read_lines
@@ -178,13 +182,25 @@ def iso(moment: int) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def manifest_of(strategy: BarStrategy, seed: int = 3, symbol: str = "AAA") -> dict[str, Any]:
-    """A SUCCESS manifest on bars by chance (without artifacts beside it)."""
+def promoted_folder(folder: Path, promotion: Promotion, result: BarResult) -> Path:
+    """A run's folder as the backtest writes it; the path of its manifest."""
+    verdict = {"status": "PROMOTABLE", "failed": []}
+    files = run_files(result, promotion.strategy, None, verdict)
+    index = {name: sha256(data) for name, data in files.items()}
+    moment = datetime.now(UTC)
+    manifest = build_manifest(promotion, result, index, error_id=None, commit=None, moment=moment, verdict=verdict)
+    assert manifest["result"]["run_status"] == "SUCCESS"
+    write_folder(folder, {"run_manifest.json": json_bytes(manifest), **files})
+    return folder / "run_manifest.json"
+
+
+def promoted_day(folder: Path, strategy: BarStrategy, seed: int = 3, symbol: str = "AAA") -> Path:
+    """A promotable run on bars by chance."""
     first, last = date(2025, 10, 28), date(2025, 10, 28)
     span = span_of(first, last, "America/New_York")
     result = run_bar_backtest(as_columns(day_bars(seed)), SESSIONS, strategy, span, HOW)
     promotion = Promotion(strategy, symbol, FEED, first, last, {"bars_sha256": "x"})
-    return build_manifest(promotion, result, {}, error_id=None, commit=None, moment=datetime.now(UTC))
+    return promoted_folder(folder, promotion, result)
 
 
 LOST = Lost("cut")

@@ -22,7 +22,7 @@ from operate.publish import Publication
 from operate.warehouse import Warehouse, publish, run_dbt
 
 ROOT = Path(__file__).parents[1]
-MACROS = ("audit.sql", "raw_url.sql")
+MACROS = ("audit.sql", "say.sql", "raw_url.sql")
 WINGS = ("voting", "lending")
 TABLES = ("votes", "powers")  # per wing, both of one version at any time
 ROWS = 200
@@ -78,6 +78,10 @@ class Small:
 
     folder: Path
     root: Path
+
+    @classmethod
+    def of(cls, folder: str, root: str) -> Small:
+        return cls(Path(folder), Path(root))
 
     @property
     def warehouse(self) -> Warehouse:

@@ -21,7 +21,8 @@ import numpy as np
 from benchmarks.common import FOLDER, Contestant, arguments, race, result, show
 from decide.bars.backtest import Resampling, simulate_trades
 from decide.bars.bars import Bars
-from decide.bars.inside_bar import find_signals, trade_windows
+from decide.bars.inside_bar import find_signals
+from decide.bars.rules import trade_windows
 from decide.bars.run import BarResult, bar_strategies, run_bar_backtest, span_of
 from decide.bars.sessions import M5, Sessions
 from simulate.bars.market import Market, read_sessions, roll

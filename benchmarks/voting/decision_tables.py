@@ -12,7 +12,10 @@ import pyarrow as pa
 SEEDS = Path(__file__).parents[2] / "seeds"
 WINDOW_SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("protocol", "voter_id", "decision_window", "own_votes_status")),
+        *(
+            (name, pa.string())
+            for name in ("protocol", "voter_id", "decision_window", "own_votes_status", "failed_gates")
+        ),
         *((name, pa.int64()) for name in ("epoch", "voter_position", "window_position", "decision_block")),
         *((name, pa.bool_()) for name in ("is_control", "is_exempt", "votes_reset_each_epoch")),
         ("voting_power", pa.float64()),
@@ -30,6 +33,7 @@ def window_row(position: int, decision_at: datetime, power: float | None, status
         "is_exempt": False,
         "votes_reset_each_epoch": True,
         "own_votes_status": status,
+        "failed_gates": None,
         "voting_power": power,
         "decision_block": position,
         "voted_at": None,

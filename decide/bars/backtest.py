@@ -1,7 +1,8 @@
 """What signals on bars would have earned: orders, fills, costs, equity. Pessimistic where a bar leaves the order open.
 
-A bar says nothing of the order of its high and low: where both stop and target lie in it, the stop was first. An order
-may fill from the bar after its signal on, never in it. docs/bars/method-inside-bar.md has the rules with examples.
+Orders live in time: of several that wait, the one that is reached first is the position, and one that is reached
+while a
+position is open is refused. `decide.bars.fills` says where each is reached; here they are put in order, sized and paid.
 """
 
 from __future__ import annotations
@@ -13,13 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from decide.bars.bars import Bars, Ints
-from decide.bars.inside_bar import Signal, parse_record
+from decide.bars.bars import Bars
+from decide.bars.fills import (
+    EXITS,
+    STOPPED,
+    TIME,
+    Entries,
+    Exits,
+    entries,
+    entry_prices,
+    exit_prices,
+    exits,
+    leave_prices,
+)
+from decide.bars.orders import ENTRY_ORDERS, Orders, Signal
+from decide.bars.rules import parse_record
+from decide.bars.ticks import Flags, Ints, dollars
 from decide.errors import DecisionError
 from decide.uncertainty import Floats, Interval, bootstrap_interval
 
-ENTRY_ORDERS = ("stop", "limit", "market")
 EXIT_AT = ("window_end", "session_close")
+YEAR_SECONDS = 365 * 86_400
+OUTCOMES = ("filled", "not_reached", "gapped_past_target", "position_open", "too_small", "no_volume", "cancelled", "")
+FILLED, NOT_REACHED, GAPPED, POSITION_OPEN, TOO_SMALL, NO_VOLUME, CANCELLED, NO_ORDER = range(len(OUTCOMES))
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,9 @@ class Execution:
     initial_equity_usd: float
     max_position_share: float
     max_loss_share: float
+    spread_bps: float = 0.0  # between bid and ask; half of it is lost on every fill that takes
+    borrow_bps_per_year: float = 0.0  # on the value of a short position, for the time it is held
+    max_volume_share: float = 0.0  # of a bar's volume that may be ours; 0: any
 
     def __post_init__(self) -> None:
         for name, allowed in (("entry_order", ENTRY_ORDERS), ("exit_at", EXIT_AT)):
@@ -42,6 +62,11 @@ class Execution:
             if not getattr(self, name) > 0:
                 raise DecisionError(f"{name} = {getattr(self, name)!r} must be above 0")
 
+    def at_costs(self, multiple: float) -> Execution:
+        """The same with every cost taken `multiple` times."""
+        names = ("slippage_bps", "commission_per_share_usd", "spread_bps", "borrow_bps_per_year")
+        return replace(self, **{name: getattr(self, name) * multiple for name in names})
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Execution:
         """From named values, text or typed."""
@@ -49,21 +74,11 @@ class Execution:
 
 
 @dataclass(frozen=True)
-class Fill:
-    """A price at which an order filled, in the bar of `row`; `at_open` says the whole bar came after it."""
-
-    row: int
-    price: float
-    reason: str
-    at_open: bool = False
-
-
-@dataclass(frozen=True)
 class Trade:
     """What became of one signal. Without a fill everything after `outcome` is None or 0."""
 
     signal: Signal
-    outcome: str  # filled, or why not: the signal's reason, not_reached, gapped_past_target, too_small, position_open
+    outcome: str  # one of OUTCOMES, or the signal's own reason
     quantity: int = 0
     fill_at: int | None = None  # label of the bar the entry filled in
     fill_price: float | None = None
@@ -71,121 +86,199 @@ class Trade:
     exit_price: float | None = None
     exit_reason: str | None = None  # stop_loss, take_profit, time_exit
     gross_usd: float = 0.0
-    cost_usd: float = 0.0  # commission; slippage is in the prices
+    cost_usd: float = 0.0  # commission and borrow; slippage and spread are in the prices
     net_usd: float = 0.0
     r_multiple: float | None = None  # net over what the stop would have lost at the signal's levels
     equity_usd: float = 0.0  # after it
 
 
+@dataclass(frozen=True)
+class Book:
+    """What became of K orders, as columns (K,); `order` are the filled ones in the order they filled."""
+
+    outcome: Ints  # place in OUTCOMES
+    quantity: Ints
+    fill_row: Ints
+    fill_price: Floats
+    exit_row: Ints
+    exit_price: Floats
+    exit_reason: Ints  # place in EXITS
+    gross_usd: Floats
+    cost_usd: Floats
+    r_multiple: Floats
+    equity_usd: Floats
+    order: Ints
+
+    @property
+    def net_usd(self) -> Floats:
+        """Gross less cost."""
+        return self.gross_usd - self.cost_usd
+
+
 def simulate_trades(bars: Bars, signals: Sequence[Signal], closes: Ints, rule: Execution, step: int) -> list[Trade]:
-    """A trade per signal, in time order. `closes` (S,) are the sessions' closes, unix seconds ascending; step seconds.
-
-    One position at a time: a signal whose order could only fill while another is open is refused.
+    """A trade per signal, in time order. `closes` (S,) are the sessions' closes, unix seconds ascending; step
+    seconds.
     """
-    equity, free_from = rule.initial_equity_usd, -math.inf
-    trades = []
-    for signal in sorted(signals, key=lambda s: (s.signal_at, s.trigger_at)):
-        end = _time_exit(signal, closes, rule)
-        trade = _trade(bars, signal, end, rule, step, equity, free_from)
-        equity += trade.net_usd
-        if trade.exit_at is not None:
-            free_from = trade.exit_at + step
-        trades.append(replace(trade, equity_usd=equity))
-    return trades
+    ordered = sorted(signals, key=lambda s: (s.signal_at, s.trigger_at, s.side))
+    if not ordered:
+        return []
+    book = keep_book(bars, Orders.of(ordered, rule.entry_order), closes, rule, step)
+    return [_trade(bars, signal, book, k) for k, signal in enumerate(ordered)]
 
 
-def _time_exit(signal: Signal, closes: Ints, rule: Execution) -> int:
-    if rule.exit_at == "window_end":
-        return signal.valid_to
-    place = int(np.searchsorted(closes, signal.signal_at, side="right"))
-    return int(closes[place]) if place < len(closes) else signal.valid_to
-
-
-def _trade(bars: Bars, signal: Signal, end: int, rule: Execution, step: int, equity: float, free_from: float) -> Trade:
-    if signal.reason:
-        return Trade(signal, signal.reason)
-    if signal.valid_from < free_from:
-        return Trade(signal, "position_open")
-    entry = enter(bars, signal, rule, step)
-    if isinstance(entry, str):
-        return Trade(signal, entry)
-    risk = abs(signal.entry_price - signal.stop_price)
-    quantity = _quantity(equity, entry.price, risk, rule)
-    if quantity < 1:
-        return Trade(signal, "too_small")
-    leave = exit_from(bars, signal, entry, end, rule, step)
-    sign = 1 if signal.side == "BUY" else -1
-    gross = sign * (leave.price - entry.price) * quantity
-    cost = 2 * quantity * rule.commission_per_share_usd
+def _trade(bars: Bars, signal: Signal, book: Book, k: int) -> Trade:
+    outcome = OUTCOMES[book.outcome[k]] or signal.reason
+    equity = float(book.equity_usd[k])
+    if book.outcome[k] != FILLED:
+        return Trade(signal, outcome, equity_usd=equity)
     return Trade(
         signal,
-        "filled",
-        quantity=quantity,
-        fill_at=int(bars.labels[entry.row]),
-        fill_price=entry.price,
-        exit_at=int(bars.labels[leave.row]),
-        exit_price=leave.price,
-        exit_reason=leave.reason,
-        gross_usd=gross,
-        cost_usd=cost,
-        net_usd=gross - cost,
-        r_multiple=(gross - cost) / (quantity * risk),
+        outcome,
+        quantity=int(book.quantity[k]),
+        fill_at=int(bars.labels[book.fill_row[k]]),
+        fill_price=float(book.fill_price[k]),
+        exit_at=int(bars.labels[book.exit_row[k]]),
+        exit_price=float(book.exit_price[k]),
+        exit_reason=EXITS[book.exit_reason[k]],
+        gross_usd=float(book.gross_usd[k]),
+        cost_usd=float(book.cost_usd[k]),
+        net_usd=float(book.net_usd[k]),
+        r_multiple=float(book.r_multiple[k]),
+        equity_usd=equity,
     )
 
 
-def _quantity(equity: float, price: float, risk: float, rule: Execution) -> int:
-    affordable = equity * rule.max_position_share / price
-    bearable = equity * rule.max_loss_share / risk
-    return max(0, math.floor(min(affordable, bearable)))
+def keep_book(bars: Bars, orders: Orders, closes: Ints, rule: Execution, step: int) -> Book:
+    """Fill, size and pay `orders`, one position at a time. The bar a position leaves in is still its own."""
+    if rule.exit_at == "session_close":
+        place = np.searchsorted(closes, orders.known_at, side="right")
+        later = np.r_[closes, 0][place]
+        orders = _until(orders, np.where(later > 0, later, orders.exit_by))
+    found = entries(bars, orders, rule.spread_bps, step)
+    left = exits(bars, orders, found, rule.spread_bps, step)
+    return _settle(bars, orders, found, left, rule, step)
 
 
-def enter(bars: Bars, signal: Signal, rule: Execution, step: int) -> Fill | str:
-    """The entry fill, or why there is none. Only bars that open and close within the order's life count."""
-    first = int(np.searchsorted(bars.labels, signal.valid_from))
-    last = int(np.searchsorted(bars.labels, signal.valid_to - step, side="right"))
-    sign = 1 if signal.side == "BUY" else -1
-    level = signal.entry_price
-    for row in range(first, last):
-        opened = float(bars.open[row])
-        reach = float((bars.high if (rule.entry_order == "stop") == (sign > 0) else bars.low)[row])
-        beyond = {"stop": sign, "limit": -sign, "market": 0}[rule.entry_order]
-        if beyond == 0 or beyond * (opened - level) >= 0:
-            price = opened
-        elif beyond * (reach - level) >= 0:
-            price = level
-        else:
-            continue
-        if sign * (price - signal.take_profit_price) >= 0:
-            return "gapped_past_target"
-        at_open = price == opened
-        slip = 0.0 if rule.entry_order == "limit" else sign * price * rule.slippage_bps / 1e4
-        return Fill(row, price + slip, "entry", at_open)
-    return "not_reached"
+def _until(orders: Orders, exit_by: Ints) -> Orders:
+    return Orders(**{**vars(orders), "exit_by": exit_by})
 
 
-def exit_from(bars: Bars, signal: Signal, entry: Fill, end: int, rule: Execution, step: int) -> Fill:
-    """The exit fill: stop (first, when a bar holds both), target, or the last close before `end`.
+def _first_legs(orders: Orders, found: Entries, left: Exits) -> Flags:
+    """Which orders are not cancelled by another leg of theirs: of one close the first that is reached stands.
 
-    In the entry bar itself the stop counts wherever the bar's low (high) lies, which may have been before the entry:
-    pessimistic. The target counts there only for an entry at the open or on the way to it (stop orders).
+    In one and the same bar an open decides; where that leaves several, the leg that comes off worse (none: nothing).
     """
-    sign = 1 if signal.side == "BUY" else -1
-    stop, target = signal.stop_price, signal.take_profit_price
-    worse, better = (bars.low, bars.high) if sign > 0 else (bars.high, bars.low)
-    slip = sign * rule.slippage_bps / 1e4
-    last = max(entry.row + 1, int(np.searchsorted(bars.labels, end - step, side="right")))
-    for row in range(entry.row, last):
-        opened = float(bars.open[row])
-        is_entry_bar = row == entry.row
-        if sign * (float(worse[row]) - stop) <= 0:
-            gapped = not is_entry_bar and sign * (opened - stop) < 0
-            price = opened if gapped else stop
-            return Fill(row, price * (1 - slip), "stop_loss")
-        may_reach = not is_entry_bar or entry.at_open or rule.entry_order == "stop"
-        if may_reach and sign * (float(better[row]) - target) >= 0:
-            gapped = not is_entry_bar and sign * (opened - target) > 0
-            return Fill(row, opened if gapped else target, "take_profit")
-    return Fill(last - 1, float(bars.close[last - 1]) * (1 - slip), "time_exit")
+    stands = np.ones(len(orders), np.bool_)
+    _, group, size = np.unique(orders.known_at, return_inverse=True, return_counts=True)
+    several = np.flatnonzero(size[group] > 1)
+    if not len(several):
+        return stands
+    result = np.where(found.is_gapped, 0, orders.sign * (left.price - found.price))
+    keys = (orders.sign < 0, result, ~found.at_open, found.row, ~found.is_reached, ~orders.is_order, group)
+    ranked = several[np.lexsort([key[several] for key in keys])]
+    is_first = np.r_[True, np.diff(group[ranked]) > 0]
+    best = ranked[np.maximum.accumulate(np.where(is_first, np.arange(len(ranked)), 0))]
+    stands[ranked] = is_first | ~found.is_reached[best]  # none reached: none cancelled
+    return stands
+
+
+def _settle(bars: Bars, orders: Orders, found: Entries, left: Exits, rule: Execution, step: int) -> Book:
+    """Orders in the order they are reached: at an open before within the bar, then the older signal."""
+    count = len(orders)
+    stands = _first_legs(orders, found, left)
+    outcome = np.where(found.is_reached, np.where(found.is_gapped, GAPPED, FILLED), NOT_REACHED)
+    outcome = np.where(orders.is_order, np.where(stands, outcome, CANCELLED), NO_ORDER).astype(np.int64)
+    paid = entry_prices(orders, found, rule.slippage_bps, rule.spread_bps)
+    got = exit_prices(orders, left, rule.slippage_bps, rule.spread_bps)
+    risk = dollars(np.abs(orders.entry - orders.stop))
+    ranked = np.lexsort((np.arange(count), orders.known_at, ~found.at_open, found.row))
+    waiting = ranked[outcome[ranked] == FILLED]
+    exit_row, quantity, gross = left.row.copy(), np.zeros(count, np.int64), np.zeros(count)
+    cost, equity_after = np.zeros(count), np.full(count, rule.initial_equity_usd)
+    equity, free, filled = rule.initial_equity_usd, 0, []
+    rows, leaves, prices, leave_at, risks = (column.tolist() for column in (found.row, left.row, paid, got, risk))
+    signs, charge = orders.sign.tolist(), 2 * rule.commission_per_share_usd
+    most_price, most_risk = rule.max_position_share, rule.max_loss_share
+    is_plain = not rule.borrow_bps_per_year and not rule.max_volume_share
+    for k in waiting.tolist():
+        if rows[k] < free:
+            outcome[k], equity_after[k] = POSITION_OPEN, equity
+            continue
+        size = math.floor(round(min(equity * most_price / prices[k], equity * most_risk / risks[k]), 9))
+        if size < 1:
+            outcome[k], equity_after[k] = TOO_SMALL, equity
+            continue
+        if is_plain:
+            earned, spent, out = signs[k] * (leave_at[k] - prices[k]) * size, size * charge, leaves[k]
+        else:
+            size = _allowed(bars, rows[k], size, rule)
+            if size < 1:
+                outcome[k], equity_after[k] = NO_VOLUME, equity
+                continue
+            got[k], out = _leave(bars, orders, left, k, size, rule)
+            earned = signs[k] * (float(got[k]) - prices[k]) * size
+            spent = size * charge + _borrow(bars, signs[k], rows[k], out, prices[k] * size, rule, step)
+        equity += earned - spent
+        free = out + 1
+        filled.append(k)
+        quantity[k], gross[k], cost[k], exit_row[k], equity_after[k] = size, earned, spent, out, equity
+    order = np.array(filled, dtype=np.int64)
+    equity_after = _carried(found, outcome, order, equity_after, rule)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r_multiple = np.where(quantity > 0, (gross - cost) / (quantity * risk), 0.0)
+    return Book(
+        outcome, quantity, found.row, paid, exit_row, got, left.reason, gross, cost, r_multiple, equity_after, order
+    )
+
+
+def _carried(found: Entries, outcome: Ints, order: Ints, equity_after: Floats, rule: Execution) -> Floats:
+    """For orders that came to nothing on their own: the equity after all that filled before their end."""
+    idle = np.isin(outcome, (NOT_REACHED, GAPPED, CANCELLED, NO_ORDER))
+    known = np.r_[rule.initial_equity_usd, equity_after[order]]
+    place = np.searchsorted(found.row[order], found.row, side="left")
+    return np.where(idle, known[place], equity_after)
+
+
+def _allowed(bars: Bars, row: int, size: int, rule: Execution) -> int:
+    """Shares of `size` that a bar takes: the rest of an entry is cancelled. A bar of unknown volume takes none."""
+    if not rule.max_volume_share:
+        return size
+    volume = float(bars.volume[row])
+    return min(size, math.floor(round(volume * rule.max_volume_share, 9))) if volume > 0 else 0
+
+
+def _leave(bars: Bars, orders: Orders, left: Exits, k: int, size: int, rule: Execution) -> tuple[float, int]:
+    """Mean price and last bar of an exit in parts: what a bar does not take goes at the next opens, the last of it at
+    the close that ends the position.
+    """
+    row, last, rest, value = int(left.row[k]), int(left.last[k]), size, 0.0
+    price, reason = int(left.price[k]), int(left.reason[k])
+    opened, _, _, close = bars.exact
+    while True:
+        part = rest if reason == TIME else _allowed(bars, row, rest, rule)
+        value += part * _left_at(orders, k, price, reason, rule)
+        rest -= part
+        if not rest:
+            return value / size, row
+        if row + 1 >= last:
+            return (value + rest * _left_at(orders, k, int(close[row]), TIME, rule)) / size, row
+        row += 1
+        price, reason = int(opened[row]), STOPPED
+
+
+def _left_at(orders: Orders, k: int, price: int, reason: int, rule: Execution) -> float:
+    one = slice(k, k + 1)
+    found = leave_prices(
+        orders.sign[one], np.array([price]), np.array([reason]), orders.target[one], rule.slippage_bps, rule.spread_bps
+    )
+    return float(found[0])
+
+
+def _borrow(bars: Bars, sign: int, row: int, out: int, value: float, rule: Execution, step: int) -> float:
+    if sign > 0:
+        return 0.0
+    held = int(bars.labels[out]) + step - int(bars.labels[row])
+    return value * rule.borrow_bps_per_year / 1e4 * held / YEAR_SECONDS
 
 
 @dataclass(frozen=True)
@@ -208,32 +301,41 @@ def metrics(trades: Sequence[Trade], session_days: int, rule: Execution, how: Re
 
     Intervals are block-bootstrapped over trades in time order (`decide.uncertainty`); too few trades: null and why.
     """
-    filled = [trade for trade in trades if trade.outcome == "filled"]
+    filled = sorted((trade for trade in trades if trade.outcome == "filled"), key=lambda t: t.fill_at or 0)
     net = np.array([trade.net_usd for trade in filled])
     rs = np.array([trade.r_multiple for trade in filled], dtype=np.float64)
     equity = np.r_[rule.initial_equity_usd, [trade.equity_usd for trade in filled]]
     outcomes: dict[str, int] = {}
     for trade in trades:
         outcomes[trade.outcome] = outcomes.get(trade.outcome, 0) + 1
-    exits = [trade.exit_reason for trade in filled]
-    lost = float(-net[net < 0].sum())
-    peak = np.maximum.accumulate(equity)
+    exits_by = [trade.exit_reason for trade in filled]
     return {
         "sessions": session_days,
         "signals": len(trades),
         "outcomes": dict(sorted(outcomes.items())),
-        "trades": len(filled),
+        "exits": {name: exits_by.count(name) for name in EXITS},
+        **money(net, equity, float(sum(t.gross_usd for t in filled)), float(sum(t.cost_usd for t in filled))),
+        "mean_r": _interval(rs, "mean", how),
+        "median_r": _interval(rs, "median", how),
+    }
+
+
+def money(net: Floats, equity: Floats, gross_usd: float, cost_usd: float) -> dict[str, Any]:
+    """What filled trades earned: `net` (T,) in the order they filled, `equity` (T + 1,) before the first and after
+    each.
+    """
+    lost = float(-net[net < 0].sum())
+    peak = np.maximum.accumulate(equity)
+    return {
+        "trades": len(net),
         "wins": int((net > 0).sum()),
-        "win_share": float((net > 0).mean()) if filled else None,
-        "exits": {name: exits.count(name) for name in ("stop_loss", "take_profit", "time_exit")},
-        "gross_usd": float(sum(trade.gross_usd for trade in filled)),
-        "cost_usd": float(sum(trade.cost_usd for trade in filled)),
+        "win_share": float((net > 0).mean()) if len(net) else None,
+        "gross_usd": gross_usd,
+        "cost_usd": cost_usd,
         "net_usd": float(net.sum()),
         "profit_factor": float(net[net > 0].sum()) / lost if lost > 0 else None,
         "return_share": float(equity[-1] / equity[0] - 1),
         "max_drawdown_share": float(((peak - equity) / peak).max()),
-        "mean_r": _interval(rs, "mean", how),
-        "median_r": _interval(rs, "median", how),
     }
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from decide.bars.ticks import MICROS, micros
 from decide.errors import DecisionError
 
 Floats = npt.NDArray[np.float64]
@@ -37,12 +39,18 @@ class Bars:
     def of(cls, columns: Mapping[str, npt.ArrayLike]) -> Bars:
         """Checked bars from columns label, open, high, low, close, volume; DecisionError names the first bad row."""
         labels = np.asarray(columns["label"], dtype=np.int64)
-        values = [np.asarray(columns[name], dtype=np.float64) for name in (*PRICES, "volume")]
-        bars = cls(labels, *values)
+        prices = [np.asarray(columns[name], dtype=np.float64) for name in PRICES]
+        prices = [np.rint(values * MICROS) / MICROS for values in prices]  # six places: what floats added is gone
+        bars = cls(labels, prices[0], prices[1], prices[2], prices[3], np.asarray(columns["volume"], dtype=np.float64))
         problem = bars.problem()
         if problem:
             raise DecisionError(problem)
         return bars
+
+    @cached_property
+    def exact(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Open, high, low and close in millionths of a dollar."""
+        return micros(self.open), micros(self.high), micros(self.low), micros(self.close)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Bars:
@@ -98,24 +106,25 @@ def combine(bars: Bars, step_seconds: int, into_seconds: int) -> Bars:
     )
 
 
-def true_range(bars: Bars) -> Floats:
-    """max(high − low, |high − previous close|, |low − previous close|), (N,); NaN for the first bar."""
-    before = np.concatenate(([np.nan], bars.close[:-1])) if len(bars) else bars.close
-    return np.maximum(bars.high - bars.low, np.maximum(np.abs(bars.high - before), np.abs(bars.low - before)))
+def true_range(bars: Bars) -> Ints:
+    """max(high - low, |high - previous close|, |low - previous close|) in millionths, (N,); 0 for the first bar."""
+    _, high, low, close = bars.exact
+    ranges = high - low
+    if len(bars):
+        after, before = slice(1, None), close[:-1]
+        reach = np.maximum(np.abs(high[after] - before), np.abs(low[after] - before))
+        ranges[after] = np.maximum(ranges[after], reach)
+        ranges[0] = 0
+    return ranges
 
 
-def average_true_range(bars: Bars, period: int) -> Floats:
-    """Simple mean of the last `period` true ranges, (N,); NaN until there are that many.
+def range_sums(ranges: Ints, period: int) -> Ints:
+    """Sum of the last `period` true ranges, (N,); -1 until there are that many. The ATR is this over `period`.
 
-    The terms are added oldest first for every bar alike, so the same bars give the same bits however much history
-    stands before them: a cumulative sum would not.
+    Whole numbers, so that the same bars give the same sum however much history stands before them.
     """
-    ranges = true_range(bars)
-    mean = np.full(len(bars), np.nan)
-    if len(bars) <= period:
-        return mean
-    total = np.zeros(len(bars) - period)
-    for offset in range(1, period + 1):
-        total = total + ranges[offset : len(bars) - period + offset]
-    mean[period:] = total / period
-    return mean
+    sums = np.full(len(ranges), -1, dtype=np.int64)
+    if len(ranges) > period:
+        total = np.cumsum(ranges)
+        sums[period:] = total[period:] - total[: len(ranges) - period]
+    return sums

@@ -1,140 +1,49 @@
 """The inside-bar breakout: one pure function from bars to signals, the same for a backtest and for live bars.
 
-docs/bars/method-inside-bar.md states the rules with their sources. A signal is known at the close of its trigger bar
-and rests on bars up to it only; orders it asks for are valid from the next bar on.
+docs/method-inside-bar.md states the rules with their sources. A signal is known at the close of its trigger bar and
+rests on bars up to it only; orders it asks for are valid from the next bar on. Every comparison of prices is one of
+whole numbers (`decide.bars.ticks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime, time
-from typing import Any, Literal, TypeVar
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from decide.bars.bars import Bars, Floats, Ints, average_true_range
-from decide.bars.history import Requirement
-from decide.bars.sessions import Sessions
-from decide.errors import DecisionError
+from decide.bars.bars import Bars, range_sums, true_range
+from decide.bars.orders import ENTRY_ORDERS, Findings, Orders, Rejection, Side, Signal
+from decide.bars.rules import Rules, Windows
+from decide.bars.ticks import MICROS, Flags, Ints, at_least, at_most, dollars, ratio, scaled
 
-Flags = npt.NDArray[np.bool_]
-Side = Literal["BUY", "SELL"]
-Record = TypeVar("Record")
-Compare = Callable[[Floats, Floats], Flags]  # "at most" (inclusive) or "below" (strict)
+Made = TypeVar("Made")
+Prices = tuple[Any, Any, Any, Any]  # open, high, low, close
+Compare = Callable[[Any, Any], Any]  # "at most" (inclusive) or "below" (strict)
+MOST_CELLS = 4_000_000  # of a table of candidates by bars that is looked at in one go
 
-
-@dataclass(frozen=True)
-class Rules:
-    """Every parameter of the strategy; their values stand in the `bar_strategies` seed and in a run's manifest."""
-
-    timeframe_minutes: int
-    market_tz: str
-    session_filter: str  # trade windows in local time, e.g. "09:30-11:00 14:00-15:00"
-    inside_bar_definition_mode: str
-    inside_bar_mode: str  # inclusive (≤, ≥) or strict (<, >)
-    atr_period: int  # bars
-    min_mother_bar_size_atr_multiple: float  # 0: any size
-    min_mother_body_fraction: float
-    min_inside_body_fraction: float
-    entry_level_mode: str  # mother_bar or inside_bar: whose high and low are the levels
-    require_close_beyond_mother: bool  # trigger by close beyond the level, or else by high or low
-    first_inside_bar_only: bool  # at most one signal per trade window
-    max_pattern_age_candles: int
-    max_deviation_atr: float  # 0: any distance
-    stop_distance_cap_ticks: int  # 0: no cap
-    tick_size: float  # USD
-    risk_reward_ratio: float
-    order_validity_policy: str  # session_end, one_bar or fixed_minutes
-    order_validity_minutes: int
-
-    def __post_init__(self) -> None:
-        choices = {
-            "inside_bar_definition_mode": tuple(DEFINITIONS),
-            "inside_bar_mode": tuple(COMPARE),
-            "entry_level_mode": ("mother_bar", "inside_bar"),
-            "order_validity_policy": ("session_end", "one_bar", "fixed_minutes"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise DecisionError(f"{name} = {getattr(self, name)!r}: use one of {', '.join(allowed)}")
-        for name in ("timeframe_minutes", "atr_period", "max_pattern_age_candles", "tick_size", "risk_reward_ratio"):
-            if not getattr(self, name) > 0:
-                raise DecisionError(f"{name} = {getattr(self, name)!r} must be above 0")
-        if self.order_validity_policy == "fixed_minutes" and self.order_validity_minutes < 1:
-            raise DecisionError("order_validity_policy = 'fixed_minutes' needs order_validity_minutes of at least 1")
-        local_windows(self.session_filter)
-
-    @property
-    def step(self) -> int:
-        """Seconds of a bar."""
-        return self.timeframe_minutes * 60
-
-    @property
-    def warmup(self) -> int:
-        """Bars before a session that its first mother bar needs: `atr_period` true ranges and a close before them."""
-        return self.atr_period + 1
-
-    def requirement(self, max_no_trade: int = 0) -> Requirement:
-        """What this strategy needs at a close: every bar of the session so far, and `warmup` bars before it."""
-        return Requirement(self.step, lookback_bars=1, warmup_bars=self.warmup, max_no_trade=max_no_trade)
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Rules:
-        """Rules from named values (text or typed); DecisionError names what is missing, unknown or not of its type."""
-        return parse_record(cls, values)
+COMPARE: Mapping[str, Compare] = {"inclusive": lambda a, b: a <= b, "strict": lambda a, b: a < b}
 
 
-def parse_record(kind: type[Record], values: Mapping[str, Any]) -> Record:
-    """A dataclass of str, bool, int and float fields from named values that may be text; every field, no other."""
-    wanted = {f.name: f.type for f in fields(kind)}  # type: ignore[arg-type]
-    missing, unknown = sorted(set(wanted) - set(values)), sorted(set(values) - set(wanted))
-    if missing or unknown:
-        raise DecisionError(f"parameters of {kind.__name__}: missing {missing}, unknown {unknown}")
-    return kind(**{name: _typed(name, str(wanted[name]), values[name]) for name in wanted})
+def _range_in_range(m: Prices, i: Prices, below: Compare) -> Any:
+    return below(i[1], m[1]) & below(m[2], i[2])
 
 
-def _typed(name: str, kind: str, value: Any) -> Any:
-    text = str(value).strip()
-    try:
-        if kind == "bool":
-            return {"true": True, "false": False}[text.lower()]
-        if kind in ("int", "float"):
-            number = float(text)
-            if not np.isfinite(number) or number < 0 or isinstance(value, bool) or (kind == "int" and number % 1):
-                raise ValueError
-            return int(number) if kind == "int" else number
-    except (ValueError, KeyError):
-        raise DecisionError(f"{name} = {value!r} is no {kind} of 0 or more") from None
-    return text
+def _range_in_body(m: Prices, i: Prices, below: Compare) -> Any:
+    return below(i[1], np.maximum(m[0], m[3])) & below(np.minimum(m[0], m[3]), i[2])
 
 
-COMPARE: Mapping[str, Compare] = {
-    "inclusive": lambda a, b: np.asarray(a <= b),
-    "strict": lambda a, b: np.asarray(a < b),
-}
+def _body_in_body(m: Prices, i: Prices, below: Compare) -> Any:
+    top, bottom = np.maximum(i[0], i[3]), np.minimum(i[0], i[3])
+    return below(top, np.maximum(m[0], m[3])) & below(np.minimum(m[0], m[3]), bottom)
 
 
-def _range_in_range(m: Bars, i: Bars, below: Compare) -> Flags:
-    return below(i.high, m.high) & below(m.low, i.low)
+def _high_and_close_in_range(m: Prices, i: Prices, below: Compare) -> Any:
+    return below(i[1], m[1]) & below(m[2], i[3]) & below(i[3], m[1])
 
 
-def _range_in_body(m: Bars, i: Bars, below: Compare) -> Flags:
-    return below(i.high, np.maximum(m.open, m.close)) & below(np.minimum(m.open, m.close), i.low)
-
-
-def _body_in_body(m: Bars, i: Bars, below: Compare) -> Flags:
-    top, bottom = np.maximum(i.open, i.close), np.minimum(i.open, i.close)
-    return below(top, np.maximum(m.open, m.close)) & below(np.minimum(m.open, m.close), bottom)
-
-
-def _high_and_close_in_range(m: Bars, i: Bars, below: Compare) -> Flags:
-    return below(i.high, m.high) & below(m.low, i.close) & below(i.close, m.high)
-
-
-DEFINITIONS: Mapping[str, Callable[[Bars, Bars, Compare], Flags]] = {
+DEFINITIONS: Mapping[str, Callable[[Prices, Prices, Compare], Any]] = {
     "mb_range_hl__ib_hl": _range_in_range,
     "mb_body_oc__ib_hl": _range_in_body,
     "mb_body_oc__ib_body": _body_in_body,
@@ -142,92 +51,224 @@ DEFINITIONS: Mapping[str, Callable[[Bars, Bars, Compare], Flags]] = {
 }
 
 
+class Series:
+    """Bars with what rules ask of them, worked out once each: a sweep asks the same of them again and again."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars, self._held = bars, dict[Any, Any]()
+
+    def once(self, key: Any, make: Callable[[], Made]) -> Made:
+        """What `make` makes, under a key that stands for everything it depends on besides the bars."""
+        if key not in self._held:
+            self._held[key] = make()
+        found: Made = self._held[key]
+        return found
+
+    def sums(self, period: int) -> Ints:
+        """Sum of the last `period` true ranges per bar, -1 where it is unknown."""
+        ranges = self.once("ranges", lambda: true_range(self.bars))
+        return self.once(("sums", period), lambda: range_sums(ranges, period))
+
+    def numbers(self, windows: Windows) -> tuple[Ints, Ints]:
+        """The window of each bar, and the first row behind each window."""
+        labels = self.bars.labels
+        key = (windows, "numbers")
+        return self.once(key, lambda: (windows.of_labels(labels), np.asarray(np.searchsorted(labels, windows.ends))))
+
+    def pairs(self, rules: Rules, windows: Windows) -> tuple[Flags, Flags]:
+        """Per bar: is it inside the bar just before it and in a window, and is that bar in the same window?"""
+        key = (windows, rules.inside_bar_definition_mode, rules.inside_bar_mode, rules.step)
+        return self.once(key, lambda: self._pairs(rules, windows))
+
+    def _pairs(self, rules: Rules, windows: Windows) -> tuple[Flags, Flags]:
+        number, exact = self.numbers(windows)[0], self.bars.exact
+        mother, inner = tuple(p[:-1] for p in exact), tuple(p[1:] for p in exact)
+        below = COMPARE[rules.inside_bar_mode]
+        inside = DEFINITIONS[rules.inside_bar_definition_mode](mother, inner, below)  # type: ignore[arg-type]
+        inside = inside & (np.diff(self.bars.labels) == rules.step) & (number[1:] >= 0)
+        return np.r_[False, inside], np.r_[False, number[1:] == number[:-1]]
+
+    def large(self, rules: Rules) -> Flags:
+        """Whether a mother's range is as large as the rules want, by row of its inside bar; never for an unknown
+        ATR.
+        """
+        share = rules.min_mother_bar_size_atr_multiple
+        return self.once(("large", rules.atr_period, share), lambda: self._large(rules.atr_period, share))
+
+    def _large(self, period: int, share: float) -> Flags:
+        sums, (_, high, low, _) = self.sums(period), self.bars.exact
+        large = at_least(high - low, np.maximum(sums, 0), ratio(share), period) & (sums >= 0)
+        return np.asarray(np.r_[False, large[:-1]], dtype=np.bool_)
+
+    def bodied(self, share: float) -> Flags:
+        """Whether body over range is at least `share`; a bar without a range has none."""
+        return self.once(("body", share), lambda: self._bodied(share))
+
+    def _bodied(self, share: float) -> Flags:
+        opened, high, low, close = self.bars.exact
+        size = high - low
+        flags: Flags = at_least(np.abs(close - opened), size, ratio(share)) & ((size > 0) | (share == 0))
+        return flags
+
+    def armable(self, rules: Rules, windows: Windows) -> Flags:
+        """Per bar: is it an inside bar whose pair may be armed?"""
+        inside, same = self.pairs(rules, windows)
+        mother = np.r_[False, self.bodied(rules.min_mother_body_fraction)[:-1]]
+        flags: Flags = inside & same & self.large(rules) & mother & self.bodied(rules.min_inside_body_fraction)
+        return flags
+
+
 @dataclass(frozen=True)
-class Windows:
-    """W trade windows in time order: bars labelled in [start, end) may be mother, inside or trigger of a signal."""
+class Trace:
+    """Every inside bar that was looked at, in time order (V,): rows of bars, prices in millionths."""
 
-    starts: Ints  # unix seconds
-    ends: Ints
+    inside: Ints
+    trigger: Ints  # the bar that broke a level, or the last one that might have
+    stop: Ints  # the first row that may not break it any more
+    broken: Flags
+    is_up: Flags
+    is_down: Flags
+    is_far: Flags
+    top: Ints
+    bottom: Ints
 
-    def of_labels(self, labels: Ints) -> Ints:
-        """The window's number per label (N,), −1 outside of all."""
-        numbers = np.searchsorted(self.starts, labels, side="right") - 1
-        if not len(self.ends):
-            return np.full(len(labels), -1, dtype=np.int64)
-        inside = (numbers >= 0) & (labels < self.ends[numbers])
-        return np.asarray(np.where(inside, numbers, -1), dtype=np.int64)
-
-
-def local_windows(session_filter: str) -> tuple[tuple[time, time], ...]:
-    """Trade windows as local times, from "09:30-11:00 14:00-15:00"; DecisionError unless in order and apart."""
-    try:
-        pairs = [tuple(time.fromisoformat(part) for part in text.split("-")) for text in session_filter.split()]
-        windows = tuple((start, end) for start, end in pairs)
-    except ValueError:
-        windows = ()
-    edges = [edge for window in windows for edge in window]
-    if not windows or edges != sorted(edges) or any(start >= end for start, end in windows):
-        raise DecisionError(
-            f"session_filter = {session_filter!r}: local times in order, e.g. '09:30-11:00 14:00-15:00'"
-        )
-    return windows
+    def __getitem__(self, rows: Any) -> Trace:
+        return Trace(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-def trade_windows(sessions: Sessions, rules: Rules) -> Windows:
-    """The rules' windows in every session, in unix seconds: cut at its open and close, empty ones dropped.
+def trace(series: Series, rules: Rules, windows: Windows) -> Trace:
+    """What becomes of every inside bar that is armed: the first of a window is, later ones once it is decided."""
+    rows = np.flatnonzero(series.armable(rules, windows))
+    found = _followed(series, rules, windows, rows)
+    end = _window_end(series, windows, rows)
+    if rules.entry_legs == "both_sides":
+        done = np.searchsorted(series.bars.labels, _order_end(series, rules, windows, rows, rows))
+        is_signal = ~found.is_far
+    else:
+        done = found.trigger + 1
+        is_signal = found.broken & ~(found.is_up & found.is_down) & ~found.is_far
+    resume = np.where(found.broken, done, found.stop)
+    if rules.first_inside_bar_only:
+        resume = np.where(is_signal, end, resume)
+    following = np.searchsorted(rows, np.maximum(resume, rows + 1)).tolist()
+    seen, place = [], 0
+    while place < len(rows):
+        seen.append(place)
+        place = following[place]
+    return found[np.array(seen, dtype=np.int64)]
 
-    Local times become UTC day by day, so that a change of clocks moves them as it moves the exchange.
+
+def _window_end(series: Series, windows: Windows, rows: Ints) -> Ints:
+    """The first row behind the window that each row lies in."""
+    number, ends = series.numbers(windows)
+    return np.asarray(ends[number[rows]] if len(ends) else rows)
+
+
+def _followed(series: Series, rules: Rules, windows: Windows, rows: Ints) -> Trace:
+    """The first bar beyond a level, for every candidate by itself."""
+    bars = series.bars
+    _, high, low, close = bars.exact
+    source = rows - 1 if rules.entry_level_mode == "mother_bar" else rows
+    top, bottom = high[source], low[source]
+    last = bars.labels[rows] + rules.max_pattern_age_candles * rules.step
+    stop = np.minimum(_window_end(series, windows, rows), np.searchsorted(bars.labels, last, side="right"))
+    if rules.entry_legs == "both_sides":
+        trigger, is_up, is_down = rows, np.ones(len(rows), np.bool_), np.ones(len(rows), np.bool_)
+        broken = is_up
+    else:
+        upper, lower = (close, close) if rules.require_close_beyond_mother else (high, low)
+        trigger, broken = _first_beyond(rows, stop, top, bottom, upper, lower)
+        is_up, is_down = broken & (upper[trigger] > top), broken & (lower[trigger] < bottom)
+    limit, sums = rules.max_deviation_atr, series.sums(rules.atr_period)[rows - 1]
+    far = np.maximum(np.where(is_up, np.abs(top - close[rows]), 0), np.where(is_down, np.abs(bottom - close[rows]), 0))
+    is_far = ~at_most(far, sums, ratio(limit), rules.atr_period) if limit else np.zeros(len(rows), np.bool_)
+    return Trace(rows, trigger, stop, broken, is_up, is_down, is_far, top, bottom)
+
+
+def _first_beyond(rows: Ints, stop: Ints, top: Ints, bottom: Ints, upper: Ints, lower: Ints) -> tuple[Ints, Flags]:
+    """Row of the first bar in (row, stop) beyond top or bottom, and whether there is one (else the last row looked
+    at).
     """
-    zone, local = ZoneInfo(rules.market_tz), local_windows(rules.session_filter)
-    found = []
-    for opened, closed in zip(sessions.opens.tolist(), sessions.closes.tolist(), strict=True):
-        day = datetime.fromtimestamp(opened, zone).date()
-        for start, end in local:
-            edges = [int(datetime.combine(day, edge, zone).timestamp()) for edge in (start, end)]
-            first, last = max(opened, edges[0]), min(closed, edges[1])
-            if first < last:
-                found.append((first, last))
-    starts, ends = np.asarray(found, dtype=np.int64).reshape(-1, 2).T
-    return Windows(starts, ends)
+    trigger, broken = np.maximum(stop - 1, rows), np.zeros(len(rows), np.bool_)
+    for part in _parts(rows, int((stop - rows).max(initial=1))):
+        wide = np.arange(1, max(2, int((stop[part] - rows[part]).max(initial=1))))
+        cells = rows[part, None] + wide
+        within = cells < stop[part, None]
+        cells = np.minimum(cells, len(upper) - 1)
+        beyond = ((upper[cells] > top[part, None]) | (lower[cells] < bottom[part, None])) & within
+        first = beyond.argmax(axis=1)
+        hit = beyond[np.arange(len(first)), first]
+        broken[part] = hit
+        trigger[part] = np.where(hit, rows[part] + 1 + first, trigger[part])
+    return trigger, broken
+
+
+def _parts(rows: Ints, width: int) -> Iterator[slice]:
+    size = max(1, MOST_CELLS // max(width, 1))
+    for start in range(0, len(rows), size):
+        yield slice(start, start + size)
+
+
+def _order_end(series: Series, rules: Rules, windows: Windows, inside: Ints, trigger: Ints) -> Ints:
+    """When the order of a pattern ends, unix seconds; one on both sides not after the pattern has grown too old."""
+    labels, number = series.bars.labels, series.numbers(windows)[0]
+    valid_from = labels[trigger] + rules.step
+    end = windows.ends[number[inside]]
+    if rules.order_validity_policy == "one_bar":
+        end = np.minimum(end, valid_from + rules.step)
+    elif rules.order_validity_policy == "fixed_minutes":
+        end = np.minimum(end, valid_from + rules.order_validity_minutes * 60)
+    if rules.entry_legs == "both_sides":
+        end = np.minimum(end, valid_from + rules.max_pattern_age_candles * rules.step)
+    return np.asarray(end)
 
 
 @dataclass(frozen=True)
-class Signal:
-    """A breakout of an inside bar. Times are unix seconds UTC, prices USD; the ATR is the mother bar's."""
+class Legs:
+    """The orders of a trace as columns, with the rows of the bars they came from (K,)."""
 
-    mother_at: int  # labels, that is bar opens
-    inside_at: int
-    trigger_at: int
-    signal_at: int  # close of the trigger bar: from here on it is known
-    side: Side
-    entry_price: float
-    stop_price: float
-    take_profit_price: float
-    mother_high: float
-    mother_low: float
-    inside_high: float
-    inside_low: float
-    atr: float
-    valid_from: int  # an order may fill in [valid_from, valid_to)
-    valid_to: int
-    reason: str = ""  # why no order comes of it; empty: one does
+    orders: Orders
+    inside: Ints
+    trigger: Ints
+    no_risk: Flags
+    no_time: Flags
+    no_target: Flags
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """An inside bar that led to no signal, and why; `known_at` is when that was known."""
-
-    inside_at: int
-    known_at: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a run of bars holds, in time order."""
-
-    signals: tuple[Signal, ...]
-    rejections: tuple[Rejection, ...]
+def legs(series: Series, rules: Rules, windows: Windows, traced: Trace, entry_order: str = "stop") -> Legs:
+    """The orders of every signal of a trace: levels, stops and targets on the tick."""
+    if rules.entry_legs == "both_sides":
+        kept = traced[~traced.is_far]
+        kept = kept[np.repeat(np.arange(len(kept.inside)), 2)]
+        sign = np.tile(np.array([1, -1], dtype=np.int64), len(kept.inside) // 2)
+    else:
+        kept = traced[traced.broken & (traced.is_up ^ traced.is_down) & ~traced.is_far]
+        sign = np.where(kept.is_up, 1, -1).astype(np.int64)
+    ticks = rules.ticks
+    top, bottom = ticks.nearest(kept.top), ticks.nearest(kept.bottom)
+    entry = np.where(sign > 0, top, bottom)
+    tick, risk = ticks.at(entry), top - bottom
+    if rules.stop_distance_cap_ticks:
+        risk = np.minimum(risk, rules.stop_distance_cap_ticks * tick)
+    target = entry + sign * scaled(risk, ratio(rules.risk_reward_ratio), tick)
+    labels, number = series.bars.labels, series.numbers(windows)[0]
+    valid_from = labels[kept.trigger] + rules.step
+    valid_to = _order_end(series, rules, windows, kept.inside, kept.trigger)
+    no_risk, no_time, no_target = risk <= 0, valid_to <= valid_from, target <= 0
+    orders = Orders(
+        known_at=valid_from,
+        trigger_at=labels[kept.trigger],
+        sign=sign,
+        kind=np.full(len(sign), ENTRY_ORDERS.index(entry_order), dtype=np.int64),
+        entry=entry,
+        stop=entry - sign * risk,
+        target=target,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        exit_by=windows.ends[number[kept.inside]] if len(windows.ends) else valid_to,
+        is_order=~(no_risk | no_time | no_target),
+    )
+    return Legs(orders, kept.inside, kept.trigger, no_risk, no_time, no_target)
 
 
 def find_signals(bars: Bars, rules: Rules, windows: Windows) -> Findings:
@@ -237,171 +278,101 @@ def find_signals(bars: Bars, rules: Rules, windows: Windows) -> Findings:
     bars after a signal never change it. A missing bar is no bar: the pair around it is no pattern.
     """
     if len(bars) < 2:
-        return Findings((), ())
-    pattern = _Pattern.of(bars, rules, windows)
-    signals: list[Signal] = []
-    rejections = [pattern.refused(row) for row in np.flatnonzero(pattern.inside & ~pattern.armable).tolist()]
-    armable = np.flatnonzero(pattern.armable)
-    place = 0
-    while place < len(armable):
-        row = int(armable[place])
-        outcome, resume = _follow(pattern, row)
-        if isinstance(outcome, Signal):
-            signals.append(outcome)
-        elif outcome is not None:
-            rejections.append(outcome)
-        place = int(np.searchsorted(armable, resume))
-    return Findings(tuple(signals), tuple(sorted(rejections, key=lambda r: (r.known_at, r.inside_at))))
+        return Findings(())
+    series = Series(bars)
+    traced = trace(series, rules, windows)
+    signals = _signals(series, rules, legs(series, rules, windows, traced))
+    inside, _ = series.pairs(rules, windows)
+    refused = np.flatnonzero(inside & ~series.armable(rules, windows)).tolist()
+    rejections = [_refused(series, rules, windows, row) for row in refused]
+    rejections += _undecided(series, rules, windows, traced)
+    return Findings(signals, tuple(sorted(rejections, key=lambda r: (r.known_at, r.inside_at))))
 
 
-@dataclass(frozen=True)
-class _Pattern:
-    """Per bar: is it inside the bar before it, and may that pair be armed?"""
-
-    bars: Bars
-    rules: Rules
-    windows: Windows
-    number: Ints  # window per bar
-    inside: Flags  # inside the adjacent bar before it, and within a window itself
-    same_window: Flags  # the bar before is of the same window
-    armable: Flags
-    atr: Floats  # of the mother
-
-    @classmethod
-    def of(cls, bars: Bars, rules: Rules, windows: Windows) -> _Pattern:
-        mother, inner = bars[:-1], bars[1:]
-        number = windows.of_labels(bars.labels)
-        is_adjacent = np.diff(bars.labels) == rules.step
-        below = COMPARE[rules.inside_bar_mode]
-        contained = DEFINITIONS[rules.inside_bar_definition_mode](mother, inner, below)
-        inside: Flags = contained & is_adjacent & (number[1:] >= 0)
-        same: Flags = number[1:] == number[:-1]
-        atr = average_true_range(bars, rules.atr_period)[:-1]
-        armable = inside & same & _is_large(mother, atr, rules)
-        armable &= _body_share(mother) >= rules.min_mother_body_fraction
-        armable &= _body_share(inner) >= rules.min_inside_body_fraction
-
-        def first_row(flags: Flags) -> Flags:
-            return np.concatenate(([False], flags))
-
-        return cls(
-            bars,
-            rules,
-            windows,
-            number,
-            first_row(inside),
-            first_row(same),
-            first_row(armable),
-            np.concatenate(([np.nan], atr)),
-        )
-
-    def refused(self, row: int) -> Rejection:
-        """Why the inside bar of this row is not armed."""
-        mother, inner = self.bars[row - 1 : row], self.bars[row : row + 1]
-        if not self.same_window[row]:
-            reason = "mother_bar_outside_session"
-        elif not _is_large(mother, self.atr[row : row + 1], self.rules)[0]:
-            reason = "mother_bar_too_small" if np.isfinite(self.atr[row]) else "atr_unknown"
-        elif _body_share(mother)[0] < self.rules.min_mother_body_fraction:
-            reason = "mother_body_too_small"
-        else:
-            reason = "inside_body_too_small"
-        label = int(inner.labels[0])
-        return Rejection(label, label + self.rules.step, reason)
-
-
-def _is_large(mother: Bars, atr: Floats, rules: Rules) -> Flags:
-    """Whether the mother's range is as large as the rules want; an unknown ATR never is."""
-    large: Flags = mother.high - mother.low >= rules.min_mother_bar_size_atr_multiple * atr
-    return large
-
-
-def _body_share(bars: Bars) -> Floats:
-    size = bars.high - bars.low
-    share: Floats = np.divide(np.abs(bars.close - bars.open), size, out=np.zeros(len(bars)), where=size > 0)
-    return share
-
-
-def _follow(pattern: _Pattern, row: int) -> tuple[Signal | Rejection | None, int]:
-    """What becomes of the inside bar at `row`, and the first row at which another may be armed."""
-    bars, rules = pattern.bars, pattern.rules
-    window_end = int(pattern.windows.ends[pattern.number[row]])
-    end = int(np.searchsorted(bars.labels, window_end))
-    last_label = int(bars.labels[row]) + rules.max_pattern_age_candles * rules.step
-    stop = min(end, int(np.searchsorted(bars.labels, last_label, side="right")))
-    source = row - 1 if rules.entry_level_mode == "mother_bar" else row
-    top, bottom = float(bars.high[source]), float(bars.low[source])
-    by_close = rules.require_close_beyond_mother
-    watched = slice(row + 1, stop)
-    up = (bars.close[watched] if by_close else bars.high[watched]) > top
-    down = (bars.close[watched] if by_close else bars.low[watched]) < bottom
-    broken = up | down
-    inside_at = int(bars.labels[row])
-    if not broken.any():
-        known_at = min(last_label + rules.step, window_end)
-        reason = "pattern_expired" if known_at < window_end else "no_breakout"
-        is_over = int(bars.labels[-1]) + rules.step >= known_at
-        return (Rejection(inside_at, known_at, reason) if is_over else None), stop
-    first = int(np.argmax(broken))
-    trigger = row + 1 + first
-    known_at = int(bars.labels[trigger]) + rules.step
-    resume = end if rules.first_inside_bar_only else trigger + 1
-    if up[first] and down[first]:
-        return Rejection(inside_at, known_at, "both_sides_broken"), trigger + 1
-    level = top if up[first] else bottom
-    limit = rules.max_deviation_atr
-    if limit and not abs(level - float(bars.close[row])) <= limit * float(pattern.atr[row]):
-        return Rejection(inside_at, known_at, "level_too_far"), trigger + 1
-    return _signal(pattern, row, trigger, "BUY" if up[first] else "SELL", top, bottom), resume
-
-
-def _signal(pattern: _Pattern, row: int, trigger: int, side: Side, top: float, bottom: float) -> Signal:
-    bars, rules = pattern.bars, pattern.rules
-    sign = 1 if side == "BUY" else -1
-    entry = top if side == "BUY" else bottom
-    cap = rules.stop_distance_cap_ticks * rules.tick_size
-    risk = min(top - bottom, cap) if cap else top - bottom
-    valid_from = int(bars.labels[trigger]) + rules.step
-    window_end = int(pattern.windows.ends[pattern.number[row]])
-    lasting = {"session_end": window_end, "one_bar": valid_from + rules.step}
-    valid_to = min(window_end, lasting.get(rules.order_validity_policy, valid_from + rules.order_validity_minutes * 60))
-    reason = "" if risk > 0 else "no_risk"
-    return Signal(
-        mother_at=int(bars.labels[row - 1]),
-        inside_at=int(bars.labels[row]),
-        trigger_at=int(bars.labels[trigger]),
-        signal_at=valid_from,
-        side=side,
-        entry_price=entry,
-        stop_price=entry - sign * risk,
-        take_profit_price=entry + sign * risk * rules.risk_reward_ratio,
-        mother_high=float(bars.high[row - 1]),
-        mother_low=float(bars.low[row - 1]),
-        inside_high=float(bars.high[row]),
-        inside_low=float(bars.low[row]),
-        atr=float(pattern.atr[row]),
-        valid_from=valid_from,
-        valid_to=valid_to,
-        reason="invalid_validity_window" if valid_to <= valid_from else reason,
+def _signals(series: Series, rules: Rules, found: Legs) -> tuple[Signal, ...]:
+    bars, orders, rows = series.bars, found.orders, found.inside
+    atr = series.sums(rules.atr_period)[rows - 1] / rules.atr_period / MICROS
+    sides: list[Side] = ["BUY" if sign > 0 else "SELL" for sign in orders.sign.tolist()]
+    named = {
+        "trigger_at": orders.trigger_at,
+        "signal_at": orders.known_at,
+        "entry_price": dollars(orders.entry),
+        "stop_price": dollars(orders.stop),
+        "take_profit_price": dollars(orders.target),
+        "valid_from": orders.valid_from,
+        "valid_to": orders.valid_to,
+        "exit_by": orders.exit_by,
+        "mother_at": bars.labels[rows - 1],
+        "inside_at": bars.labels[rows],
+        "mother_high": bars.high[rows - 1],
+        "mother_low": bars.low[rows - 1],
+        "inside_high": bars.high[rows],
+        "inside_low": bars.low[rows],
+        "atr": atr,
+    }
+    why = np.select(
+        [found.no_time, found.no_risk, found.no_target],
+        ["invalid_validity_window", "no_risk", "target_not_positive"],
+        "",
     )
+    columns = zip(sides, why.tolist(), *(values.tolist() for values in named.values()), strict=True)
+    return tuple(
+        Signal(side=side, reason=reason, **dict(zip(named, values, strict=True))) for side, reason, *values in columns
+    )
+
+
+def _refused(series: Series, rules: Rules, windows: Windows, row: int) -> Rejection:
+    """Why the inside bar of this row is not armed."""
+    if not series.pairs(rules, windows)[1][row]:
+        reason = "mother_bar_outside_session"
+    elif not series.large(rules)[row]:
+        reason = "mother_bar_too_small" if series.sums(rules.atr_period)[row - 1] >= 0 else "atr_unknown"
+    elif not series.bodied(rules.min_mother_body_fraction)[row - 1]:
+        reason = "mother_body_too_small"
+    else:
+        reason = "inside_body_too_small"
+    label = int(series.bars.labels[row])
+    return Rejection(label, label + rules.step, reason)
+
+
+def _undecided(series: Series, rules: Rules, windows: Windows, traced: Trace) -> list[Rejection]:
+    """Armed inside bars that led to no signal, as far as the bars say so already."""
+    labels, number = series.bars.labels, series.numbers(windows)[0]
+    found, last = [], int(labels[-1]) + rules.step
+    is_both = traced.is_up & traced.is_down if rules.entry_legs == "breakout" else np.zeros_like(traced.is_far)
+    for n in np.flatnonzero(~traced.broken | is_both | traced.is_far).tolist():
+        inside_at, window_end = int(labels[traced.inside[n]]), int(windows.ends[number[traced.inside[n]]])
+        if traced.broken[n]:
+            reason = "both_sides_broken" if is_both[n] else "level_too_far"
+            found.append(Rejection(inside_at, int(labels[traced.trigger[n]]) + rules.step, reason))
+            continue
+        known_at = min(inside_at + (rules.max_pattern_age_candles + 1) * rules.step, window_end)
+        if last >= known_at:
+            found.append(Rejection(inside_at, known_at, "pattern_expired" if known_at < window_end else "no_breakout"))
+    return found
 
 
 def may_trigger(bars: Bars, rules: Rules) -> Flags:
     """For K symbols at once: can the last bar trigger anything? (K,) from prices (K, N), labels (N,) of one window.
 
     A necessary condition, without ATR and state: some bar young enough is inside the one before it, and the last bar is
-    the first beyond its levels. Where it is False, `signal_at_close` is None (a test compares them).
+    the first beyond its levels. Where it is False, `signals_at_close` says nothing (a test compares them).
     """
     count = len(bars.labels)
+    prices = (bars.open, bars.high, bars.low, bars.close)
+    contains, below = DEFINITIONS[rules.inside_bar_definition_mode], COMPARE[rules.inside_bar_mode]
+    if rules.entry_legs == "both_sides":
+        if count < 2:
+            return np.zeros(len(bars.close), dtype=np.bool_)
+        last_two: list[Any] = [tuple(p[:, n] for p in prices) for n in (-2, -1)]
+        return np.asarray(contains(last_two[0], last_two[1], below))
     if count < 3:
         return np.zeros(len(bars.close), dtype=np.bool_)
     first = max(1, count - 1 - rules.max_pattern_age_candles)
-    columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
     mother, inner = (
-        Bars(bars.labels[rows], *(column[:, rows] for column in columns))
-        for rows in (slice(first - 1, count - 2), slice(first, count - 1))
+        tuple(p[:, rows] for p in prices) for rows in (slice(first - 1, count - 2), slice(first, count - 1))
     )
-    contained = DEFINITIONS[rules.inside_bar_definition_mode](mother, inner, COMPARE[rules.inside_bar_mode])
+    contained = np.asarray(contains(mother, inner, below))  # type: ignore[arg-type]
     source = mother if rules.entry_level_mode == "mother_bar" else inner
     by_close = rules.require_close_beyond_mother
     upper, lower = (bars.close, bars.close) if by_close else (bars.high, bars.low)
@@ -409,18 +380,18 @@ def may_trigger(bars: Bars, rules: Rules) -> Flags:
     highest = np.maximum.accumulate(upper[:, -2::-1], axis=1)[:, ::-1]  # from each bar on, the last one left out
     lowest = np.minimum.accumulate(lower[:, -2::-1], axis=1)[:, ::-1]
     is_unbroken = np.ones_like(contained)
-    is_unbroken[:, :-1] = (highest <= source.high[:, :-1]) & (lowest >= source.low[:, :-1])
-    is_beyond = (upper[:, -1:] > source.high) | (lower[:, -1:] < source.low)
+    is_unbroken[:, :-1] = (highest <= source[1][:, :-1]) & (lowest >= source[2][:, :-1])
+    is_beyond = (upper[:, -1:] > source[1]) | (lower[:, -1:] < source[2])
     return np.asarray((contained & is_unbroken & is_beyond).any(axis=1))
 
 
-def signal_at_close(bars: Bars, rules: Rules, windows: Windows) -> Signal | None:
-    """The signal that the last of `bars` triggers, if it does: what a live run asks at every close."""
+def signals_at_close(bars: Bars, rules: Rules, windows: Windows) -> tuple[Signal, ...]:
+    """The signals that the last of `bars` triggers, if it does: what a live run asks at every close."""
     if not len(bars):
-        return None
+        return ()
     number = int(windows.of_labels(bars.labels[-1:])[0])
     if number < 0:
-        return None
+        return ()
     first = int(np.searchsorted(bars.labels, windows.starts[number]))
     found = find_signals(bars[max(0, first - rules.warmup) :], rules, windows).signals
-    return found[-1] if found and found[-1].trigger_at == int(bars.labels[-1]) else None
+    return tuple(signal for signal in found if signal.trigger_at == int(bars.labels[-1]))

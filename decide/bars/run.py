@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from enum import StrEnum
@@ -12,11 +12,16 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from decide.bars.actions import UNADJUSTED_SPLIT, JumpRule, Split, find_as_of, turns
 from decide.bars.backtest import Execution, Resampling, Trade, metrics, simulate_trades
 from decide.bars.bars import PRICES, Bars, Ints
 from decide.bars.history import Window, find_gaps
-from decide.bars.inside_bar import Rejection, Rules, Signal, find_signals, parse_record, trade_windows
+from decide.bars.orders import Orders, Rejection, Signal
+from decide.bars.promotable import SESSIONS_PER_YEAR, daily_returns, sharpe
+from decide.bars.rules import Rules, parse_record
 from decide.bars.sessions import DAY, Sessions
+from decide.bars.strategy import AnyRules, OwnRules, bars_needed
+from decide.bars.ticks import Flags
 from decide.errors import DecisionError
 
 MOST_GAPS = 20  # gaps named one by one; their number is always given
@@ -45,7 +50,7 @@ class BarStrategy:
 
     key: str
     version: str
-    rules: Rules
+    rules: AnyRules
     execution: Execution
     gates: Gates
 
@@ -68,6 +73,30 @@ def bar_strategies(rows: Sequence[Mapping[str, Any]]) -> list[BarStrategy]:
         )
         for (key, version), kinds in grouped.items()
     ]
+
+
+def strategy_of(key: str, version: str, params: Mapping[str, Any]) -> BarStrategy:
+    """A strategy from what a manifest holds of it; DecisionError or KeyError where that is not whole."""
+    values = params["rules"]
+    rules: AnyRules
+    if "source" in values:
+        ticks = {name.upper(): values[name] for name in ("tick_size", "tick_size_below_dollar") if name in values}
+        rules = OwnRules.of(values["source"], values["parameters"], ticks)
+    else:
+        rules = Rules.of(values)
+    gates = parse_record(Gates, params["gates"])
+    return BarStrategy(key, version, rules, Execution.of(params["execution"]), gates)
+
+
+@dataclass(frozen=True)
+class Actions:
+    """What is known of a series besides its bars: splits, and when a jump is one that was not told."""
+
+    splits: tuple[Split, ...] = ()
+    rule: JumpRule | None = None
+
+
+NO_ACTIONS = Actions()
 
 
 @dataclass(frozen=True)
@@ -100,10 +129,12 @@ def run_bar_backtest(
     strategy: BarStrategy,
     span: tuple[int, int],
     resampling: Resampling,
+    actions: Actions = NO_ACTIONS,
 ) -> BarResult:
     """Backtest `columns` (label, open, high, low, close, volume; the strategy's timeframe) over sessions in `span`.
 
-    Bars before the span serve as warm-up; rows outside the sessions' grid are dropped and counted.
+    Bars before the span serve as warm-up; rows outside the sessions' grid are dropped and counted. Bars are raw:
+    `actions` says which splits there were.
     """
     rules, step = strategy.rules, strategy.rules.step
     chosen = np.flatnonzero((sessions.opens >= span[0]) & (sessions.opens <= span[1]))
@@ -125,19 +156,30 @@ def run_bar_backtest(
     if not sla["passed"]:
         return _refused("DATA_SLA_FAILED", "; ".join(sla["fatal_violations"]), coverage, sla)
     bars = Bars.of(columns)
-    found = find_signals(bars, rules, trade_windows(_only(sessions, chosen), rules))
+    turned = turns(bars, sessions, actions.splits, actions.rule)
+    found = find_as_of(rules, bars, _only(sessions, chosen), turned.splits)
     signals = mark_gaps(found.signals, bars.labels, grid, sessions, strategy)
+    signals = mark_jumps(signals, grid, sessions, strategy, turned.jumps)
     trades = simulate_trades(bars, signals, sessions.closes, strategy.execution, step)
     figures = metrics(trades, len(chosen), strategy.execution, resampling)
+    figures["sharpe"] = _sharpe(trades, sessions.closes[chosen], strategy.execution.initial_equity_usd)
     return BarResult(
         RunStatus.SUCCESS,
-        coverage=coverage,
+        coverage=coverage | {"splits_applied": len(turned.splits), "unadjusted_splits": list(turned.jumps)},
         sla=sla,
         signals=signals,
         rejections=found.rejections,
         trades=tuple(trades),
         metrics=figures,
     )
+
+
+def _sharpe(trades: Sequence[Trade], closes: Ints, initial_equity_usd: float) -> float:
+    """Sharpe ratio per year of the sessions' returns."""
+    filled = sorted((trade for trade in trades if trade.exit_at is not None), key=lambda trade: trade.fill_at or 0)
+    exit_at = np.array([trade.exit_at for trade in filled], dtype=np.int64)
+    net = np.array([trade.net_usd for trade in filled])
+    return float(sharpe(daily_returns(exit_at, net, closes, initial_equity_usd)) * SESSIONS_PER_YEAR**0.5)
 
 
 def _refused(reason: str, details: str, coverage: Any = None, sla: Any = None) -> BarResult:
@@ -174,7 +216,7 @@ def _coverage(labels: Ints, expected: Ints, gates: Gates) -> dict[str, Any]:
     }
 
 
-def _sla(columns: Mapping[str, Any], grid: Ints, rules: Rules, gates: Gates, share: float) -> dict[str, Any]:
+def _sla(columns: Mapping[str, Any], grid: Ints, rules: AnyRules, gates: Gates, share: float) -> dict[str, Any]:
     """Fatal: repeated labels, bars that are none, a lookback that is not whole. Warning: some bars missing."""
     labels = columns["label"]
     fatal = []
@@ -211,16 +253,66 @@ def mark_gaps(
     if not signals:
         return ()
     missing = np.r_[0, np.cumsum(~np.isin(grid, labels))]
-    triggers = np.array([signal.trigger_at for signal in signals], dtype=np.int64)
+    begins, ends = _needed(_triggers(signals), grid, sessions, strategy.rules)
+    return _marked(signals, missing[ends] - missing[begins] > strategy.gates.max_no_trade_slots, "history_gap")
+
+
+def mark_jumps(
+    signals: Sequence[Signal], grid: Ints, sessions: Sessions, strategy: BarStrategy, jumps: Sequence[int]
+) -> tuple[Signal, ...]:
+    """Signals whose required history lies on both sides of a jump that looks like a split and has no action."""
+    if not signals or not jumps:
+        return tuple(signals)
+    at = np.sort(np.searchsorted(grid, np.array(jumps, dtype=np.int64)))
+    begins, ends = _needed(_triggers(signals), grid, sessions, strategy.rules)
+    # a jump at the first needed bar has nothing on its other side
+    between = np.searchsorted(at, ends, side="left") - np.searchsorted(at, begins, side="right")
+    return _marked(signals, between > 0, UNADJUSTED_SPLIT)
+
+
+def _triggers(signals: Sequence[Signal]) -> Ints:
+    return np.array([signal.trigger_at for signal in signals], dtype=np.int64)
+
+
+def _needed(triggers: Ints, grid: Ints, sessions: Sessions, rules: AnyRules) -> tuple[Ints, Ints]:
+    """First and one past the last place in `grid` of the bars that each signal needs."""
     opened = sessions.opens[np.searchsorted(sessions.opens, triggers, side="right") - 1]
     ends = np.searchsorted(grid, triggers) + 1
-    begins = np.maximum(0, np.searchsorted(grid, opened) - strategy.rules.warmup)
-    holes = missing[ends] - missing[begins]
-    allowed = strategy.gates.max_no_trade_slots
+    so_far = (triggers - opened) // rules.step + 1
+    counts = np.array([bars_needed(rules, count) for count in so_far.tolist()], dtype=np.int64)
+    return np.maximum(0, ends - counts), ends
+
+
+def _marked(signals: Sequence[Signal], flags: Any, reason: str) -> tuple[Signal, ...]:
     return tuple(
-        replace(signal, reason=signal.reason or "history_gap") if hole > allowed else signal
-        for signal, hole in zip(signals, holes.tolist(), strict=True)
+        replace(signal, reason=signal.reason or reason) if is_marked else signal
+        for signal, is_marked in zip(signals, flags.tolist(), strict=True)
     )
+
+
+def whole_orders(
+    columns: Mapping[str, Any], sessions: Sessions, strategy: BarStrategy, span: tuple[int, int]
+) -> tuple[Bars, Sessions, Callable[[Orders, AnyRules], Flags]]:
+    """Checked bars, the sessions to judge, and which orders rest on history that is whole; as `run_bar_backtest` does.
+
+    `strategy`: the one with the longest warm-up of those that are to be run on them.
+    """
+    rules = strategy.rules
+    chosen = np.flatnonzero((sessions.opens >= span[0]) & (sessions.opens <= span[1]))
+    first, last = int(sessions.opens[chosen[0]]), int(sessions.closes[chosen[-1]])
+    start, stop = sessions.closed(rules.step, first), sessions.closed(rules.step, last)
+    grid = sessions.labels(rules.step, start - rules.warmup, stop)
+    bars = Bars.of(_on_grid(columns, grid)[0])
+    missing = np.r_[0, np.cumsum(~np.isin(grid, bars.labels))]
+    allowed = strategy.gates.max_no_trade_slots
+
+    def usable(orders: Orders, made: AnyRules) -> Flags:
+        if not missing[-1]:
+            return np.ones(len(orders), np.bool_)
+        begins, ends = _needed(orders.trigger_at, grid, sessions, made)
+        return np.asarray(missing[ends] - missing[begins] <= allowed)
+
+    return bars, _only(sessions, chosen), usable
 
 
 def bars_hash(columns: Mapping[str, Any]) -> str:

@@ -5,23 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from decide.bars.actions import JumpRule, Split
 from decide.bars.backtest import Resampling, trade_row
 from decide.bars.bars import Ints
-from decide.bars.run import BarResult, BarStrategy, bar_strategies, run_bar_backtest
+from decide.bars.run import Actions, BarResult, BarStrategy, bar_strategies, run_bar_backtest, strategy_of
 from decide.bars.sessions import Sessions
+from decide.bars.strategy import for_security
+from decide.bars.ticks import MICROS
 from decide.columns import floats, groups
+from decide.errors import DecisionError
 from decide.once import Answers, Kept, digest
 from decide.thresholds import Rows, thresholds
 
 SERIES = ["symbol", "feed"]
-RUN = ["strategy_key", "impl_version", *SERIES]
+RUN = ["rules_hash", *SERIES]
 VALUES = ("open", "high", "low", "close", "volume")
 UTC = pa.timestamp("us", "UTC")
 
@@ -29,7 +34,7 @@ UTC = pa.timestamp("us", "UTC")
 def params(strategy: BarStrategy) -> dict[str, Any]:
     """Every parameter by kind, as a manifest holds them."""
     return {
-        "rules": asdict(strategy.rules),
+        "rules": strategy.rules.as_params(),
         "execution": asdict(strategy.execution),
         "gates": asdict(strategy.gates),
     }
@@ -42,7 +47,7 @@ def canonical_hash(value: Any) -> str:
 
 def rules_hash(strategy: BarStrategy) -> str:
     """Identity of what decides a signal: strategy, version and rules (not execution, not gates)."""
-    return canonical_hash([strategy.key, strategy.version, asdict(strategy.rules)])
+    return canonical_hash([strategy.key, strategy.version, strategy.rules.as_params()])
 
 
 def bar_columns(table: pa.Table) -> dict[str, Any]:
@@ -60,38 +65,92 @@ def whole_span(labels: Ints, sessions: Sessions, step: int) -> tuple[int, int] |
     return int(sessions.opens[first]), int(sessions.closes[last])
 
 
+def split_of(row: Mapping[str, Any]) -> Split:
+    """From a row of `bars_corporate_actions`."""
+    ex_at: Any = row["ex_at"]
+    moment = ex_at if isinstance(ex_at, int | np.integer) else int(ex_at.timestamp())
+    shares = (Fraction(repr(float(row[name]))) for name in ("old_shares", "new_shares"))
+    return Split(int(moment), *shares)
+
+
 def bar_run_tables(
     m5: pa.Table,
     m15: pa.Table,
     seed: Rows,
     calendar: Sequence[Rows],
     constants: Rows,
+    actions: Rows = (),
+    ticks: Rows = (),
+    promoted: Rows = (),
     kept: pa.Table | None = None,
     code: str = "",
 ) -> pa.Table:
-    """One row per strategy, symbol and feed (SCHEMA, sealed), its signals with what became of them nested.
+    """One row per rules, symbol and feed (SCHEMA, sealed), their signals with what became of them nested.
 
+    The seed's strategies run on every series. `promoted` (rows of `stg_pre_paper__runs`) are what live runs ran, also
+    where the seed does not know it: another version, changed parameters, a file of one's own; on their symbols only.
     `kept` is this table as an earlier build left it, `code` the version of what computes: a run that rests on the same
     bars, sessions, parameters and code is taken over as it stands. Sessions after its last bar are none of its inputs.
     """
     sessions = Sessions.of(*calendar)
-    how = Resampling.of(thresholds(constants))
+    values = thresholds(constants)
+    how, jumps = Resampling.of(values), JumpRule.of(values)
+    known = [Job(strategy, None, True) for strategy in bar_strategies(seed)]
+    done: set[tuple[str, str, str]] = set()
+    tables = {minutes: dict(_series(table)) for minutes, table in ((5, m5), (15, m15))}
     answers = Answers(Kept(kept, SCHEMA, RUN), SCHEMA)
-    tables = {5: list(_series(m5)), 15: list(_series(m15))}
-    for strategy in bar_strategies(seed):
-        for series, columns in tables[strategy.rules.timeframe_minutes]:
+    for job in [*known, *_promoted(promoted)]:
+        for series, columns in tables.get(job.strategy.rules.timeframe_minutes, {}).items():
+            strategy = _on_security(job.strategy, ticks, series[0])
+            key = (rules_hash(strategy), *series)
+            if not job.wants(series) or key in done:
+                continue
+            done.add(key)
             span = whole_span(columns["label"], sessions, strategy.rules.step)
             if span is None:
                 continue
+            splits = tuple(split_of(row) for row in actions if (row["symbol"], row["feed"]) == series)
             past = sessions.opens <= span[1]
-            inputs = digest(code, strategy, how, columns, span, sessions.opens[past], sessions.closes[past])
-            where = answers.kept.find((strategy.key, strategy.version, *series), inputs)
+            calendar_then = span, sessions.opens[past], sessions.closes[past]
+            inputs = digest(code, strategy, job.is_seeded, how, jumps, repr(splits), columns, calendar_then)
+            where = answers.kept.find(key, inputs)
             if where is not None:
                 answers.keep(where)
-            else:
-                result = run_bar_backtest(columns, sessions, strategy, span, how)
-                answers.add(pa.Table.from_pylist([_row(series, strategy, span, result)], schema=SCHEMA), inputs)
+                continue
+            result = run_bar_backtest(columns, sessions, strategy, span, how, Actions(splits, jumps))
+            row = _row(series, strategy, span, result) | {"is_seeded": job.is_seeded}
+            answers.add(pa.Table.from_pylist([row], schema=SCHEMA), inputs)
     return answers.table()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A strategy and the (symbol, feed) it is run on (None: all)."""
+
+    strategy: BarStrategy
+    series: frozenset[tuple[str, str]] | None
+    is_seeded: bool
+
+    def wants(self, series: tuple[str, str]) -> bool:
+        return self.series is None or series in self.series
+
+
+def _promoted(rows: Rows) -> Iterator[Job]:
+    """What live runs ran; a run that this version cannot read any more is left out: its parity says `unknown_rules`."""
+    for row in rows:
+        try:
+            strategy = strategy_of(str(row["strategy_key"]), str(row["impl_version"]), json.loads(str(row["params"])))
+        except (DecisionError, KeyError, TypeError, ValueError):
+            continue
+        yield Job(strategy, frozenset((s, str(row["feed"])) for s in str(row["symbols"]).split(",")), False)
+
+
+def _on_security(strategy: BarStrategy, ticks: Rows, symbol: str) -> BarStrategy:
+    for row in ticks:
+        if row["symbol"] == symbol:
+            sizes = float(row["tick_size_usd"]), float(row["tick_size_below_dollar_usd"])
+            return replace(strategy, rules=for_security(strategy.rules, *sizes))
+    return strategy
 
 
 def _series(table: pa.Table) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
@@ -110,6 +169,8 @@ def _row(series: tuple[str, str], strategy: BarStrategy, span: tuple[int, int], 
         "symbol": series[0],
         "feed": series[1],
         "timeframe_minutes": strategy.rules.timeframe_minutes,
+        "tick_size_usd": strategy.rules.ticks.from_dollar / MICROS,
+        "tick_size_below_dollar_usd": strategy.rules.ticks.below_dollar / MICROS,
         "from_at": _micros(span[0]),
         "to_at": _micros(span[1]),
         "run_status": result.status.value,
@@ -140,7 +201,7 @@ def _named(kind: pa.DataType, names: Sequence[str]) -> list[pa.Field]:
     return [pa.field(name, kind) for name in names]
 
 
-TIMES = ("mother_at", "inside_at", "trigger_at", "signal_at", "valid_from", "valid_to", "fill_at", "exit_at")
+TIMES = ("mother_at", "inside_at", "trigger_at", "signal_at", "valid_from", "valid_to", "exit_by", "fill_at", "exit_at")
 SIGNAL_PRICES = [
     "entry_price",
     "stop_price",
@@ -158,15 +219,20 @@ SIGNAL_PRICES = [
     "r_multiple",
     "equity_usd",
 ]
-FIGURES = ("win_share", "gross_usd", "cost_usd", "net_usd", "profit_factor", "return_share", "max_drawdown_share")
+FIGURES = (
+    *("win_share", "gross_usd", "cost_usd", "net_usd", "profit_factor", "return_share", "max_drawdown_share"),
+    "sharpe",
+)
 SIGNAL = pa.struct(
-    _named(pa.string(), ["side", "reason", "outcome", "exit_reason"])
+    _named(pa.string(), ["side", "entry_order", "reason", "outcome", "exit_reason"])
     + _named(pa.float64(), SIGNAL_PRICES)
     + _named(pa.int64(), ["quantity"])
     + _named(UTC, TIMES)
 )
 SCHEMA = pa.schema(
     _named(pa.string(), ["strategy_key", "impl_version", "rules_hash", "symbol", "feed"])
+    + _named(pa.bool_(), ["is_seeded"])
+    + _named(pa.float64(), ["tick_size_usd", "tick_size_below_dollar_usd"])
     + _named(pa.int64(), ["timeframe_minutes"])
     + _named(pa.string(), ["run_status", "failure_reason", "failure_details"])
     + _named(pa.float64(), ["coverage_share"])

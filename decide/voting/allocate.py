@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import fsum
 from typing import Literal
 
 import numpy as np
 
 from decide.errors import DecisionError, Infeasible
 from decide.voting.optimum import checks
-from decide.voting.optimum.branch import LITTLE, Found, Search
+from decide.voting.optimum.branch import LITTLE, Effort, Found, Search
 from decide.voting.optimum.build import build, units_of, why_none
 from decide.voting.optimum.curve import Floats
 from decide.voting.optimum.model import Model, Vote
@@ -17,6 +18,7 @@ from decide.voting.optimum.pieces import Pool, Risk
 from decide.voting.optimum.rounding import whole
 
 Status = Literal["optimal", "feasible"]
+PROOF = Effort()
 RISKS = ("none", "worst", "cvar", "semidev", "regret")
 
 
@@ -31,6 +33,8 @@ class Problem:
     risk: the downside D, one of `RISKS` (decide.voting.optimum.pieces has the formulas); risk_aversion: λ in [0, 1];
     alpha: the tail of cvar, in (0, 1]. max_turnover: None, or a share ≥ 0; previous: p (N,), rescaled to the power; no
     limit holds if it is None or all zero (the first vote). caps: (N,) in votes, inf for none. unit: the step of votes.
+    base: (S,) USD that fixed votes earn whatever is voted, part of every return; best: (S,) the Opt_s of regret, solved
+    first where it is None.
     """
 
     votes: Floats
@@ -46,6 +50,8 @@ class Problem:
     previous: Floats | None = None
     caps: Floats | None = None
     unit: float = 1
+    base: Floats | None = None
+    best: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Allocation:
     expected_return: float
     downside: float
     risk_term: float  # λ·D, what the objective takes off the expected return
-    scenario_returns: Floats  # (S,)
+    scenario_returns: Floats  # (S,) the base included
     gauge_returns: Floats  # (N, S)
     gauge_expected: Floats  # (N,)
     marginal: Floats  # (N,) USD per vote that one more unit would add to the objective
@@ -82,11 +88,11 @@ class Allocation:
     nodes: int  # bounds computed
 
 
-def solve(problem: Problem, tolerance: float = 1e-6, max_nodes: int = 2000) -> Allocation:
+def solve(problem: Problem, effort: Effort = PROOF) -> Allocation:
     """The best allocation and its proof.
 
-    tolerance: the relative gap at which the search stops; max_nodes: bounds to compute at most (never a time, so that
-    the same input gives the same answer). Votes that are no whole number of units are left unused. Where previous votes
+    effort: the gap that counts as proof, and the nodes to bound at most (never a time: the same input gives the same
+    answer). Votes that are no whole number of units are left unused. Where previous votes
     are no whole units the turnover limit may be missed by less than a unit a gauge; `turnover` then says so.
     Errors: DecisionError for inputs that cannot be used, Infeasible where no allocation satisfies every limit,
     NothingToGain where every reward is zero.
@@ -98,36 +104,39 @@ def solve(problem: Problem, tolerance: float = 1e-6, max_nodes: int = 2000) -> A
         votes, rewards, units, problem.unit, problem.min_votes, problem.k_max, risk,
         _floats(problem.caps), _floats(problem.previous), problem.max_turnover,
     )  # fmt: skip
+    if problem.base is not None:
+        model = replace(
+            model, risk=replace(model.risk, base=checks.array(problem.base, "base", (len(weights),)) / scale)
+        )
     if risk.kind == "regret":
-        model = replace(model, risk=replace(risk, best=_best_alone(model, tolerance, max_nodes)))
-    found = Search(model, Pool(model.risk, model.votes, model.rewards), tolerance).run(max_nodes)
+        best = _best_alone(model, effort) if problem.best is None else np.asarray(problem.best) / scale
+        model = replace(model, risk=replace(model.risk, best=best))
+    found = Search(model, Pool(model.risk, model.votes, model.rewards), effort).run()
     if found.vote is None:
-        raise Infeasible(why_none(model, units * problem.unit, found.nodes >= max_nodes))
+        raise Infeasible(why_none(model, units * problem.unit, found.nodes >= effort.max_nodes))
     rounded = whole(model, found.pool.pieces, found.vote)
-    return _described(
-        problem, model, scale, units, found, _in_units(model, found, rounded, tolerance, max_nodes), tolerance
-    )
+    return _described(problem, model, scale, units, found, _in_units(model, found, rounded, effort), effort.tolerance)
 
 
-def _best_alone(model: Model, tolerance: float, max_nodes: int) -> Floats:
+def _best_alone(model: Model, effort: Effort) -> Floats:
     """Opt_s (S,): the best reachable in each scenario alone, under the same limits."""
-    best = np.zeros(len(model.votes))
+    best, finer = np.zeros(len(model.votes)), replace(effort, tolerance=1e-3 * effort.tolerance)
     for s, only in enumerate(np.eye(len(best))):
-        alone = replace(model, risk=Risk("none", only, 0.0, 1.0))
-        found = Search(alone, Pool(alone.risk, model.votes, model.rewards), 1e-3 * tolerance).run(max_nodes)
+        alone = replace(model, risk=Risk("none", only, 0.0, 1.0, base=model.risk.base))
+        found = Search(alone, Pool(alone.risk, model.votes, model.rewards), finer).run()
         if found.vote is None:
-            raise Infeasible(why_none(model, 1 / model.grid, found.nodes >= max_nodes))
+            raise Infeasible(why_none(model, 1 / model.grid, found.nodes >= effort.max_nodes))
         best[s] = found.vote.value
     return best
 
 
-def _in_units(model: Model, found: Found, rounded: Vote, tolerance: float, max_nodes: int) -> Found:
+def _in_units(model: Model, found: Found, rounded: Vote, effort: Effort) -> Found:
     """The best whole votes and their bound: the continuous bound where that proves them, else a search of their own."""
     over = model.moved(rounded) - (1 - model.keep)
-    if over <= 1e-9 * model.grid and found.bound <= rounded.value + tolerance * max(abs(rounded.value), LITTLE):
+    if over <= 1e-9 * model.grid and found.bound <= rounded.value + effort.tolerance * max(abs(rounded.value), LITTLE):
         return replace(found, vote=rounded)
     coarse = replace(model, keep=min(model.keep, 1 - model.moved(rounded))) if model.previous is not None else model
-    own = Search(coarse, found.pool, tolerance, on_grid=True, best=rounded).run(max_nodes)
+    own = Search(coarse, found.pool, effort, on_grid=True, best=rounded).run()
     bound = own.bound if over > 1e-9 * model.grid else min(own.bound, found.bound)
     return replace(own, bound=bound, nodes=found.nodes + own.nodes)
 
@@ -166,10 +175,8 @@ def _described(
 ) -> Allocation:
     """Everything in votes and USD again; `found` is the continuous answer, `counted` the one in whole units."""
     assert found.vote is not None and counted.vote is not None
-    risk, power = (
-        replace(model.risk, best=None if model.risk.best is None else model.risk.best * scale),
-        units * problem.unit,
-    )
+    power, best, base = units * problem.unit, model.risk.best, model.risk.base
+    risk = replace(model.risk, best=None if best is None else best * scale, base=None)
     votes, rewards = np.asarray(problem.votes, dtype=np.float64), np.asarray(problem.rewards, dtype=np.float64)
     x, continuous = np.zeros(len(votes)), np.zeros(len(votes))
     x[counted.vote.gauges] = np.round(counted.vote.x * units) * problem.unit
@@ -177,7 +184,7 @@ def _described(
     free = counted.vote if fits and counted.vote.value > found.vote.value else found.vote
     continuous[free.gauges] = free.x * power
     each = gauge_returns(votes, rewards, x)
-    returns = each.sum(axis=0)
+    returns = np.array([fsum(column) for column in each.T.tolist()]) + (0.0 if base is None else base * scale)
     objective, mix, _ = risk.worst_piece(returns)
     expected = float(risk.weights @ returns)
     bound = max(counted.bound * scale, objective)

@@ -207,11 +207,11 @@ class _Hindsight:
 
     def __init__(self, case: Case, setting: Setting) -> None:
         self.case, self.setting = case, setting
-        self._found: dict[tuple[float, ...], float] = {}
+        self._found: dict[str, float] = {}
 
     def usd(self, profile: RiskProfile, limited: bool) -> float:
         """USD without a turnover cap; `limited`: under the profile's limits. NaN where no allocation exists."""
-        limits = (profile.k_max, profile.min_votes) if limited else ()
+        limits = profile.name if limited else ""
         if limits not in self._found:
             choice = hindsight(self.case, profile, self.setting, limited)
             self._found[limits] = realised(self.case, choice.votes) if choice.outcome == "ok" else np.nan

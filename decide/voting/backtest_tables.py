@@ -87,7 +87,8 @@ def replayable(
 
 
 def _can_vote(case: Case) -> bool:
-    return case.window["own_votes_status"] != "unknown" and case.snapshot.power > 0
+    is_trusted = case.window["own_votes_status"] != "unknown" and not case.window["failed_gates"]
+    return is_trusted and case.snapshot.power > 0
 
 
 def _named(kind: pa.DataType, names: str) -> list[pa.Field]:

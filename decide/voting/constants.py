@@ -70,9 +70,18 @@ def risk_profiles(rows: Rows) -> dict[str, RiskProfile]:
             k_max=int(row["k_max"]),
             min_votes=float(row["min_votes"]),
             max_turnover=None if row["max_turnover"] is None else float(row["max_turnover"]),
+            max_share=None if row["max_share"] is None else float(row["max_share"]),
+            max_pools=None if row["max_pools"] is None else int(row["max_pools"]),
+            allowed=_gauges(row["allowed_gauges"]),
+            denied=_gauges(row["denied_gauges"]),
         )
         for row in sorted(rows, key=lambda row: int(row["position"]))
     }
+
+
+def _gauges(listed: str | None) -> frozenset[str]:
+    """Gauge addresses parted by spaces."""
+    return frozenset((listed or "").lower().split())
 
 
 def default_profile(rows: Rows) -> str:

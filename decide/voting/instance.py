@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from decide.errors import DecisionError
-from decide.voting.allocate import RISKS, Allocation, Problem, solve
+from decide.voting.allocate import PROOF, RISKS, Allocation, Problem, solve
 from decide.voting.optimum import checks
+from decide.voting.optimum.branch import Effort
 
 NEEDED = ("voting_power", "min_votes", "k_max", "scenario_weights", "gauges")
 OPTIONAL = ("lambda", "risk", "alpha", "max_turnover", "unit")
@@ -39,19 +40,14 @@ class Instance:
 
 def parse(data: object) -> Instance:
     """The problem of an instance. DecisionError names the field, what is wrong with it, and what to do."""
-    given = _object(data, "the instance", NEEDED, OPTIONAL)
-    gauges = _list(given["gauges"], "gauges", "gauges")
-    weights = _numbers(given["scenario_weights"], "scenario_weights", None)
-    if abs(sum(weights) - 1) > 1e-9:
-        raise DecisionError(f"scenario_weights sum to {sum(weights):.12g}: give weights that sum to 1")
-    risk = checks.one_of(given.get("risk", "none"), "risk", RISKS)
-    aversion = checks.number(given.get("lambda", 0.0), "lambda", 0, 1)
-    if aversion > 0 and "risk" not in given:
-        raise DecisionError(f"lambda is {aversion:g} but risk is missing: name the risk, one of {', '.join(RISKS)}")
+    given = object_of(data, "the instance", NEEDED, OPTIONAL)
+    gauges = list_of(given["gauges"], "gauges", "gauges")
+    weights = weights_of(given["scenario_weights"])
+    risk, aversion = risk_of(given)
     turnover = given.get("max_turnover")
-    rows = [_gauge(gauge, f"gauges[{i}]", len(weights)) for i, gauge in enumerate(gauges)]
+    rows = [gauge_of(gauge, f"gauges[{i}]", len(weights), GAUGE_OPTIONAL) for i, gauge in enumerate(gauges)]
     ids = tuple(str(row["id"]) for row in rows)
-    _check_ids(ids)
+    check_ids(ids, "gauges", "gauge")
     problem = Problem(
         votes=np.array([row["votes"] for row in rows]),
         rewards=np.array([row["rewards"] for row in rows]),
@@ -70,15 +66,15 @@ def parse(data: object) -> Instance:
     return Instance(problem, ids)
 
 
-def allocate(data: object, tolerance: float = 1e-6, max_nodes: int = 2000) -> dict[str, Any]:
+def allocate(data: object, effort: Effort = PROOF) -> dict[str, Any]:
     """The answer to an instance as plain values. Errors: as `parse` and `decide.voting.allocate.solve`."""
     instance = parse(data)
-    return describe(instance, solve(instance.problem, tolerance, max_nodes))
+    return describe(instance, solve(instance.problem, effort))
 
 
 def describe(instance: Instance, made: Allocation) -> dict[str, Any]:
     """An allocation by gauge id; amounts in USD, votes in votes."""
-    ids, votes = instance.ids, [_plain(v) for v in made.votes]
+    ids, votes = instance.ids, [plain(v) for v in made.votes]
     return {
         "status": made.status,
         "allocation": {gauge: v for gauge, v in zip(ids, votes, strict=True) if v},
@@ -94,7 +90,7 @@ def describe(instance: Instance, made: Allocation) -> dict[str, Any]:
         "downside": made.downside,
         "risk_term": made.risk_term,
         "scenario_returns": made.scenario_returns.tolist(),
-        "votes": _plain(float(made.votes.sum())),
+        "votes": plain(float(made.votes.sum())),
         "gauges_used": made.gauges_used,
         "turnover": made.turnover,
         "turnover_share": made.turnover_share,
@@ -118,18 +114,41 @@ def _row(instance: Instance, made: Allocation, i: int, votes: int | float) -> di
     }
 
 
-def _plain(votes: float) -> int | float:
+def plain(votes: float) -> int | float:
+    """Whole votes as whole numbers."""
     return int(votes) if float(votes).is_integer() else float(votes)
 
 
-def _gauge(data: object, field: str, scenarios: int) -> dict[str, Any]:
-    given = _object(data, field, GAUGE_NEEDED, GAUGE_OPTIONAL)
-    name = given["id"]
-    if not isinstance(name, str) or not name.strip():
-        raise DecisionError(f"{field}.id is {name!r}: give a text that is not empty")
+def weights_of(data: object) -> list[float]:
+    """Scenario weights that sum to 1."""
+    weights = _numbers(data, "scenario_weights", None)
+    if abs(sum(weights) - 1) > 1e-9:
+        raise DecisionError(f"scenario_weights sum to {sum(weights):.12g}: give weights that sum to 1")
+    return weights
+
+
+def risk_of(given: Mapping[str, Any]) -> tuple[str, float]:
+    """The downside term and λ."""
+    risk = checks.one_of(given.get("risk", "none"), "risk", RISKS)
+    aversion = checks.number(given.get("lambda", 0.0), "lambda", 0, 1)
+    if aversion > 0 and "risk" not in given:
+        raise DecisionError(f"lambda is {aversion:g} but risk is missing: name the risk, one of {', '.join(RISKS)}")
+    return risk, aversion
+
+
+def name_of(data: object, field: str) -> str:
+    """A text that is not empty."""
+    if not isinstance(data, str) or not data.strip():
+        raise DecisionError(f"{field} is {data!r}: give a text that is not empty")
+    return data
+
+
+def gauge_of(data: object, field: str, scenarios: int, optional: Sequence[str]) -> dict[str, Any]:
+    """One gauge: id, votes, rewards, prev and cap."""
+    given = object_of(data, field, GAUGE_NEEDED, optional)
     cap = given.get("cap")
     return {
-        "id": name,
+        "id": name_of(given["id"], f"{field}.id"),
         "votes": _numbers(given["votes"], f"{field}.votes", scenarios),
         "rewards": _numbers(given["rewards"], f"{field}.rewards", scenarios),
         "prev": checks.number(given.get("prev", 0.0), f"{field}.prev", 0, LARGEST),
@@ -137,7 +156,8 @@ def _gauge(data: object, field: str, scenarios: int) -> dict[str, Any]:
     }
 
 
-def _object(data: object, field: str, needed: Sequence[str], optional: Sequence[str]) -> Mapping[str, Any]:
+def object_of(data: object, field: str, needed: Sequence[str], optional: Sequence[str]) -> Mapping[str, Any]:
+    """An object that has what is needed and nothing that means nothing."""
     if not isinstance(data, Mapping):
         raise DecisionError(f"{field} is {_kind(data)}: give an object with {', '.join(needed)}")
     missing = [key for key in needed if key not in data]
@@ -150,7 +170,8 @@ def _object(data: object, field: str, needed: Sequence[str], optional: Sequence[
     return data
 
 
-def _list(data: object, field: str, what: str) -> Sequence[Any]:
+def list_of(data: object, field: str, what: str) -> Sequence[Any]:
+    """A list with one entry at least."""
     if not isinstance(data, list | tuple):
         raise DecisionError(f"{field} is {_kind(data)}: give a list of {what}")
     if not data:
@@ -159,17 +180,18 @@ def _list(data: object, field: str, what: str) -> Sequence[Any]:
 
 
 def _numbers(data: object, field: str, count: int | None) -> list[float]:
-    values = _list(data, field, "numbers, one per scenario")
+    values = list_of(data, field, "numbers, one per scenario")
     if count is not None and len(values) != count:
         raise DecisionError(f"{field} has {len(values)} numbers, scenario_weights has {count}: give one per scenario")
     return [checks.number(value, f"{field}[{i}]", 0, LARGEST) for i, value in enumerate(values)]
 
 
-def _check_ids(ids: Sequence[str]) -> None:
+def check_ids(ids: Sequence[str], field: str, what: str) -> None:
+    """Every id once, whatever its case."""
     seen: set[str] = set()
     for name in ids:
         if name.lower() in seen:
-            raise DecisionError(f"gauges has {name} twice: give each gauge once")
+            raise DecisionError(f"{field} has {name} twice: give each {what} once")
         seen.add(name.lower())
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from decide.quantiles import Floats
 from decide.voting.allocate import Allocation
+from decide.voting.limits import limit_costs
 from decide.voting.revote import Guardrails, Stage, StageDecision, VotingRule, decide_stage
 from decide.voting.situation import Answer, RiskProfile, Situation, answer
 
@@ -36,7 +37,8 @@ class Recommendation:
     """One recommendation; amounts in USD of expected return, votes in votes.
 
     `new` and `standing` are returns per scenario (S,); `unlimited_usd` is what the exchange's own limits would allow,
-    `limits_cost_share` what the profile's k_max, min_votes and turnover cap take of it. `answer.outcome` other than
+    `limits_cost_share` what the profile's limits take of it, `limit_costs` what each of them costs alone in USD, None
+    where the profile has none of that name (decide.voting.limits). `answer.outcome` other than
     `ok` comes with no allocation: the action is then `keep`, the reason says why.
     """
 
@@ -47,6 +49,7 @@ class Recommendation:
     standing: Floats  # (S,)
     unlimited_usd: float
     limits_cost_share: float
+    limit_costs: Mapping[str, float | None]
 
     @property
     def allocation(self) -> Allocation | None:
@@ -63,7 +66,7 @@ def recommend(
     if found.allocation is None:
         kept = _kept(setting.guard, stage, found, standing_usd)
         nothing = np.zeros(len(situation.gauges))
-        return Recommendation(found, kept, nothing, standing_returns, standing_returns, np.nan, np.nan)
+        return Recommendation(found, kept, nothing, standing_returns, standing_returns, np.nan, np.nan, {})
     votes = np.asarray(found.allocation.votes, dtype=np.float64)
     new = situation.returns(votes)
     new_usd = float(situation.weights @ new)
@@ -79,7 +82,8 @@ def recommend(
         is_exempt=standing.is_exempt,
     )
     cost = 1 - new_usd / unlimited if unlimited > 0 else 0.0
-    return Recommendation(found, decision, votes, new, standing_returns, unlimited, max(cost, 0.0))
+    each = limit_costs(situation, setting.profile, setting.rule, found.allocation)
+    return Recommendation(found, decision, votes, new, standing_returns, unlimited, max(cost, 0.0), each)
 
 
 def _unlimited(situation: Situation, setting: Setting) -> float:

@@ -13,6 +13,7 @@ from decide.once import Answers, Kept, digest
 from decide.thresholds import Rows, thresholds
 from decide.voting import constants
 from decide.voting.decision_tables import WINDOW_KEYS, Case, cases
+from decide.voting.limits import LIMITS
 from decide.voting.recommend import (
     Recommendation,
     Setting,
@@ -145,6 +146,7 @@ def recommendation_row(case: Case, settings: Settings, profile: str) -> dict[str
         "value_if_kept_usd": decision.value_if_kept_usd,
         "unlimited_usd": _known(made.unlimited_usd),
         "limits_cost_share": _known(made.limits_cost_share),
+        **{f"{name}_cost_usd": made.limit_costs.get(name) for name in LIMITS},
         "turnover_share": turnover_share(made.votes, situation.previous),
         "votes": _vote_rows(case, made, situation.previous, situation.votes, situation.rewards, situation.weights),
     }
@@ -168,6 +170,8 @@ def _blocked(case: Case, setting: Setting | None) -> Answer | None:
         return Answer(
             "no_rule", f"seeds/voting/voting_rules.csv has no line for {case.key[0]}: add how often and late it votes"
         )
+    if case.window["failed_gates"]:
+        return Answer("gate_failed", f"what was read is not to be trusted: {case.window['failed_gates']}")
     if case.window["own_votes_status"] == "unknown":
         return Answer(
             "own_votes_unknown",
@@ -254,6 +258,7 @@ SCHEMA = pa.schema(
             "unlimited_usd",
             "limits_cost_share",
             "turnover_share",
+            *(f"{name}_cost_usd" for name in LIMITS),
         ],
     )
     + [pa.field("decision_at", pa.timestamp("us", "UTC")), pa.field("votes", pa.list_(VOTE))]

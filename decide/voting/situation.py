@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from decide.errors import DecisionError, Infeasible
 from decide.quantiles import Floats
 from decide.voting.allocate import Allocation, Problem, solve
+from decide.voting.optimum.branch import Effort
 from decide.voting.revote import VotingRule
 
+DECISION = Effort(max_nodes=400, settle_nodes=12)  # decisions by the thousand: a gap of 1e-4 will do after 12 nodes
+
+Flags = npt.NDArray[np.bool_]
 Outcome = Literal[
     "ok",
     "no_rule",
+    "gate_failed",
     "own_votes_unknown",
     "no_voting_power",
     "no_candidates",
@@ -26,7 +33,11 @@ Outcome = Literal[
 
 @dataclass(frozen=True)
 class RiskProfile:
-    """One row of the `risk_profiles` seed: which scenarios, which downside, which limits."""
+    """One row of the `risk_profiles` seed: which scenarios, which downside, which limits.
+
+    max_share: of the power on one gauge, None for no cap; max_pools: in one vote, for its gas, None for no cap;
+    allowed: the only gauges that may be voted for, empty for all; denied: gauges that may not.
+    """
 
     name: str
     scenario_set: str
@@ -36,6 +47,19 @@ class RiskProfile:
     k_max: int
     min_votes: float
     max_turnover: float | None
+    max_share: float | None = None
+    max_pools: int | None = None
+    allowed: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+
+    def admits(self, gauges: Sequence[str]) -> Flags:
+        """Which gauges (N,) the lists let through."""
+        return np.array([(not self.allowed or g in self.allowed) and g not in self.denied for g in gauges], np.bool_)
+
+    @property
+    def pools(self) -> int:
+        """Most gauges in one vote."""
+        return self.k_max if self.max_pools is None else min(self.k_max, self.max_pools)
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,11 @@ class Situation:
     standing: Floats  # (N,)
     previous: Floats  # (N,)
     power: float
+    is_votable: Flags | None = None  # (N,): None: every gauge; what stands on others is paid, and gets no new votes
+
+    @property
+    def votable(self) -> Flags:
+        return np.ones(len(self.gauges), dtype=np.bool_) if self.is_votable is None else self.is_votable
 
     def returns(self, own: Floats) -> Floats:
         """Return (S,) in USD of own votes (N,): Σ R·x/(V + x), 0 where nothing is voted."""
@@ -78,7 +107,8 @@ class Answer:
 
 def problem(situation: Situation, profile: RiskProfile, rule: VotingRule, limited: bool = True) -> Problem:
     """The optimum to solve; without `limited` only the exchange's own limits hold: what the profile's limits cost."""
-    count = len(situation.gauges)
+    votable = situation.votable
+    count = int(votable.sum())
     pools = min(count, rule.max_gauges or count)
     made = Problem(
         votes=situation.votes,
@@ -86,27 +116,34 @@ def problem(situation: Situation, profile: RiskProfile, rule: VotingRule, limite
         power=situation.power,
         weights=situation.weights,
         min_votes=profile.min_votes,
-        k_max=min(profile.k_max, pools),
+        k_max=min(profile.pools, pools),
         risk=profile.risk,
         risk_aversion=profile.risk_aversion,
         alpha=profile.alpha,
         max_turnover=profile.max_turnover,
         previous=situation.previous,
-        caps=None,
+        caps=None if votable.all() else np.where(votable, np.inf, 0.0),
         unit=rule.vote_unit,
     )
-    return made if limited else replace(made, min_votes=float(rule.vote_unit), k_max=pools, max_turnover=None)
+    if not limited:
+        return replace(made, min_votes=float(rule.vote_unit), k_max=pools, max_turnover=None)
+    if profile.max_share is None and not profile.allowed and not profile.denied:
+        return made
+    most = np.inf if profile.max_share is None else profile.max_share * situation.power
+    return replace(made, caps=np.where(votable & profile.admits(situation.gauges), most, 0.0))
 
 
 def answer(situation: Situation, profile: RiskProfile, rule: VotingRule, limited: bool = True) -> Answer:
     """The exact allocation of a situation, or a named outcome: never a silent substitute."""
     if not np.isfinite(situation.power) or situation.power <= 0:
         return Answer(
-            "no_voting_power", "the voter never voted and no power is stated: add it to seeds/voting/voters.csv"
+            "no_voting_power",
+            "the voter has no power at this block: none is delegated to it, or its lock ended "
+            "(seeds/voting/voters.csv says who it is)",
         )
-    if not situation.gauges:
+    if not situation.votable.any():
         return Answer("no_candidates", "no gauge is alive, readable and priced at this window")
-    if not situation.rewards.max() > 0:
+    if not situation.rewards[situation.votable].max() > 0:
         return Answer("nothing_to_gain", "no candidate has any reward, now or in any scenario")
     if limited and profile.min_votes > situation.power:
         return Answer(
@@ -114,8 +151,14 @@ def answer(situation: Situation, profile: RiskProfile, rule: VotingRule, limited
             f"the power of {situation.power:,.0f} votes is under the profile's minimum of {profile.min_votes:,.0f} "
             "a gauge: use another risk profile or lower min_votes in seeds/voting/risk_profiles.csv",
         )
+    if limited and not (situation.votable & profile.admits(situation.gauges)).any():
+        return Answer(
+            "no_candidates",
+            f"the lists of risk profile {profile.name} leave none of the {int(situation.votable.sum())} candidates: "
+            "change allowed_gauges or denied_gauges in seeds/voting/risk_profiles.csv",
+        )
     try:
-        return Answer("ok", "", solve(problem(situation, profile, rule, limited)))
+        return Answer("ok", "", solve(problem(situation, profile, rule, limited), DECISION))
     except Infeasible as error:
         return Answer("infeasible", str(error))
     except DecisionError as error:

@@ -7,16 +7,19 @@ free plan serves the IEX feed only: another series than the consolidated tape, w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from extract.bars.http import JsonClient, number
+from extract.bars import symbols as names
+from extract.bars.actions import Action, decode_alpaca_actions
+from extract.bars.http import JsonClient, count, number, price
 from extract.bars.provider import Answer, Bar, MalformedAnswer, iso
 
 TIMEFRAMES = {"M1": "1Min", "M5": "5Min"}
 SYMBOLS_PER_CALL = 100
 ROWS_PER_PAGE = 10_000
-PRICES = ("o", "h", "l", "c", "v", "vw")
+ACTIONS_PER_PAGE = 1_000
+PRICES = ("o", "h", "l", "c")
 MOST_PAGES = 10_000  # a page token that never ends is a provider's fault, not an endless answer
 
 
@@ -25,6 +28,11 @@ class Alpaca:
 
     def __init__(self, name: str, feed: str, client: JsonClient) -> None:
         self.name, self.feed, self._client = name, feed, client
+
+    @property
+    def clock(self) -> tuple[float, float] | None:
+        """The provider's time and the machine's at its newest answer."""
+        return self._client.clock
 
     async def fetch(self, symbols: Sequence[str], timeframe: str, first: int, last: int) -> Answer:
         before, found = (self._client.calls, self._client.bytes), dict[str, list[Bar]]()
@@ -38,7 +46,7 @@ class Alpaca:
         found: dict[str, list[Bar]] = {symbol: [] for symbol in symbols}
         about = f"{symbols[0]}{f' and {len(symbols) - 1} more' if len(symbols) > 1 else ''} {timeframe}"
         params = {
-            "symbols": ",".join(symbols),
+            "symbols": ",".join(names.alpaca(symbol) for symbol in symbols),
             "timeframe": TIMEFRAMES[timeframe],
             "start": iso(first),
             "end": iso(last),
@@ -56,6 +64,26 @@ class Alpaca:
                 return found
             if token in seen or len(seen) >= MOST_PAGES:
                 raise MalformedAnswer(f"bar provider {self.name} repeats a page of {about}: its paging does not end")
+            seen.add(token)
+            params["page_token"] = token
+
+    async def actions(self, symbols: Sequence[str], first: date, last: date) -> list[Action]:
+        """Splits, dividends and new names; a page may hold any number of them."""
+        found, seen = list[Action](), set[str]()
+        params = {
+            "symbols": ",".join(names.alpaca(symbol) for symbol in symbols),
+            "start": first.isoformat(),
+            "end": last.isoformat(),
+            "limit": str(ACTIONS_PER_PAGE),
+        }
+        while True:
+            answer = await self._client.get("/v1/corporate-actions", params, f"corporate actions of {symbols[0]}")
+            found += decode_alpaca_actions(answer, symbols, self.name)
+            token = answer.get("next_page_token")
+            if not token:
+                return sorted((a for a in found if first <= a.ex_date <= last), key=lambda a: (a.ex_date, a.raw_kind))
+            if token in seen or len(seen) >= MOST_PAGES:
+                raise MalformedAnswer(f"bar provider {self.name} repeats a page of corporate actions")
             seen.add(token)
             params["page_token"] = token
 
@@ -87,8 +115,7 @@ def bar_of(row: Any, symbol: str, where: str) -> Bar:
         raise MalformedAnswer(f"{where}: t is {row['t']!r}: not a time") from None
     if moment.tzinfo is None:
         raise MalformedAnswer(f"{where}: t is {row['t']!r}: it has no zone")
-    open_, high, low, close, volume, vwap = (number(row.get(key), f"{where} {key}") for key in PRICES)
-    trades = number(row.get("n"), f"{where} n")
+    open_, high, low, close = (price(row.get(key), f"{where} {key}") for key in PRICES)
     return Bar(
         symbol=symbol,
         ts=int(moment.timestamp()),
@@ -96,8 +123,8 @@ def bar_of(row: Any, symbol: str, where: str) -> Bar:
         high=high,
         low=low,
         close=close,
-        volume=volume,
-        trade_count=None if trades is None else int(trades),
-        vwap=vwap,
+        volume=number(row.get("v"), f"{where} v"),
+        trade_count=count(row.get("n"), f"{where} n"),
+        vwap=price(row.get("vw"), f"{where} vw"),
         raw_time=row["t"],
     )

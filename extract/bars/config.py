@@ -25,7 +25,8 @@ KINDS = ("files", "eodhd", "alpaca")
 class BarSource:
     """One `[[bars.providers]]` table. `feed` names the series (`sip`, `iex`, ...): backtest and live run must agree.
 
-    files: `path`, `time_zone` (of times without an offset), `label` (`open` or `close`). eodhd: `key_env`, `exchange`.
+    files: `path`, `time_zone` (of times without an offset), `label` (`open` or `close`), `date_order` (`day` or `month`
+    first in 03/04/2026, where a file does not tell). eodhd: `key_env`, `exchange`.
     alpaca: `key_env`, `secret_env`, `stream_url`. `settle_minutes`: how long after its close a session is
     complete at the provider; younger ones are not landed.
     """
@@ -38,6 +39,7 @@ class BarSource:
     path: str = ""
     time_zone: str = "America/New_York"
     label: str = "open"
+    date_order: str = ""
     exchange: str = "US"
     timeout_seconds: float = 30.0
     max_in_flight: int = 4
@@ -50,13 +52,13 @@ class BarSource:
 
     def facts(self) -> dict[str, Any]:
         """What landed bars depend on besides the provider's own data: part of a partition's fingerprint."""
-        told = ("kind", "feed", "path", "time_zone", "label", "exchange")
+        told = ("kind", "feed", "path", "time_zone", "label", "date_order", "exchange")
         return {name: getattr(self, name) for name in told}
 
     def open(self) -> BarProvider:
         """A client for it."""
         if self.kind == "files":
-            return Files(self.name, self.feed, self.folder, self.time_zone, self.label)
+            return Files(self.name, self.feed, self.folder, self.time_zone, self.label, date_order=self.date_order)
         headers = {"APCA-API-KEY-ID": self.key, "APCA-API-SECRET-KEY": self.secret} if self.kind == "alpaca" else {}
         client = JsonClient(self.name, self.url, headers, self.timeout_seconds, self.max_in_flight)
         if self.kind == "eodhd":
@@ -98,6 +100,8 @@ def _source(table: Mapping[str, Any], config: Config) -> BarSource:
         raise ConfigError(f"{where}: kind {table['kind']!r} is not one of {', '.join(KINDS)}")
     if table.get("label", "open") not in ("open", "close"):
         raise ConfigError(f"{where}: label {table['label']!r}: times are bars' `open` or `close`")
+    if table.get("date_order", "") not in ("", "day", "month"):
+        raise ConfigError(f"{where}: date_order {table['date_order']!r}: use `day` or `month`")
     if table["kind"] == "files" and not table.get("path"):
         raise ConfigError(f"{where} lacks path: add the folder of its files")
     for key in ("url", "stream_url"):

@@ -41,15 +41,20 @@ class Span:
         return Span(min(self.first, other.first), max(self.last, other.last))
 
 
-def session_closes(seeds: Path) -> dict[date, datetime]:
-    """Close (UTC) of every session by New York date, overrides applied."""
+def session_spans(seeds: Path) -> dict[date, tuple[datetime, datetime]]:
+    """Open and close (UTC) of every session by New York date, overrides applied."""
     rows = {row["date"]: row for row in read_seed(seeds, "bars/sessions")}
     rows |= {row["date"]: row for row in read_seed(seeds, "bars/session_overrides")}
-    held = {day: row["close_utc"] for day, row in rows.items() if row["close_utc"]}
-    found = {date.fromisoformat(day): datetime.fromisoformat(close) for day, close in held.items()}
-    if not found:
-        raise ConfigError(f"{seeds / 'bars' / 'sessions.csv'} has no session")
-    return dict(sorted(found.items()))
+    held = {day: (row["open_utc"], row["close_utc"]) for day, row in rows.items() if row["close_utc"]}
+    if not held:
+        raise ConfigError(f"{seeds} has no session in sessions.csv")
+    spans = {date.fromisoformat(day): tuple(map(datetime.fromisoformat, edges)) for day, edges in held.items()}
+    return {day: (edges[0], edges[1]) for day, edges in sorted(spans.items())}
+
+
+def session_closes(seeds: Path) -> dict[date, datetime]:
+    """Close (UTC) of every session by New York date."""
+    return {day: close for day, (_, close) in session_spans(seeds).items()}
 
 
 def settled_span(

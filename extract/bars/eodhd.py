@@ -7,15 +7,18 @@ symbol. A call may span 120 days of one-minute and 600 of five-minute bars. The 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
-from extract.bars.http import JsonClient, number
+from extract.bars import symbols as names
+from extract.bars.actions import Action, decode_eodhd_dividends, decode_eodhd_splits
+from extract.bars.http import JsonClient, number, price
 from extract.bars.provider import SECONDS, Answer, Bar, MalformedAnswer
 
 INTERVALS = {"M1": "1m", "M5": "5m"}
 DAYS_PER_CALL = {"M1": 120, "M5": 600}
 DAY = 86_400
-PRICES = ("open", "high", "low", "close", "volume")
+PRICES = ("open", "high", "low", "close")
 
 
 class Eodhd:
@@ -24,6 +27,11 @@ class Eodhd:
     def __init__(self, name: str, feed: str, client: JsonClient, token: str, exchange: str = "US") -> None:
         self.name, self.feed = name, feed
         self._client, self._token, self._exchange = client, token, exchange
+
+    @property
+    def clock(self) -> tuple[float, float] | None:
+        """The provider's time and the machine's at its newest answer."""
+        return self._client.clock
 
     async def fetch(self, symbols: Sequence[str], timeframe: str, first: int, last: int) -> Answer:
         before = (self._client.calls, self._client.bytes)
@@ -41,10 +49,21 @@ class Eodhd:
                 "to": str(stop),
                 "fmt": "json",
             }
-            ticker = symbol if "." in symbol else f"{symbol}.{self._exchange}"
+            ticker = names.eodhd(symbol, self._exchange)
             answer = await self._client.get(f"/intraday/{ticker}", params, f"{symbol} {timeframe}")
             bars += [bar for bar in decode_eodhd(answer, symbol, self.name) if start <= bar.ts <= stop]
         return bars
+
+    async def actions(self, symbols: Sequence[str], first: date, last: date) -> list[Action]:
+        """Splits and dividends, symbol by symbol."""
+        found = list[Action]()
+        params = {"api_token": self._token, "from": first.isoformat(), "to": last.isoformat(), "fmt": "json"}
+        for symbol in symbols:
+            ticker = names.eodhd(symbol, self._exchange)
+            for path, decode in (("splits", decode_eodhd_splits), ("div", decode_eodhd_dividends)):
+                answer = await self._client.get(f"/{path}/{ticker}", params, f"{path} of {symbol}")
+                found += decode(answer, symbol, self.name)
+        return sorted((a for a in found if first <= a.ex_date <= last), key=lambda a: (a.ex_date, a.raw_kind))
 
     async def close(self) -> None:
         await self._client.close()
@@ -63,5 +82,6 @@ def _bar(row: Any, symbol: str, where: str) -> Bar:
         raise MalformedAnswer(f"{where}: no whole `timestamp`")
     if row.get("gmtoffset"):
         raise MalformedAnswer(f"{where}: gmtoffset is {row['gmtoffset']!r}, but intraday bars are in UTC")
-    open_, high, low, close, volume = (number(row.get(name), f"{where} {name}") for name in PRICES)
+    open_, high, low, close = (price(row.get(name), f"{where} {name}") for name in PRICES)
+    volume = number(row.get("volume"), f"{where} volume")
     return Bar(symbol, ts, open_, high, low, close, volume, raw_time=str(row.get("datetime") or ts))

@@ -1,29 +1,39 @@
 """Bars out of CSV and parquet files, whoever wrote them: column names and times in the spellings that occur.
 
-A file belongs to a symbol when its name is the symbol, or starts with it and one of `_ - . space` (`HOOD_5min.csv`);
-with a symbol column, only its rows of that symbol count. Files are opened for reading only.
+A file belongs to the security that its name begins with (`HOOD_5min.csv`, `BRK-A.csv`); with a symbol column its rows
+say
+whose they are. Two files of one security may repeat each other, never contradict. Files are opened for reading only.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
+import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise, repeat
+from dataclasses import dataclass
+from datetime import date
+from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from extract.bars.http import number
+from extract.bars import symbols as names
+from extract.bars.actions import FILE as ACTION_FILE
+from extract.bars.actions import Action, read_action_file
+from extract.bars.http import count, number, price
 from extract.bars.provider import SECONDS, Answer, Bar, BarProviderError, UnknownSymbol
+from extract.bars.times import moments, time_columns
+from extract.errors import RequestError
 
 SUFFIXES = (".csv", ".csv.gz", ".txt", ".parquet", ".pq")
 SPELLINGS: Mapping[str, tuple[str, ...]] = {  # lower case, letters and digits only; first that is there wins
@@ -40,122 +50,241 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {  # lower case, letters and digits o
     "vwap": ("vwap", "vw", "wap", "average"),
     "symbol": ("symbol", "ticker", "sym", "s", "code", "instrument"),
 }  # fmt: skip
-FORMATS = (
-    "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d.%m.%Y %H:%M:%S.%f",
-    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%Y.%m.%d %H:%M:%S", "%Y.%m.%d %H:%M", "%Y%m%d %H%M%S", "%Y%m%d %H:%M:%S",
-    "%Y%m%d %H:%M", "%Y%m%d %H%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M",
-)  # fmt: skip
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EPOCH_DIGITS = {9: 1, 10: 1, 13: 1_000, 16: 1_000_000, 19: 1_000_000_000}  # digits -> units per second
+READERS = {
+    "open": price, "high": price, "low": price, "close": price, "volume": number, "trade_count": count, "vwap": price,
+}  # fmt: skip
+PRICES = ("open", "high", "low", "close")
+STRAY_SHARE = 0.01  # of the distances between rows that need not fit a bar's length: off-grid rows occur
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A file as it was read: its bars by canonical symbol in their order, and whether its times say their zone."""
+
+    path: Path
+    bars: Mapping[str, Sequence[Bar]]
+    is_zoned: bool
+    is_named: bool  # its rows say whose they are
 
 
 class Files:
     """A folder of bar files (or one file). `time_zone`: of times without an offset; `label`: what their time means."""
 
     def __init__(
-        self, name: str, feed: str, path: Path, time_zone: str, label: str = "open", timeframe: str = "M5"
+        self,
+        name: str,
+        feed: str,
+        path: Path,
+        time_zone: str,
+        label: str = "open",
+        timeframe: str = "M5",
+        date_order: str = "",
     ) -> None:
         self.name, self.feed, self.path = name, feed, path
-        self._zone, self._shift = ZoneInfo(time_zone), SECONDS[timeframe] if label == "close" else 0
-        self._timeframe = timeframe
-        self._read: dict[tuple[Path, str], list[Bar]] = {}
+        self.zone, self._shift = ZoneInfo(time_zone), SECONDS[timeframe] if label == "close" else 0
+        self._timeframe, self._date_order = timeframe, date_order
+        self._sheets: dict[Path, Sheet] = {}
+        self._merged: dict[str, list[Bar]] = {}
 
     async def fetch(self, symbols: Sequence[str], timeframe: str, first: int, last: int) -> Answer:
         if timeframe != self._timeframe:
             raise BarProviderError(f"bar provider {self.name} has {self._timeframe} bars, not {timeframe}")
-        found = {symbol: [b for b in self._bars(symbol) if first <= b.ts <= last] for symbol in symbols}
+        found = {symbol: [b for b in self.bars(symbol) if first <= b.ts <= last] for symbol in symbols}
         return Answer(found, calls=0, bytes=sum(f.stat().st_size for s in symbols for f in self.files(s)))
 
-    def files(self, symbol: str) -> list[Path]:
-        """The files of a symbol, in order of their names."""
+    def taken_for(self) -> dict[Path, str]:
+        """Every bar file that there is, with the security its name stands for."""
         if self.path.is_file():
-            return [self.path]
+            return {self.path: names.of_file(_stem(self.path))}
         if not self.path.is_dir():
             raise BarProviderError(
                 f"bar provider {self.name}: there is no {self.path}; set its `path` in [[bars.providers]]"
             )
-        wanted = re.compile(rf"{re.escape(symbol)}([_\-. ].*)?", re.IGNORECASE)
         found = sorted(f for f in self.path.iterdir() if f.is_file() and f.name.lower().endswith(SUFFIXES))
-        return [f for f in found if wanted.fullmatch(f.name[: -len(_suffix(f))])]
+        found = [f for f in found if f.name != ACTION_FILE]
+        return {f: names.of_file(_stem(f)) for f in found}
 
-    def _bars(self, symbol: str) -> list[Bar]:
-        files = self.files(symbol)
+    def files(self, symbol: str) -> list[Path]:
+        """The files of a security, in order of their names; one file alone may hold it in a symbol column."""
+        wanted = names.canonical(symbol)
+        return [path for path, named in self.taken_for().items() if named == wanted or self._holds(path, wanted)]
+
+    def _holds(self, path: Path, symbol: str) -> bool:
+        """Whether the only file there is says by itself that it has rows of `symbol`."""
+        if not self.path.is_file():
+            return False
+        sheet = self._sheet(path, symbol)
+        if not sheet.is_named:
+            return False
+        if symbol not in sheet.bars:
+            raise UnknownSymbol(f"{path} has no row of {symbol}: it has {', '.join(sorted(sheet.bars)[:10])}")
+        return True
+
+    def bars(self, symbol: str) -> list[Bar]:
+        """Every row of a security, from all of its files of this bar length; later files repeat nothing."""
+        if symbol not in self._merged:
+            self._merged[symbol] = self._merge(symbol)
+        return self._merged[symbol]
+
+    def _merge(self, symbol: str) -> list[Bar]:
+        wanted, files = names.canonical(symbol), self.files(symbol)
         if not files:
-            raise UnknownSymbol(f"bar provider {self.name} has no file for {symbol} in {self.path} (e.g. {symbol}.csv)")
-        for file in files:
-            if (file, symbol) not in self._read:
-                self._read[file, symbol] = read_bars(file, symbol, self._zone, self._shift)
-        steps = {file: step_of(self._read[file, symbol]) for file in files}
-        fitting = [file for file in files if steps[file] in (None, SECONDS[self._timeframe])]
-        if not fitting:
+            raise UnknownSymbol(self._no_file(symbol))
+        fitting = self._fitting(files, wanted)
+        held: dict[int, tuple[Bar, Path]] = {}
+        found = list[Bar]()
+        for path in fitting:
+            mine, rows = dict[int, tuple[Bar, Path]](), self._of(path, wanted)
+            for bar in rows:
+                other = held.get(bar.ts)
+                if other is None:
+                    found.append(bar)
+                    mine[bar.ts] = bar, path
+                elif _values(other[0]) != _values(bar):
+                    raise BarProviderError(_contradiction(symbol, *other, bar, path))
+            held |= mine
+        return [msgspec.structs.replace(bar, symbol=symbol) for bar in found]
+
+    def _of(self, path: Path, symbol: str) -> Sequence[Bar]:
+        sheet = self._sheet(path, symbol)
+        if symbol not in sheet.bars:
+            told = f": it has {', '.join(sorted(sheet.bars)[:10])}" if sheet.bars else ": it has no rows"
+            raise UnknownSymbol(f"{path} has no row of {symbol}{told}")
+        return sheet.bars[symbol]
+
+    def _fitting(self, files: Sequence[Path], symbol: str) -> list[Path]:
+        """The files of this provider's bar length: as their rows say, or their name where the rows cannot."""
+        wanted = SECONDS[self._timeframe]
+        steps = {path: step_of([bar.ts for bar in self._of(path, symbol)]) for path in files}
+        hints = {path: names.timeframe_of(_stem(path)) for path in files}
+        fits = {}
+        for path, step in steps.items():
+            if step is None:  # one bar: its name tells, or that there is nothing beside it
+                fits[path] = hints[path] == wanted or (hints[path] is None and len(files) == 1)
+            else:
+                fits[path] = step == wanted or (step % wanted == 0 and hints[path] == wanted)
+        found = [path for path in files if fits[path]]
+        if not found:
+            path = files[0]
+            told = f"has a bar every {steps[path]} s" if steps[path] else "has one bar, which does not tell its length"
             raise BarProviderError(
-                f"bar provider {self.name}: {files[0]} has a bar every {steps[files[0]]} s, not {self._timeframe} bars"
+                f"bar provider {self.name}: {path} {told}, not {self._timeframe} bars (name it "
+                f"{symbol}_{wanted // 60}min.csv if they are)"
             )
-        return [bar for file in fitting for bar in self._read[file, symbol]]
+        return found
+
+    def _no_file(self, symbol: str) -> str:
+        told = "; ".join(f"{path.name} is taken for {named or 'nobody'}" for path, named in self.taken_for().items())
+        return f"bar provider {self.name} has no file for {symbol} in {self.path} (e.g. {symbol}.csv)" + (
+            f". There is: {told[:400]}" if told else ""
+        )
+
+    def _sheet(self, path: Path, symbol: str) -> Sheet:
+        if path not in self._sheets:
+            self._sheets[path] = read_sheet(path, self.zone, self._shift, self._date_order)
+        return self._sheets[path]
+
+    def is_zoned(self, symbol: str) -> bool:
+        """Whether the times of its files say their zone by themselves."""
+        return all(self._sheet(path, symbol).is_zoned for path in self.files(symbol))
 
     def reach(self, symbol: str) -> tuple[int, int]:
         """From the first bar's open to the last one's close: a file says nothing about what lies outside."""
-        labels = [bar.ts for bar in self._bars(symbol)]
+        labels = [bar.ts for bar in self.bars(symbol)]
         return min(labels), max(labels) + SECONDS[self._timeframe]
 
     def content(self, symbol: str, first: int, last: int) -> str:
-        """A hash of the rows in `[first, last]`: where it changed, they are landed anew."""
-        rows = [bar for bar in self._bars(symbol) if first <= bar.ts <= last]
-        return hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
+        """A hash of the rows in `[first, last]` and of the actions: where it changed, they are landed anew."""
+        rows = [bar for bar in self.bars(symbol) if first <= bar.ts <= last]
+        folder = self.path.parent if self.path.is_file() else self.path
+        told = [action for action in read_action_file(folder) if action.symbol == names.canonical(symbol)]
+        return hashlib.sha256(msgspec.json.encode([rows, told])).hexdigest()
+
+    async def actions(self, symbols: Sequence[str], first: date, last: date) -> list[Action]:
+        """Rows of `corporate_actions.csv` beside the bars, where it is there."""
+        wanted = {names.canonical(symbol) for symbol in symbols}
+        folder = self.path.parent if self.path.is_file() else self.path
+        found = [a for a in read_action_file(folder) if a.symbol in wanted and first <= a.ex_date <= last]
+        return sorted(found, key=lambda action: (action.ex_date, action.kind))
 
     async def close(self) -> None:
-        self._read.clear()
+        self._sheets.clear()
+        self._merged.clear()
 
 
-def step_of(bars: Sequence[Bar]) -> int | None:
-    """The most frequent distance between neighbouring labels, in seconds; None for fewer than two bars."""
-    labels = sorted({bar.ts for bar in bars})
-    steps = Counter(later - earlier for earlier, later in pairwise(labels))
-    return steps.most_common(1)[0][0] if steps else None
+def _values(bar: Bar) -> tuple[Any, ...]:
+    return bar.open, bar.high, bar.low, bar.close, bar.volume
 
 
-def read_bars(path: Path, symbol: str, zone: ZoneInfo, shift: int = 0) -> list[Bar]:
+def _contradiction(symbol: str, one: Bar, of: Path, other: Bar, than: Path) -> str:
+    name, a, b = next(
+        (n, getattr(one, n), getattr(other, n)) for n in (*PRICES, "volume") if getattr(one, n) != getattr(other, n)
+    )
+    return (
+        f"{of} and {than} contradict each other: the bar of {symbol} at {one.raw_time} has a {name} of {a} and of {b}. "
+        "If one is adjusted and one is not, keep them in folders of their own, each with a provider and a feed"
+    )
+
+
+def step_of(labels: Sequence[int]) -> int | None:
+    """The length of the bars: the largest step that all but a few strays fit into, in seconds; None for one bar.
+
+    Not the most frequent step: a thinly traded symbol has more holes than neighbours.
+    """
+    steps = [later - earlier for earlier, later in pairwise(sorted(set(labels)))]
+    if not steps:
+        return None
+    whole = reduce(math.gcd, steps)
+    strays = int(len(steps) * STRAY_SHARE)
+    if not strays:
+        return whole
+    sizes = np.array(steps)
+    common = sorted({step for step in steps if step > whole}, reverse=True)
+    fits = [step for step in common if int((sizes % step != 0).sum()) <= strays]
+    return max(fits, default=whole)
+
+
+def read_sheet(path: Path, zone: ZoneInfo, shift: int = 0, date_order: str = "") -> Sheet:
     """Every row of a file as a bar, in its order; BarProviderError names the file, the row and what is wrong."""
     columns = _columns(path)
-    named = _recognise(path, list(columns))
-    count = len(next(iter(columns.values())))
-    moments, raw = _moments(path, columns, named, zone)
-    texts = columns[named["symbol"]] if "symbol" in named else repeat(symbol, count)
-    mine = [_same(str(text).upper(), symbol.upper()) for text in texts]
-    if not any(mine) and count:
-        raise UnknownSymbol(f"{path} has no row of {symbol}")
+    named = _recognise(path, columns)
+    times = time_columns(columns, SPELLINGS["time"], _plain_name, named)
+    told, written, is_zoned = moments(path, times, zone, date_order)
     values = {
         name: [_value(path, row, name, v) for row, v in enumerate(columns[named[name]], 2)]
         if name in named
-        else [None] * count
-        for name in ("open", "high", "low", "close", "volume", "trade_count", "vwap")
+        else [None] * len(told)
+        for name in READERS
     }
-    return [
-        Bar(
-            symbol=symbol,
-            ts=moments[i] - shift,
-            open=values["open"][i],
-            high=values["high"][i],
-            low=values["low"][i],
-            close=values["close"][i],
-            volume=values["volume"][i],
-            trade_count=None if values["trade_count"][i] is None else int(values["trade_count"][i] or 0),
-            vwap=values["vwap"][i],
-            raw_time=raw[i],
-        )
-        for i in range(count)
-        if mine[i]
-    ]
+    owners = _owners(path, columns, named, len(told))
+    found: dict[str, list[Bar]] = {}
+    for i, owner in enumerate(owners):
+        bar = Bar(symbol=owner, ts=told[i] - shift, raw_time=str(written[i]), **{n: values[n][i] for n in READERS})
+        found.setdefault(owner, []).append(bar)
+    return Sheet(path, found, is_zoned, "symbol" in named)
 
 
-def _same(written: str, symbol: str) -> bool:
-    """Whether a symbol column means `symbol`: as it is, or with an exchange behind it (`HOOD.US`, not `BRK.B`)."""
-    stem, _, exchange = written.rpartition(".")
-    return written == symbol or (stem == symbol and len(exchange) > 1)
+def _owners(path: Path, columns: Mapping[str, Sequence[Any]], named: Mapping[str, str], rows: int) -> list[str]:
+    """The security of each row."""
+    if "symbol" not in named:
+        return [names.of_file(_stem(path))] * rows
+    known: dict[Any, str] = {}
+    for row, text in enumerate(columns[named["symbol"]], 2):
+        if text not in known:
+            try:
+                known[text] = names.canonical(str(text))
+            except RequestError:
+                raise BarProviderError(f"{path}, line {row}: {text!r} is no symbol") from None
+    return [known[text] for text in columns[named["symbol"]]]
 
 
 def _suffix(path: Path) -> str:
     return next(s for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
+
+
+def _stem(path: Path) -> str:
+    ending = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s)), path.suffix)
+    return path.name[: len(path.name) - len(ending)]
 
 
 def _columns(path: Path) -> dict[str, list[Any]]:
@@ -163,18 +292,38 @@ def _columns(path: Path) -> dict[str, list[Any]]:
         if _suffix(path) in (".parquet", ".pq"):
             with path.open("rb") as handle:
                 table = pq.read_table(handle)
-            return {name: _plain(table.column(name)) for name in table.column_names}
-        with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as handle:
-            head = handle.readline().decode("utf-8-sig", "replace")
-        delimiter = max(",;\t|", key=head.count)
-        options = pacsv.ConvertOptions(
-            column_types={name: pa.string() for name in head.strip().replace('"', "").split(delimiter)},
-            strings_can_be_null=True,
-        )
-        table = pacsv.read_csv(path, parse_options=pacsv.ParseOptions(delimiter=delimiter), convert_options=options)
-        return {name: table.column(name).to_pylist() for name in table.column_names}
-    except (pa.ArrowInvalid, OSError) as error:
+        else:
+            table = _read_csv(path)
+    except (pa.ArrowException, OSError, EOFError, StopIteration) as error:
         raise BarProviderError(f"{path} cannot be read as bars: {error}") from None
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise BarProviderError(f"{path} has two columns called {twice[0]!r}: remove or rename one")
+    if not table.num_rows:
+        raise BarProviderError(f"{path} has no rows under its head line")
+    return {name: _plain(table.column(name)) for name in table.column_names}
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as handle:
+        head = handle.readline().decode("utf-8-sig", "replace").strip()
+    if not head:
+        raise BarProviderError(f"{path} is empty: its first line should name its columns")
+    delimiter = max(",;\t|", key=head.count)
+    written = next(csv.reader([head], delimiter=delimiter))
+    if sum(_is_number(name) for name in written) >= len(PRICES):
+        example = "datetime,open,high,low,close,volume"
+        raise BarProviderError(f"{path} has no head line: its first line is {head[:80]!r}. Add one, e.g. {example}")
+    options = pacsv.ConvertOptions(column_types={name: pa.string() for name in written}, strings_can_be_null=True)
+    return pacsv.read_csv(path, parse_options=pacsv.ParseOptions(delimiter=delimiter), convert_options=options)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(column: pa.ChunkedArray) -> list[Any]:
@@ -184,78 +333,30 @@ def _plain(column: pa.ChunkedArray) -> list[Any]:
     return list(column.to_pylist())
 
 
-def _recognise(path: Path, names: list[str]) -> dict[str, str]:
+def _plain_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _recognise(path: Path, columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     """What -> column name, of `SPELLINGS`; BarProviderError where time or a price is not there."""
-    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(names)}
+    plain = {_plain_name(name): name for name in reversed(list(columns))}
     found = {what: next((plain[s] for s in spelled if s in plain), "") for what, spelled in SPELLINGS.items()}
     named = {what: name for what, name in found.items() if name}
-    if "time" not in named:
-        if "date" in named and "clock" not in named:
-            named["time"] = named["date"]
-        elif "clock" in named and "date" not in named:
-            named["time"] = named["clock"]
-    lacking = [what for what in ("open", "high", "low", "close") if what not in named]
+    if "time" not in named and ("date" in named) != ("clock" in named):
+        named["time"] = named.get("date") or named["clock"]
+    lacking = [what for what in PRICES if what not in named]
     if "time" not in named and not {"date", "clock"} <= named.keys():
         lacking.insert(0, "time")
     if lacking:
         spelled = "; ".join(f"{what} ({', '.join(SPELLINGS[what][:4])}, ...)" for what in lacking)
-        raise BarProviderError(f"{path} has columns {', '.join(names)}: none of them is known as {spelled}")
+        raise BarProviderError(f"{path} has columns {', '.join(columns)}: none of them is known as {spelled}")
     return named
 
 
-def _moments(
-    path: Path, columns: Mapping[str, list[Any]], named: Mapping[str, str], zone: ZoneInfo
-) -> tuple[list[int], list[str]]:
-    if "time" in named:
-        written = columns[named["time"]]
-        if re.search("utc|gmt", named["time"], re.IGNORECASE):
-            zone = ZoneInfo("UTC")  # the column says so itself
-    else:
-        written = [f"{d} {c}" for d, c in zip(columns[named["date"]], columns[named["clock"]], strict=True)]
-    moments = []
-    for row, value in enumerate(written, 2):
-        try:
-            moments.append(moment_of(value, zone))
-        except (ValueError, OverflowError):
-            raise BarProviderError(f"{path}, line {row}: {value!r} is not a time that is known here") from None
-    return moments, [str(value) for value in written]
-
-
-def moment_of(value: Any, zone: ZoneInfo) -> int:
-    """Unix seconds of a time as files write it; without an offset it is in `zone`. ValueError where it is none.
-
-    Digits alone are seconds (9 or 10 of them), milli-, micro- or nanoseconds (13, 16, 19) since 1970, or a date and
-    time run together (12, 14).
-    """
-    if isinstance(value, datetime):
-        return _unix(value, zone)
-    text = str(value).strip()
-    digits = text.removesuffix(".0")
-    if digits.isdigit() and len(digits) in EPOCH_DIGITS:
-        return int(digits) // EPOCH_DIGITS[len(digits)]
-    if digits.isdigit() and len(digits) in (12, 14):
-        text = f"{digits[:8]} {digits[8:10]}:{digits[10:12]}:{digits[12:] or '00'}"
-    try:
-        return _unix(datetime.fromisoformat(text), zone)
-    except ValueError:
-        pass
-    for form in FORMATS:
-        try:
-            return _unix(datetime.strptime(text, form), zone)  # noqa: DTZ007 - the zone is put on in `_unix`
-        except ValueError:
-            continue
-    raise ValueError(text)
-
-
-def _unix(moment: datetime, zone: ZoneInfo) -> int:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    return (aware - EPOCH) // timedelta(seconds=1)
-
-
-def _value(path: Path, row: int, name: str, value: Any) -> float | None:
+def _value(path: Path, row: int, name: str, value: Any) -> Any:
     text = value.strip() if isinstance(value, str) else value
     if text in ("", None) or (isinstance(text, str) and text.lower() in ("nan", "null", "na", "none", "-")):
         return None
     if isinstance(text, float) and text != text:
         return None
-    return number(text, f"{path}, line {row}, {name}")
+    return READERS[name](text, f"{path}, line {row}, {name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from extract.evm.pace import Clock
 from extract.web import WebError, WebLimits, WebSource, WebStatus
 
 TRIES = 4
+PLACES = 6  # of a dollar that a price may have
+MOST = 2**53  # a count beyond it is no whole number of a float any more
 CLOCK = Clock()  # of waits between tries; tests replace it
 
 
@@ -30,6 +33,7 @@ class JsonClient:
         self._limits = WebLimits(None, max_in_flight, timeout_seconds, TRIES)
         self._session: aiohttp.ClientSession | None = None
         self._source: WebSource
+        self.clock: tuple[float, float] | None = None  # its time and ours at the newest answer, unix seconds
 
     @property
     def calls(self) -> int:
@@ -45,7 +49,9 @@ class JsonClient:
             self._session = aiohttp.ClientSession(headers=self._headers)
             self._source = WebSource(f"bar provider {self.name}", self._url, self._limits, self._session, CLOCK)
         try:
-            return (await self._source.get(path, params, lambda _: None)).value
+            answer = await self._source.get(path, params, lambda _: None)
+            self.clock = answer.observed_at.timestamp(), answer.fetched_at.timestamp()
+            return answer.value
         except WebStatus as error:
             raise self._refusal(error, about) from None
         except WebError as error:
@@ -68,12 +74,28 @@ class JsonClient:
 
 
 def number(value: Any, where: str) -> float | None:
-    """A price or volume out of an answer; None for null. Text that is a number counts."""
+    """A volume or mean price out of an answer; None for null. Text that is a number counts."""
     if value is None:
         return None
     if isinstance(value, bool):
         raise MalformedAnswer(f"{where} is {value!r}: not a number")
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise MalformedAnswer(f"{where} is {value!r}: not a number") from None
+
+
+def price(value: Any, where: str) -> float | None:
+    """A price: at most six places, as it was quoted before floats added to it (12.340000000000001 is 12.34)."""
+    found = number(value, where)
+    return found if found is None or not math.isfinite(found) else round(found, PLACES)
+
+
+def count(value: Any, where: str) -> int | None:
+    """A whole number of 0 or more."""
+    found = number(value, where)
+    if found is None:
+        return None
+    if not 0 <= found < MOST or found % 1:
+        raise MalformedAnswer(f"{where} is {value!r}: not a count")
+    return int(found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +21,10 @@ def _required(names: str, kind: pa.DataType) -> list[pa.Field]:
     return [pa.field(name, kind, nullable=False) for name in names.split()]
 
 
+def _optional(names: str, kind: pa.DataType) -> list[pa.Field]:
+    return [pa.field(name, kind) for name in names.split()]
+
+
 _RUN = [
     *_required("partition_id run_id promotion_sha256 rules_hash strategy_key impl_version feed", pa.string()),
     *_required("timeframe_minutes", pa.int64()),
@@ -28,9 +34,11 @@ _RUN = [
 SIGNALS = pa.schema(
     [
         *_RUN,
-        *_required("mother_at inside_at trigger_at signal_at", _UTC),
+        *_optional("mother_at inside_at", _UTC),
+        *_required("trigger_at signal_at", _UTC),
         *_required("side", pa.string()),
-        *_required("entry_price stop_price take_profit_price mother_high mother_low", pa.float64()),
+        *_required("entry_price stop_price take_profit_price", pa.float64()),
+        *_optional("mother_high mother_low", pa.float64()),
         *_required("valid_from valid_to", _UTC),
         pa.field("reason", pa.string()),
         *_required("said_at", _UTC),
@@ -47,24 +55,62 @@ CHECKS = pa.schema(
         *_required("said_at", _UTC),
     ]
 )
-PRE_PAPER_TABLES = {"pre_paper_signals": SIGNALS, "pre_paper_checks": CHECKS}
+RUNS = pa.schema(
+    [
+        *_required("partition_id run_id rules_hash strategy_key impl_version feed symbols", pa.string()),
+        pa.field("params", pa.string()),
+        *_required("landed_at", _UTC),
+    ]
+)
+REVISIONS = pa.schema(
+    [
+        *_required("partition_id run_id feed symbol outcome old_source new_source", pa.string()),
+        *_required("bar_at revised_at", _UTC),
+        *_optional("old_open old_high old_low old_close new_open new_high new_low new_close", pa.float64()),
+    ]
+)
+PRE_PAPER_TABLES = {
+    "pre_paper_signals": SIGNALS,
+    "pre_paper_checks": CHECKS,
+    "pre_paper_runs": RUNS,
+    "pre_paper_revisions": REVISIONS,
+}
+Lines = Sequence[Mapping[str, Any]]
 
 
-def land_pre_paper(
-    lake: Lake, run: Mapping[str, Any], signals: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]
-) -> int:
+@dataclass(frozen=True)
+class RunLines:
+    """What a run's folder holds. `params`: the rules, execution and gates it ran with, None where it does not say."""
+
+    signals: Lines
+    checks: Lines
+    revisions: Lines
+    symbols: tuple[str, ...]
+    params: Mapping[str, Any] | None
+
+    @property
+    def fingerprint(self) -> str:
+        """It changes when the run goes on."""
+        told = {"signals": list(self.signals), "checks": list(self.checks), "revisions": list(self.revisions)}
+        return fingerprint({**told, "symbols": list(self.symbols), "params": self.params})
+
+
+def land_pre_paper(lake: Lake, run: Mapping[str, Any], lines: RunLines) -> int:
     """Land a run's lines with its ledger row; returns the rows. Landing it again replaces what was landed before.
 
     `run`: the facts that stand in every row. RequestError where a line lacks a field.
     """
-    partition = partition_of(run)
+    partition, started = partition_of(run), now()
     shared = {**run, "partition_id": partition.partition_id}
     renamed = {"close_at": "close", "required_bars": "required", "present_bars": "present"}
-    started = now()
+    params = None if lines.params is None else json.dumps(lines.params, sort_keys=True)
+    told = {**shared, "symbols": ",".join(lines.symbols), "params": params, "landed_at": started.isoformat()}
     try:
         tables = {
-            "pre_paper_signals": _table(SIGNALS, [{**shared, **row} for row in signals], {}),
-            "pre_paper_checks": _table(CHECKS, [{**shared, **row} for row in checks], renamed),
+            "pre_paper_signals": _table(SIGNALS, [{**shared, **row} for row in lines.signals], {}),
+            "pre_paper_checks": _table(CHECKS, [{**shared, **row} for row in lines.checks], renamed),
+            "pre_paper_runs": _table(RUNS, [told], {}),
+            "pre_paper_revisions": _table(REVISIONS, [{**shared, **row} for row in lines.revisions], {}),
         }
     except (KeyError, ValueError, TypeError, pa.ArrowInvalid) as error:
         raise RequestError(
@@ -73,11 +119,11 @@ def land_pre_paper(
     ledger = LedgerRow(
         partition=partition,
         status=COMPLETE,
-        fingerprint=contents(signals, checks),
+        fingerprint=lines.fingerprint,
         run_id=str(run["run_id"]),
         started_at=started,
         finished_at=now(),
-        rows=sum(table.num_rows for table in tables.values()),
+        rows=len(lines.signals) + len(lines.checks),
         bytes=sum(table.nbytes for table in tables.values()),
         provider="pre_paper",
     )
@@ -92,17 +138,12 @@ def partition_of(run: Mapping[str, Any]) -> Partition:
     return Partition("pre_paper", "run", str(run["run_id"]), "session")
 
 
-def contents(signals: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]) -> str:
-    """Fingerprint of what a run holds: it changes when the run goes on."""
-    return fingerprint({"signals": list(signals), "checks": list(checks)})
-
-
 def _table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]], renamed: Mapping[str, str]) -> pa.Table:
     columns = {}
     for field in schema:
         name = renamed.get(field.name, field.name)
         values = [row.get(name) if field.nullable else row[name] for row in rows]
         if field.type == _UTC:
-            values = [datetime.fromisoformat(str(value)).astimezone(UTC) for value in values]
+            values = [None if v is None else datetime.fromisoformat(str(v)).astimezone(UTC) for v in values]
         columns[field.name] = pa.array([value if value != "" else None for value in values], field.type)
     return pa.table(columns, schema=schema)

@@ -36,7 +36,16 @@ class Bar(msgspec.Struct, frozen=True):
         if self.open is None or self.high is None or self.low is None or self.close is None:
             return False
         inner, outer = (self.open, self.close), (self.low, self.high)
-        return 0 < outer[0] <= min(inner) and max(inner) <= outer[1] < float("inf")
+        return 0 < outer[0] <= min(inner) and max(inner) <= outer[1] < float("inf") and self._has_a_volume
+
+    @property
+    def _has_a_volume(self) -> bool:
+        return self.volume is None or 0 <= self.volume < float("inf")
+
+    @property
+    def is_no_trade(self) -> bool:
+        """Whether it only fills a slot in which nobody traded: flat, with a volume of 0."""
+        return self.is_whole and self.volume == 0 and self.low == self.high
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -6,26 +6,32 @@ settings changed. It is then fetched whole: what it held and what is asked for n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from extract.bars.actions import Action, TellsActions
 from extract.bars.config import BarSource, bar_source
-from extract.bars.days import Span, day_of, joined, session_closes, settled_span
+from extract.bars.days import Span, day_of, joined, session_spans, settled_span
 from extract.bars.files import Files
 from extract.bars.provider import Bar, BarProvider, BarProviderError
-from extract.bars.tables import BAR_TABLES, REQUESTS, bar_table
+from extract.bars.symbols import canonical
+from extract.bars.tables import BAR_TABLES, REQUESTS, action_table, bar_table
+from extract.bars.zones import check_zone
 from extract.config import Config
 from extract.errors import RequestError
+from extract.integrity import prepare
 from extract.land import Lake
-from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, declare, fingerprint, now
+from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
 
 SOURCE, GROUP, TIMEFRAME = "bars", "m5", "M5"
-CODE_VERSION = 1  # raise it when the same answer would land other rows
+CODE_VERSION = 2  # raise it when the same answer would land other rows
 DAYS_PER_JOB = 580  # below EODHD's 600 for one call
 
 
@@ -49,6 +55,15 @@ class PlannedMonth:
     span: Span
     row: LedgerRow | None
     why: str
+    files: tuple[str, ...] = ()  # names of the files it is read from
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is due, and the symbols of which nothing can be had, with the reason."""
+
+    months: list[PlannedMonth]
+    refused: dict[str, str]
 
 
 class NoBars(BarProviderError):
@@ -59,13 +74,17 @@ async def extract_bars(config: Config, request: BarRequest, run_id: str, report:
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration, request)."""
     source, lake, outcome = bar_source(config, request.provider), Lake.of(config), Outcome()
     with lake.lock():
-        declare(lake, BAR_TABLES)
-        lake.sweep()
+        prepare(lake, BAR_TABLES)
         provider = source.open()
         try:
             planned = _plan(config, request, source, provider, lake, run_id)
-            outcome.skipped = sum(month.row is None for month in planned)
-            jobs = [_work(months, provider, source) for months in _jobs(planned)]
+            for symbol, reason in planned.refused.items():
+                outcome.failed += 1
+                outcome.errors.append(f"{source.name}/{symbol}: {reason}")
+                report(Step("failed", symbol, message=reason))
+            outcome.skipped = sum(month.row is None for month in planned.months)
+            tell = _teller(report)
+            jobs = [_work(months, provider, source, tell) for months in _jobs(planned.months)]
             report(Step("planned", source.name, total=len(jobs), message=f"{outcome.skipped} partitions are complete"))
             await run_jobs(lake, SOURCE, jobs, request.workers, outcome, report)
         finally:
@@ -73,7 +92,7 @@ async def extract_bars(config: Config, request: BarRequest, run_id: str, report:
     return outcome
 
 
-async def plan_bars(config: Config, request: BarRequest) -> list[PlannedMonth]:
+async def plan_bars(config: Config, request: BarRequest) -> Plan:
     """What a run would do, without asking the provider for bars or landing anything."""
     source = bar_source(config, request.provider)
     provider = source.open()
@@ -85,20 +104,39 @@ async def plan_bars(config: Config, request: BarRequest) -> list[PlannedMonth]:
 
 def _plan(
     config: Config, request: BarRequest, source: BarSource, provider: BarProvider, lake: Lake, run_id: str
-) -> list[PlannedMonth]:
-    ledger, held = Ledger.read(lake), _held(lake)
-    closes, moment = session_closes(config.seeds), now()
-    planned = []
-    for symbol in _symbols(request):
-        first, last = _days(provider, symbol, request)
-        span = settled_span(closes, first, last, moment, source.settle_minutes)
-        for name, part in span.months():
-            partition = Partition(SOURCE, GROUP, f"{source.name}/{symbol}", name)
-            before = held.get(partition.partition_id)
-            whole = part.hull(before) if before else part
-            facts = source.facts() | _content(provider, symbol, whole)
-            planned.append(_month(partition, whole, facts, ledger, request, run_id))
-    return planned
+) -> Plan:
+    """A symbol whose file cannot be read is named and left out; the others go on. With only one it is the error."""
+    ledger, held, spans, moment = Ledger.read(lake), _held(lake), session_spans(config.seeds), now()
+    sessions = _seconds(spans)
+    closes = {day: close for day, (_, close) in spans.items()}
+    planned, refused, symbols = list[PlannedMonth](), dict[str, str](), _symbols(request)
+    for symbol in symbols:
+        try:
+            if isinstance(provider, Files):
+                check_zone(provider, symbol, sessions)
+            first, last = _days(provider, symbol, request)
+            span = settled_span(closes, first, last, moment, source.settle_minutes)
+            for name, part in span.months():
+                partition = Partition(SOURCE, GROUP, f"{source.name}/{symbol}", name)
+                before = held.get(partition.partition_id)
+                whole = part.hull(before) if before else part
+                facts = source.facts() | _content(provider, symbol, whole)
+                month = _month(partition, whole, facts, ledger, request, run_id)
+                planned.append(replace(month, files=_files(provider, symbol)))
+        except BarProviderError as error:
+            if len(symbols) == 1:
+                raise
+            refused[symbol] = str(error)
+    return Plan(planned, refused)
+
+
+def _files(provider: BarProvider, symbol: str) -> tuple[str, ...]:
+    return tuple(path.name for path in provider.files(symbol)) if isinstance(provider, Files) else ()
+
+
+def _seconds(spans: Mapping[date, tuple[datetime, datetime]]) -> tuple[Any, Any]:
+    edges = np.array([[int(edge.timestamp()) for edge in pair] for pair in spans.values()], np.int64)
+    return edges[:, 0], edges[:, 1]
 
 
 def _month(
@@ -134,9 +172,9 @@ def _held(lake: Lake) -> dict[str, Span]:
 
 
 def _symbols(request: BarRequest) -> list[str]:
-    symbols = list(dict.fromkeys(symbol.strip().upper() for symbol in request.symbols if symbol.strip()))
-    if not symbols or any("/" in symbol or " " in symbol for symbol in symbols):
-        raise RequestError("name symbols as the provider writes them, e.g. --symbol HOOD")
+    symbols = list(dict.fromkeys(canonical(symbol) for symbol in request.symbols if symbol.strip()))
+    if not symbols:
+        raise RequestError("name symbols, e.g. --symbol HOOD or --symbol BRK.B")
     return symbols
 
 
@@ -168,9 +206,22 @@ def _jobs(planned: Sequence[PlannedMonth]) -> list[list[PlannedMonth]]:
     return jobs
 
 
-def _work(months: Sequence[PlannedMonth], provider: BarProvider, source: BarSource) -> Job:
+Tell = Callable[[str, str], None]
+
+
+def _teller(report: Report) -> Tell:
+    """Says what is odd about a symbol's data; it lands all the same."""
+
+    def tell(symbol: str, message: str) -> None:
+        report(Step("odd", symbol, message=message))
+        print(f"{symbol}: {message}", file=sys.stderr)
+
+    return tell
+
+
+def _work(months: Sequence[PlannedMonth], provider: BarProvider, source: BarSource, tell: Tell) -> Job:
     async def fetch_months(_: Sequence[LedgerRow]) -> Fetched:
-        return await _fetch(months, provider, source)
+        return await _fetch(months, provider, source, tell)
 
     return Job(_name(months), [month.row for month in months if month.row is not None], fetch_months)
 
@@ -180,7 +231,7 @@ def _name(job: Sequence[PlannedMonth]) -> str:
     return f"{first.key} {first.window}" + (f"..{last.window}" if last != first else "")
 
 
-async def _fetch(job: Sequence[PlannedMonth], provider: BarProvider, source: BarSource) -> Fetched:
+async def _fetch(job: Sequence[PlannedMonth], provider: BarProvider, source: BarSource, tell: Tell) -> Fetched:
     rows = [month.row for month in job if month.row is not None]
     symbol = job[0].partition.key.split("/")[1]
     span = Span(job[0].span.first, job[-1].span.last)
@@ -193,25 +244,63 @@ async def _fetch(job: Sequence[PlannedMonth], provider: BarProvider, source: Bar
         )
     if any(bar.symbol != symbol for bar in bars):
         raise BarProviderError(f"bar provider {source.name} answered for another symbol than {symbol}")
+    _tell_conflicts(symbol, bars, tell)
+    actions, status = await _actions(provider, symbol, span, tell)
     reach = provider.reach(symbol) if isinstance(provider, Files) else None
     by_month: dict[str, list[Bar]] = {month.partition.window: [] for month in job}
     for bar in bars:
         by_month[f"{day_of(bar.ts):%Y-%m}"].append(bar)
-    parts = [_landed(month, by_month[month.partition.window], source, symbol, reach) for month in job]
+    parts = [_landed(month, by_month[month.partition.window], actions, status, source, symbol, reach) for month in job]
     filled = [
-        replace(row, finished_at=now(), rows=part.num_rows, bytes=part.nbytes, calls=0 if i else answer.calls)
-        for i, (row, (part, _)) in enumerate(zip(rows, parts, strict=True))
+        replace(
+            row,
+            finished_at=now(),
+            rows=part["bars"].num_rows,
+            bytes=part["bars"].nbytes,
+            calls=0 if i else answer.calls,
+        )
+        for i, (row, part) in enumerate(zip(rows, parts, strict=True))
     ]
-    return {
-        "bars": pa.concat_tables([part[0] for part in parts]),
-        "bar_requests": pa.concat_tables([part[1] for part in parts]),
-    }, filled
+    return {name: pa.concat_tables([part[name] for part in parts]) for name in BAR_TABLES}, filled
+
+
+def _tell_conflicts(symbol: str, bars: Sequence[Bar], tell: Tell) -> None:
+    """A bar that came twice with other values: the newest stands, and it is said."""
+    seen: dict[int, Bar] = {}
+    wrong = list[Bar]()
+    for bar in bars:
+        other = seen.setdefault(bar.ts, bar)
+        if any(getattr(other, name) != getattr(bar, name) for name in ("open", "high", "low", "close", "volume")):
+            wrong.append(bar)
+    if wrong:
+        tell(
+            symbol,
+            f"{len(wrong)} bars came more than once with different values (conflict), first at {wrong[0].raw_time}; "
+            "the last one stands: see bar_coverage.conflict_count",
+        )
+
+
+async def _actions(provider: BarProvider, symbol: str, span: Span, tell: Tell) -> tuple[list[Action], str]:
+    """Corporate actions of the days, and whether they could be had: bars without them still land, and it is said."""
+    if not isinstance(provider, TellsActions):
+        return [], "unsupported"
+    try:
+        return await provider.actions([symbol], span.first, span.last), "complete"
+    except BarProviderError as error:
+        tell(symbol, f"no corporate actions: {error}. A jump like a split will be refused as unadjusted_split")
+        return [], "refused"
 
 
 def _landed(
-    month: PlannedMonth, bars: Sequence[Bar], source: BarSource, symbol: str, reach: tuple[int, int] | None
-) -> tuple[pa.Table, pa.Table]:
-    """The bar rows and the request row of one partition."""
+    month: PlannedMonth,
+    bars: Sequence[Bar],
+    actions: Sequence[Action],
+    actions_status: str,
+    source: BarSource,
+    symbol: str,
+    reach: tuple[int, int] | None,
+) -> dict[str, pa.Table]:
+    """The rows of one partition: bars, the request, and the actions of its days."""
     moment = now()
     key = {
         "partition_id": month.partition.partition_id,
@@ -227,6 +316,12 @@ def _landed(
         "reach_from": datetime.fromtimestamp(reach[0], UTC) if reach else None,
         "reach_until": datetime.fromtimestamp(reach[1], UTC) if reach else None,
         "row_count": len(bars),
+        "actions_status": actions_status,
         "fetched_at": moment,
     }
-    return bar_table(key, bars, moment), pa.Table.from_pylist([request], schema=REQUESTS)
+    mine = [action for action in actions if month.span.first <= action.ex_date <= month.span.last]
+    return {
+        "bars": bar_table(key, bars, moment),
+        "bar_requests": pa.Table.from_pylist([request], schema=REQUESTS),
+        "bar_actions": action_table(key, mine, moment),
+    }

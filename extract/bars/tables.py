@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from extract.bars.actions import Action
 from extract.bars.provider import Bar
 
 _UTC = pa.timestamp("us", "UTC")
@@ -43,11 +44,42 @@ REQUESTS = pa.schema(
         pa.field("reach_from", _UTC),
         pa.field("reach_until", _UTC),
         pa.field("row_count", pa.int64(), nullable=False),
+        pa.field("actions_status", pa.string()),
         pa.field("fetched_at", _UTC, nullable=False),
     ]
 )
 
-BAR_TABLES = {"bars": BARS, "bar_requests": REQUESTS}
+ACTIONS = pa.schema(
+    [
+        *(field for field in _KEY if field.name != "timeframe"),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("raw_kind", pa.string(), nullable=False),
+        pa.field("ex_date", pa.date32(), nullable=False),
+        pa.field("old_shares", pa.float64()),
+        pa.field("new_shares", pa.float64()),
+        pa.field("cash_usd", pa.float64()),
+        pa.field("new_symbol", pa.string()),
+        pa.field("declared_on", pa.date32()),
+        pa.field("payable_on", pa.date32()),
+        pa.field("fetched_at", _UTC, nullable=False),
+    ]
+)
+
+BAR_TABLES = {"bars": BARS, "bar_requests": REQUESTS, "bar_actions": ACTIONS}
+
+
+def action_table(key: dict[str, str], actions: Sequence[Action], fetched_at: datetime) -> pa.Table:
+    """Rows of `actions` in their order under one partition's key."""
+    shared = {name: value for name, value in key.items() if name != "timeframe"}
+    rows = [
+        {**shared, "position": place, **{name: getattr(action, name) for name in _ACTION}, "fetched_at": fetched_at}
+        for place, action in enumerate(actions)
+    ]
+    return pa.Table.from_pylist(rows, schema=ACTIONS)
+
+
+_ACTION = tuple(ACTIONS.names[5:-1])
 
 
 def bar_table(key: dict[str, str], bars: Sequence[Bar], fetched_at: datetime) -> pa.Table:

@@ -12,19 +12,21 @@ from pathlib import Path
 import aiohttp
 
 from extract.errors import RequestError
-from extract.evm.blocks import Block, as_blocks, find, header_call
+from extract.evm.blocks import Block, find, header_call
 from extract.evm.cache import Cache
 from extract.evm.calls import Call, Reply, StateReader
 from extract.evm.config import ChainSpec
-from extract.evm.errors import AboveFinality, ChainError, Kind, ProviderError, Refusal
+from extract.evm.errors import AboveFinality, ChainError, Kind, Refusal
+from extract.evm.headers import Headers
 from extract.evm.logs import Filter, LogChunk, LogScanner, Topics
 from extract.evm.pace import Clock
-from extract.evm.pool import Pool
+from extract.evm.pool import CHAIN_ID, Pool
 from extract.evm.redact import remember
-from extract.evm.transport import Answer, Endpoint, Outcome, ProviderStats, RpcCall
+from extract.evm.resolver import PatientResolver
+from extract.evm.transport import Answer, Endpoint, Outcome, ProviderStats
+from extract.evm.waits import Waits
 
 log = logging.getLogger(__name__)
-_CHAIN_ID = RpcCall("eth_chainId", [], str, lambda text: int(text, 16))
 _OPENING_TRIES = 3
 
 
@@ -36,9 +38,9 @@ class ChainClient:
 
     def __init__(self, spec: ChainSpec, pool: Pool, cache: Cache) -> None:
         self.spec, self._pool, self._cache = spec, pool, cache
-        self._state = StateReader(pool, spec)
-        self._scanner = LogScanner(pool, cache, self.blocks, spec.verify_logs_with_second_provider)
-        self._headers: dict[int, Block] = {}
+        self._headers = Headers(pool, spec.finality_depth)
+        self._state = StateReader(pool, spec, self._headers.blocks)
+        self._scanner = LogScanner(pool, cache, self._headers, spec)
         self._final: Block | None = None
 
     @classmethod
@@ -60,7 +62,9 @@ class ChainClient:
         for provider in spec.providers:
             remember(provider.url)
         async with _session(session) as connected:
-            pool = Pool(spec.name, [Endpoint(p, connected, clock) for p in spec.providers], clock)
+            waits = Waits(f"chain {spec.name}", clock)
+            endpoints = [Endpoint(p, connected, waits) for p in spec.providers]
+            pool = Pool(spec, endpoints, waits)
             await _admit(spec, pool)
             try:
                 yield cls(spec, pool, cache)
@@ -77,9 +81,8 @@ class ChainClient:
         return {e.name: replace(e.stats) for e in self._pool.endpoints}
 
     async def head(self) -> Block:
-        """The newest block."""
-        [block] = await self._headers_of(["latest"])
-        return block  # of the endpoint that was furthest ahead so far, so that time does not run backwards
+        """The newest block; never an older one than before, whatever a provider that is behind says."""
+        return await self._headers.head()
 
     async def finalized(self) -> Block:
         """The newest block that does not change any more: head minus finality_depth, or the node's
@@ -91,7 +94,7 @@ class ChainClient:
             [tagged] = await self._pool.request([header_call("finalized")])
             if isinstance(tagged, Answer) and tagged.value.number > 0:
                 number = min(number, tagged.value.number)
-        self._final = head if number == head.number else (await self._headers_of([number]))[0]
+        self._final = head if number == head.number else await self.block(number)
         return self._final
 
     async def block(self, number: int) -> Block:
@@ -100,23 +103,7 @@ class ChainClient:
 
     async def blocks(self, numbers: Sequence[int], fresh: bool = False) -> list[Block]:
         """Headers in the order asked. Final ones are remembered; `fresh` asks again all the same."""
-        missing = sorted({n for n in numbers if fresh or n not in self._headers})
-        found = dict(zip(missing, await self._headers_of(missing), strict=True))
-        final = self._final.number if self._final else -1
-        self._headers.update({n: b for n, b in found.items() if n <= final})
-        return [found[n] if n in found else self._headers[n] for n in numbers]
-
-    async def _headers_of(self, numbers: Sequence[int | str]) -> list[Block]:
-        highest = max((n for n in numbers if isinstance(n, int)), default=max(self._pool.heads.values()))
-        outcomes = await self._pool.request([header_call(n) for n in numbers], highest)
-        for outcome in outcomes:
-            if isinstance(outcome, Refusal):
-                raise ProviderError(f"chain {self.spec.name}: header", outcome)
-        for outcome in outcomes:
-            if isinstance(outcome, Answer):
-                heads = self._pool.heads
-                heads[outcome.provider] = max(heads[outcome.provider], outcome.value.number)
-        return as_blocks(outcomes)
+        return await self._headers.blocks(numbers, fresh)
 
     async def block_at_or_before(self, timestamp: int) -> Block:
         """The newest block with `block.timestamp <= timestamp`, proven by its successor. BeforeChain,
@@ -139,21 +126,31 @@ class ChainClient:
         return (await self.read_blocks([(block, calls)]))[0]
 
     async def read_blocks(self, requests: Sequence[tuple[int, Sequence[Call]]]) -> list[list[Reply]]:
-        """View calls at many blocks: one Multicall3 call per block, several blocks per HTTP request."""
+        """View calls at many blocks: one Multicall3 call per block, several blocks per HTTP request. Each reply says
+        whether it is proven to be of its block.
+        """
         return await self._state.read_blocks(requests)
 
     async def logs(
-        self, addresses: Sequence[str], topics: Topics, from_block: int, to_block: int
+        self,
+        addresses: Sequence[str],
+        topics: Topics,
+        from_block: int,
+        to_block: int,
+        confirm_share: float | None = None,
     ) -> AsyncIterator[LogChunk]:
-        """Logs of final blocks, chunk by chunk in order, tiling from_block..to_block.
+        """Logs of final blocks, chunk by chunk in order, tiling from_block..to_block; each chunk says how it was
+        confirmed.
 
-        `addresses` empty means all; `topics` per position a list of alternatives or None. Errors:
-        RequestError for a range upside down, AboveFinality, RangeTooDense, ProviderError.
+        `addresses` empty means all; `topics` per position a list of alternatives or None. `confirm_share` overrules
+        the chain's: 1 where what was found contradicts something else. Errors: RequestError for a range upside
+        down, AboveFinality, RangeTooDense, Disagreement, ProviderError.
         """
         if not 0 <= from_block <= to_block:
             raise RequestError(f"no such block range: {from_block}..{to_block}; write the older block first")
         await self._check_final(to_block)
-        scan = self._scanner.scan(Filter.of(addresses, topics), from_block, to_block)
+        share = self.spec.confirm_share if confirm_share is None else confirm_share
+        scan = self._scanner.scan(Filter.of(addresses, topics), from_block, to_block, share)
         try:
             async for chunk in scan:
                 yield chunk
@@ -174,7 +171,9 @@ class ChainClient:
 
 def _session(given: aiohttp.ClientSession | None) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
     """The session given, left open afterwards, or one of our own; limits live in the endpoints, not in it."""
-    return nullcontext(given) if given else aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    if given:
+        return nullcontext(given)
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, resolver=PatientResolver()))
 
 
 async def _admit(spec: ChainSpec, pool: Pool) -> None:
@@ -200,13 +199,13 @@ async def _admit(spec: ChainSpec, pool: Pool) -> None:
 
 async def _introduce(pool: Pool, endpoint: Endpoint) -> list[Outcome]:
     """chain id and head, tried a few times: a slow start is no reason to do without a provider."""
-    calls = [_CHAIN_ID, header_call("latest")]
+    calls = [CHAIN_ID, header_call("latest")]
     outcomes: list[Outcome] = []
     for attempt in range(1, _OPENING_TRIES + 1):
         outcomes = [o for [o] in await asyncio.gather(*(pool.ask(endpoint, [call]) for call in calls))]
-        if not any(isinstance(o, Refusal) and o.kind not in (Kind.QUOTA, Kind.OTHER) for o in outcomes):
+        if not any(isinstance(o, Refusal) and o.kind not in (Kind.QUOTA, Kind.UNSUPPORTED) for o in outcomes):
             break
-        await pool.clock.sleep(pool.clock.jitter(attempt))
+        await pool.waits.sleep(pool.clock.jitter(attempt), f"{endpoint.name} does not say who it is")
     return outcomes
 
 

@@ -12,6 +12,7 @@ from extract.errors import ConfigError
 from extract.evm.redact import LOOPBACK, remember
 
 MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11"  # same address on nearly every chain: multicall3.com
+EVM_NUMBER, ARBSYS_NUMBER = "evm", "arbsys"
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -21,7 +22,9 @@ class ProviderSpec:
 
     requests_per_second counts calls (an item of a batch is a call, as providers bill it); None is no limit.
     max_batch: calls per HTTP request. multicall_size: view calls per Multicall3 call. max_in_flight: HTTP
-    requests at once. max_block_range: blocks per eth_getLogs, counted inclusively.
+    requests at once. max_block_range: blocks per eth_getLogs, counted inclusively. timeout_seconds: for a whole
+    request with its answer. max_wait_seconds: the longest Retry-After that is kept to. max_body_bytes: the longest
+    answer that is read, unpacked. follow_redirects: whether an answer may send requests to another address.
     """
 
     name: str
@@ -32,6 +35,9 @@ class ProviderSpec:
     max_in_flight: int = 4
     timeout_seconds: float = 30
     max_block_range: int | None = None
+    max_wait_seconds: float = 120
+    max_body_bytes: int = 64 * 1024 * 1024
+    follow_redirects: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,11 @@ class ChainSpec:
     """A chain. finality_depth: blocks behind head that are never read; max_lag_seconds: how far an endpoint
     may stand behind the best one (block time, not wall clock) before it is passed over; block_seconds: a hint
     only.
+
+    block_number_from: `evm`, or `arbsys` where the EVM's own block number is another chain's (Arbitrum).
+    evm_parent_hash: whether BLOCKHASH gives the parent's hash (Scroll's does not). confirm_share: share of log
+    ranges that are confirmed a second way, 0 to 1. patience_seconds: how long a chain may go without one useful
+    answer before it is given up.
     """
 
     name: str
@@ -49,7 +60,10 @@ class ChainSpec:
     max_lag_seconds: float | None = None
     block_seconds: float = 2.0
     use_finalized_tag: bool = False
-    verify_logs_with_second_provider: bool = False
+    block_number_from: str = EVM_NUMBER
+    evm_parent_hash: bool = True
+    confirm_share: float = 0.05
+    patience_seconds: float = 300.0
 
     @property
     def allowed_lag_seconds(self) -> float:
@@ -99,6 +113,10 @@ def _chain(name: str, table: Any, environ: Mapping[str, str]) -> ChainSpec:
     if not _ADDRESS.fullmatch(address):
         raise ConfigError(f"{where} multicall_address = {address!r} is not an address: write 0x and 40 hex digits")
     values["multicall_address"] = address.lower()
+    if values.get("block_number_from", EVM_NUMBER) not in (EVM_NUMBER, ARBSYS_NUMBER):
+        raise ConfigError(f"{where} block_number_from: write {EVM_NUMBER!r} or {ARBSYS_NUMBER!r}")
+    if not 0 <= values.get("confirm_share", 0) <= 1:
+        raise ConfigError(f"{where} confirm_share = {values['confirm_share']!r}: write a share from 0 to 1")
     return ChainSpec(name=name, providers=_providers(name, table.get("providers"), environ), **values)
 
 
@@ -165,10 +183,13 @@ def _values(
     return values
 
 
+_MAY_BE_ZERO = ("finality_depth", "max_lag_seconds", "confirm_share")
+
+
 def _check(where: str, value: Any, kind: str) -> None:
     kind = kind.removesuffix(" | None")
     wanted: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "bool": bool}
     if not isinstance(value, wanted[kind]) or (kind in ("int", "float") and isinstance(value, bool)):
         raise ConfigError(f"{where} = {value!r}: write a value of type {kind}")
-    if kind in ("int", "float") and value < (0 if where.endswith(("finality_depth", "max_lag_seconds")) else 1e-9):
+    if kind in ("int", "float") and value < (0 if where.endswith(_MAY_BE_ZERO) else 1e-9):
         raise ConfigError(f"{where} = {value!r}: write a positive number")

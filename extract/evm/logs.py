@@ -1,99 +1,57 @@
 """Scan logs: several ranges in flight, widths that adapt to each provider, output in order and bounded in
-memory.
+memory. Every answer is checked against what was asked, a sample of them against a second way to the same logs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
 
-import msgspec
 import pyarrow as pa
 
-from extract.evm.blocks import Block
+from extract.evm.answers import Filter, Found, LogReader, Topics
 from extract.evm.cache import Cache
-from extract.evm.errors import DecodeError, Kind, ProviderError, RangeTooDense, Refusal
+from extract.evm.config import ChainSpec
+from extract.evm.confirm import Confirmer, Question, is_sampled
+from extract.evm.errors import NARROWING, DecodeError, Kind, ProviderError, RangeTooDense, Refusal
+from extract.evm.headers import Headers
 from extract.evm.pool import Pool
+from extract.evm.proof import UNCONFIRMED
 from extract.evm.ranges import Plan, Width, estimate_requests
-from extract.evm.transport import Endpoint, RpcCall
-from extract.evm.wire import blocks_without_timestamp, check_logs, fill_timestamps, in_order, parse_logs
-
-log = logging.getLogger(__name__)
+from extract.evm.transport import Endpoint
 
 OUTSTANDING = 8  # chunks being fetched or waiting for the reader: the bound on memory
 IN_FLIGHT = 6  # more than a provider's max_in_flight: while some are asked, others are being read
-_TRIES = 12  # failures of one range in a row
-_ROUND_CAPS = frozenset({1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000})  # where silent cuts are seen
-_SPLITTING = frozenset({Kind.RANGE, Kind.RESULTS, Kind.SIZE, Kind.TIME})
-
-Topics = Sequence[Sequence[str] | None]
+_TRIES = 12  # failures of one range at one width in a row
+_SAYINGS = 3  # unknown words about a single block are believed when every provider has said them so often
+_HALVINGS = 40  # of one range: what no provider answers as it is, down to a single block of any range there is
+_PERHAPS_TOO_WIDE = {Kind.TIME: 1, Kind.OTHER: 1, Kind.SERVER: 3, Kind.MALFORMED: 3}  # failures in a row before half is asked for
 
 
 @dataclass(frozen=True)
 class LogChunk:
-    """All logs of a block range, both ends inclusive, sorted by (block_number, log_index)."""
+    """All logs of a block range, both ends inclusive, sorted by (block_number, log_index). `confirmation`:
+    second_provider, bloom, or unconfirmed.
+    """
 
     from_block: int
     to_block: int
     table: pa.Table
     provider: str
+    confirmation: str = UNCONFIRMED
 
 
-@dataclass(frozen=True)
-class Filter:
-    """What to look for: any of `addresses` (empty: all), per topic position any of the given (None: all)."""
-
-    addresses: tuple[str, ...]
-    topics: tuple[tuple[str, ...] | None, ...]
-
-    @classmethod
-    def of(cls, addresses: Sequence[str], topics: Topics) -> Filter:
-        lowered = tuple(None if t is None else tuple(x.lower() for x in t) for t in topics)
-        return cls(tuple(dict.fromkeys(a.lower() for a in addresses)), lowered)
-
-    def parts(self, size: int | None) -> list[Filter]:
-        """Filters of at most `size` addresses each."""
-        if size is None or len(self.addresses) <= size:
-            return [self]
-        return [Filter(self.addresses[i : i + size], self.topics) for i in range(0, len(self.addresses), size)]
-
-    def call(self, first: int, last: int) -> RpcCall:
-        """eth_getLogs over first..last; the answer is a sorted, checked table."""
-        query: dict[str, Any] = {"fromBlock": hex(first), "toBlock": hex(last)}
-        if self.addresses:
-            query["address"] = list(self.addresses) if len(self.addresses) > 1 else self.addresses[0]
-        if self.topics:
-            query["topics"] = [None if t is None else list(t) for t in self.topics]
-        read = partial(_read, addresses=self.addresses, first=first, last=last)
-        return RpcCall("eth_getLogs", [query], msgspec.Raw, read, last - first + 1)
-
-
-def _read(raw: msgspec.Raw, addresses: Sequence[str], first: int, last: int) -> pa.Table:
-    logs = in_order(parse_logs(raw))
-    check_logs(logs, addresses, first, last)
-    return logs
-
-
-@dataclass
 class LogScanner:
-    """Scans of one chain. Widths and address limits by provider are shared by all its scans."""
+    """Scans of one chain. Widths by provider are shared by all its scans."""
 
-    pool: Pool
-    cache: Cache
-    headers: Callable[[Sequence[int]], Awaitable[list[Block]]]
-    verify: bool = False
-    widths: dict[str, Width] = field(init=False)
-    address_limits: dict[str, int] = field(init=False, default_factory=dict)
-    result_caps: dict[str, int] = field(init=False, default_factory=dict)
-    most_logs: dict[str, int] = field(init=False, default_factory=dict)  # ever seen in one answer
-
-    def __post_init__(self) -> None:
-        self.widths = {e.name: Width(self._first_cap(e)) for e in self.pool.endpoints}
+    def __init__(self, pool: Pool, cache: Cache, headers: Headers, spec: ChainSpec) -> None:
+        self.pool, self.cache, self.headers = pool, cache, headers
+        self.reader = LogReader(pool, headers, spec)
+        self.confirmer = Confirmer(pool, headers, self.reader.fetch_for_confirmation)
+        self.widths = {e.name: Width(self._first_cap(e)) for e in pool.endpoints}
 
     def _first_cap(self, endpoint: Endpoint) -> int | None:
         known = [cap for cap in (endpoint.spec.max_block_range, self.cache.cap(endpoint.name)) if cap]
@@ -104,9 +62,13 @@ class LogScanner:
         usable = self.pool.usable() or self.pool.endpoints
         return min(estimate_requests(last - first + 1, self.widths[e.name]) for e in usable)
 
-    async def scan(self, wanted: Filter, first: int, last: int) -> AsyncIterator[LogChunk]:
-        """Chunks that tile first..last in order. Errors: ProviderError, RangeTooDense."""
-        scan = _Scan(self, wanted, Plan(first, last))
+    async def scan(self, wanted: Filter, first: int, last: int, share: float) -> AsyncIterator[LogChunk]:
+        """Chunks that tile first..last in order; `share` of them confirmed.
+
+        Errors: ProviderError, RangeTooDense, Disagreement.
+        """
+        ends = await self.headers.blocks([first, last])
+        scan = _Scan(self, wanted, Plan(first, last), share, (ends[0].timestamp, ends[1].timestamp))
         workers = [asyncio.create_task(scan.work()) for _ in range(IN_FLIGHT)]
         try:
             while not scan.plan.is_delivered:
@@ -116,78 +78,12 @@ class LogScanner:
                     _raise_first(workers)
                     continue
                 scan.notify()
-                yield LogChunk(found[0], found[1], found[2].value, found[2].provider)
+                yield LogChunk(found[0], found[1], found[2].value, found[2].provider, found[2].confirmation)
         finally:
             for worker in workers:
                 worker.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*workers, return_exceptions=True)
-
-    async def fetch(
-        self, endpoint: Endpoint, wanted: Filter, first: int, last: int, part_size: int | None = None
-    ) -> _Found | Refusal:
-        """All logs of one range from one endpoint: one call, or one per part of the address list, which is
-        cut to what the provider takes or to `part_size`.
-        """
-        if not await self.pool.reaches(endpoint, last):
-            return Refusal(Kind.LAGGING, f"its head is below block {last}", endpoint.name)
-        tables: list[pa.Table] = []
-        for part in wanted.parts(part_size or self.address_limits.get(endpoint.name)):
-            [outcome] = await self.pool.ask(endpoint, [part.call(first, last)])
-            if isinstance(outcome, Refusal):
-                return self._address_limit(endpoint, part, outcome)
-            if self._looks_cut(endpoint, outcome.value.num_rows, first, last):
-                return Refusal(Kind.RESULTS, "as many logs as its limit: the answer may be cut", endpoint.name)
-            tables.append(outcome.value)
-        logs = tables[0] if len(tables) == 1 else in_order(pa.concat_tables(tables))
-        return _Found(await self._timed(logs), endpoint.name)
-
-    def _address_limit(self, endpoint: Endpoint, part: Filter, refusal: Refusal) -> Refusal:
-        """Learn how many addresses a provider takes; of a single one it is not about lists."""
-        if refusal.kind is not Kind.ADDRESSES:
-            return refusal
-        asked = len(part.addresses)
-        if asked <= 1:
-            return replace(refusal, kind=Kind.OTHER)
-        cap = refusal.cap if refusal.cap and refusal.cap < asked else asked // 2
-        self.address_limits[endpoint.name] = max(1, cap)
-        return refusal
-
-    def _looks_cut(self, endpoint: Endpoint, logs: int, first: int, last: int) -> bool:
-        """Exactly a round limit, and never more, is the mark of a silent cut. A single block cannot be split."""
-        most = self.most_logs[endpoint.name] = max(logs, self.most_logs.get(endpoint.name, 0))
-        if logs < most or (logs not in _ROUND_CAPS and logs != self.result_caps.get(endpoint.name)):
-            return False
-        if first == last:
-            log.warning("block %d has exactly %d matching logs at %s, a usual limit", first, logs, endpoint.name)
-        return first < last
-
-    async def _timed(self, logs: pa.Table) -> pa.Table:
-        """Older nodes send no blockTimestamp: ask the headers."""
-        missing = blocks_without_timestamp(logs)
-        if not missing:
-            return logs
-        return fill_timestamps(logs, {b.number: b.timestamp for b in await self.headers(missing)})
-
-    async def agrees(self, wanted: Filter, last: int, found: _Found) -> bool:
-        """Whether another provider has as many logs in the last block of a range; True when there is none to
-        ask.
-        """
-        others = [e for e in self.pool.usable() if e.name != found.provider]
-        if not self.verify or not others:
-            return True
-        second = await self.fetch(others[0], wanted, last, last)
-        if isinstance(second, Refusal):
-            log.warning("block %d could not be verified: %s says %s", last, second.provider, second.message)
-            return True
-        ours = sum(number == last for number in found.value["block_number"].to_pylist())
-        return bool(ours == second.value.num_rows)
-
-
-@dataclass(frozen=True)
-class _Found:
-    value: pa.Table
-    provider: str
 
 
 def _raise_first(workers: Sequence[asyncio.Task[None]]) -> None:
@@ -202,10 +98,16 @@ class _Scan:
 
     scanner: LogScanner
     wanted: Filter
-    plan: Plan[_Found]
+    plan: Plan[Found]
+    share: float
+    ends: tuple[int, int]  # unix seconds of the scan's first and last block
     failures: dict[int, int] = field(default_factory=dict)  # by first block: tries in a row
+    failing_since: dict[int, float] = field(default_factory=dict)  # by first block
     avoid: dict[int, set[str]] = field(default_factory=dict)  # by first block: who failed on it
     dense: dict[int, int] = field(default_factory=dict)  # blocks too full for one answer: addresses per call
+    narrow: dict[int, tuple[int, Kind]] = field(default_factory=dict)  # by first block: blocks at most, and why
+    halvings: Counter[int] = field(default_factory=Counter)  # by first block
+    unserved: set[str] = field(default_factory=set)  # who does not serve logs at all
     moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def notify(self) -> None:
@@ -224,7 +126,7 @@ class _Scan:
                     await self.wait()
                     continue
                 start = self.plan.open[0][0]
-                endpoint = await self.scanner.pool.choose(self.avoid.get(start, ()), start)
+                endpoint = await self.scanner.pool.choose(self.avoid.get(start, set()) | self.unserved, start)
                 width = self.scanner.widths[endpoint.name]
                 if not width.tried and self.plan.taken:
                     await self.wait()  # the first request to a provider tells what it takes: do not repeat its errors
@@ -234,8 +136,9 @@ class _Scan:
             self.notify()
 
     async def _one(self, endpoint: Endpoint, width: Width) -> None:
-        is_dense = self.plan.open[0][0] in self.dense
-        start, last = self.plan.take(1 if is_dense else width.blocks)
+        first = self.plan.open[0][0]
+        blocks = 1 if first in self.dense else min(width.blocks, self.narrow.get(first, (width.blocks, None))[0])
+        start, last = self.plan.take(blocks)
         try:
             outcome = await self._fetch(endpoint, start, last)
         except BaseException:
@@ -246,31 +149,71 @@ class _Scan:
             await self._adapt(endpoint, width, outcome, start, last)
         else:
             width.succeeded(last - start + 1, outcome.value.num_rows)
-            self.failures.pop(start, None)
-            self.avoid.pop(start, None)
+            self._learn_narrowness(endpoint, width, start, last)
+            for of in (self.failures, self.failing_since, self.avoid):
+                of.pop(start, None)
             self.plan.finish(start, outcome)
         self.notify()
 
-    async def _fetch(self, endpoint: Endpoint, start: int, last: int) -> _Found | Refusal:
-        found = await self.scanner.fetch(endpoint, self.wanted, start, last, self.dense.get(start))
-        if isinstance(found, _Found) and not await self.scanner.agrees(self.wanted, last, found):
-            return Refusal(Kind.LAGGING, f"block {last}: two providers differ in the number of logs", endpoint.name)
-        return found
+    async def _fetch(self, endpoint: Endpoint, start: int, last: int) -> Found | Refusal:
+        question = Question(self.wanted.addresses, self.wanted.topics, start, last)
+        sampled = is_sampled(question, self.share)
+        found = await self.scanner.reader.fetch(endpoint, self.wanted, start, last, self.dense.get(start), sampled)
+        if isinstance(found, Refusal):
+            return found
+        timed = await self.scanner.reader.timed(found, endpoint, self.ends)
+        if isinstance(timed, Refusal) or not (sampled or timed.is_doubtful):
+            return timed
+        how = await self.scanner.confirmer.confirm(question, timed.value, timed.provider)
+        if isinstance(how, Refusal):
+            self.scanner.pool.blame(endpoint.name, how)
+            return how
+        return replace(timed, confirmation=how)
 
     async def _adapt(self, endpoint: Endpoint, width: Width, refusal: Refusal, start: int, last: int) -> None:
-        """Learn from a refusal. Ranges shrink for range words only; for everything else time passes or
-        another provider takes over.
+        """Learn from a refusal. Ranges shrink for range words, and for words or silence that may mean a range; for
+        everything else time passes or another provider takes over.
         """
-        if refusal.kind in _SPLITTING and start < last:
+        if refusal.kind in NARROWING and start < last:
             if refusal.kind is Kind.RESULTS and refusal.cap:
-                self.scanner.result_caps[endpoint.name] = refusal.cap
+                self.scanner.reader.result_caps[endpoint.name] = refusal.cap
             if width.refused(refusal, start, last) and width.hard is not None:
                 self.scanner.cache.learn_cap(endpoint.name, width.hard)
             if refusal.kind is not Kind.TIME:
                 return
+            self._halved(refusal, start, last)  # and time must pass as well
         elif refusal.kind is Kind.ADDRESSES or self._thinned(refusal, start):
             return
+        elif refusal.kind is Kind.UNSUPPORTED:
+            self.unserved.add(endpoint.name)
+        elif self._halved(refusal, start, last):
+            self.avoid.setdefault(start, set()).add(endpoint.name)
+            endpoint.stats.retries += 1
+            return
         await self._failed(endpoint, refusal, start, last)
+
+    def _halved(self, refusal: Refusal, start: int, last: int) -> bool:
+        """Words nobody knows, and failures that go on, may be about the width: ask for half, within a budget."""
+        needed = _PERHAPS_TOO_WIDE.get(refusal.kind)
+        if needed is None or start == last or self.halvings[start] >= _HALVINGS:
+            return False
+        if self.failures.get(start, 0) + 1 < needed:
+            return False
+        self.halvings[start] += 1
+        self.narrow[start] = ((last - start + 1) // 2, refusal.kind)
+        self.failures.pop(start, None)
+        return True
+
+    def _learn_narrowness(self, endpoint: Endpoint, width: Width, start: int, last: int) -> None:
+        """Half was answered where the whole was not: keep to it, as a cap where words said no, else for now."""
+        blocks, kind = self.narrow.pop(start, (None, None))
+        if blocks is None or last - start + 1 != blocks:
+            return
+        if kind is Kind.OTHER:
+            width.hard = blocks
+            self.scanner.cache.learn_cap(endpoint.name, blocks)
+        else:
+            width.soft = min(width.soft, blocks)
 
     def _thinned(self, refusal: Refusal, block: int) -> bool:
         """A single block has too many logs for one answer: ask for fewer addresses at a time, down to one."""
@@ -281,18 +224,29 @@ class _Scan:
         return True
 
     async def _failed(self, endpoint: Endpoint, refusal: Refusal, start: int, last: int) -> None:
+        pool, clock = self.scanner.pool, self.scanner.pool.clock
         tries = self.failures[start] = self.failures.get(start, 0) + 1
+        since = self.failing_since.setdefault(start, clock.now())
         self.avoid.setdefault(start, set()).add(endpoint.name)
-        others = {e.name for e in self.scanner.pool.usable()} - self.avoid[start]
-        hopeless = refusal.kind in (Kind.OTHER, Kind.NO_ARCHIVE) or (refusal.kind in _SPLITTING and start == last)
-        if tries >= _TRIES or (hopeless and not others):
-            if refusal.kind in _SPLITTING and start == last:
+        usable = {e.name for e in pool.usable()}
+        others = usable - self.avoid[start] - self.unserved
+        if self._is_over(refusal, start, last, tries, others) or clock.now() - since > pool.patience:
+            if refusal.kind in NARROWING and start == last:
                 raise RangeTooDense(f"block {start}: {endpoint.name} refuses even a single block: {refusal.message}")
             raise ProviderError(f"logs of blocks {start}..{last}", refusal)
         endpoint.stats.retries += 1
         if not others:
             self.avoid[start].clear()
-            await self.scanner.pool.clock.sleep(self.scanner.pool.clock.jitter(tries))
+            why = f"{endpoint.name} says {refusal.kind.value}: {refusal.message}"
+            await pool.waits.sleep(clock.jitter(tries), why)
+
+    def _is_over(self, refusal: Refusal, start: int, last: int, tries: int, others: set[str]) -> bool:
+        """Whether more tries cannot help."""
+        if tries >= _TRIES or not {e.name for e in self.scanner.pool.usable()} - self.unserved:
+            return True
+        if refusal.kind in NARROWING and start == last:
+            return not others
+        return refusal.kind in (Kind.OTHER, Kind.NO_ARCHIVE) and tries >= _SAYINGS * len(self.scanner.pool.usable())
 
 
-__all__ = ["DecodeError", "Filter", "LogChunk", "LogScanner"]
+__all__ = ["DecodeError", "Filter", "LogChunk", "LogScanner", "Topics"]

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 _DECREASE = 0.7  # multiplicative, once per cool-off: several refusals of one burst are one event
 _RECOVERY_SHARE = 0.05  # of the configured rate, per second without a refusal
@@ -29,20 +30,29 @@ class Clock:
         return self.chance.uniform(0, min(ceiling, base * 2.0**attempt))
 
 
+class Sleeper(Protocol):
+    """A clock, and a way to sleep by it that says why."""
+
+    @property
+    def clock(self) -> Clock: ...
+    async def sleep(self, seconds: float, why: str) -> None: ...
+
+
 class Pace:
     """A token bucket that may go into debt: callers are given a start time each, in order of asking.
 
     `rate` is calls per second (None: unlimited until the provider complains); one second's worth may burst.
     """
 
-    def __init__(self, rate: float | None, clock: Clock) -> None:
-        self.rate, self._ceiling, self._clock = rate, rate, clock
+    def __init__(self, rate: float | None, waits: Sleeper, longest_wait: float = 120.0) -> None:
+        self.rate, self._ceiling, self._waits, self._longest = rate, rate, waits, longest_wait
+        self._clock = clock = waits.clock
         self._free_at = self._changed_at = clock.now()
         self._taken = 0
         self._since = clock.now()
 
-    async def take(self, calls: int) -> None:
-        """Return when `calls` more calls may be sent."""
+    async def take(self, calls: int, why: str = "") -> None:
+        """Return when `calls` more calls may be sent; `why` is what a long wait is told as."""
         now = self._clock.now()
         self._taken += calls
         self._recover(now)
@@ -50,17 +60,17 @@ class Pace:
         if self.rate is not None:
             self._free_at = max(self._free_at, now - 1.0) + calls / self.rate
         if delay > 0:
-            await self._clock.sleep(delay)
+            await self._waits.sleep(delay, why)
 
     def delay(self) -> float:
         """Seconds until the next call may go."""
         return max(0.0, self._free_at - self._clock.now())
 
     def refused(self, retry_after: float | None) -> None:
-        """The provider said slow down: lower the rate and rest for as long as it asks."""
+        """The provider said slow down: lower the rate and rest for as long as it asks, up to the longest wait."""
         now = self._clock.now()
         if retry_after is not None:
-            self._free_at = max(self._free_at, now + retry_after)
+            self._free_at = max(self._free_at, now + min(retry_after, self._longest))
         if now - self._changed_at >= _COOL_OFF_SECONDS or self.rate is self._ceiling:
             observed = self._taken / max(1.0, now - self._since)
             self.rate = max(_FLOOR, _DECREASE * (observed if self.rate is None else self.rate))

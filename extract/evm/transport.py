@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,14 +13,33 @@ from typing import Any, TypeAlias
 
 import aiohttp
 import msgspec
+import pyarrow as pa
+from aiohttp.http_exceptions import HttpProcessingError
 
+from extract.evm.body import ENCODINGS, TooLong, read_body
 from extract.evm.config import ProviderSpec
-from extract.evm.errors import BATCH_STATUSES, DecodeError, Kind, Refusal, classify
-from extract.evm.pace import Clock, Pace
+from extract.evm.errors import DecodeError, Kind, Refusal
+from extract.evm.pace import Pace
+from extract.evm.quantity import excerpt
 from extract.evm.redact import redact
+from extract.evm.sayings import BATCH_STATUSES, classify
+from extract.evm.waits import Waits
 
-_HEADERS = {"content-type": "application/json", "accept": "application/json"}
+_HEADERS = {"content-type": "application/json", "accept": "application/json", "accept-encoding": ENCODINGS}
+_BROKEN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
+# what reading an answer may end in, whatever was sent: too deep, too large a number, no text, not what was declared
+_UNREADABLE = (
+    msgspec.MsgspecError,
+    DecodeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    LookupError,
+    pa.ArrowException,
+)
 _LARGE = 256 * 1024  # bytes
+_NO_OTHER = aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None)  # the one deadline is ours
 _EXCERPT = 300  # bytes of a body that are worth reading out when it is not JSON-RPC
 
 
@@ -30,7 +48,9 @@ class RpcCall:
     """A method, its parameters and the msgspec type of its result.
 
     `read` makes of the decoded result what the caller wants; DecodeError in it is the provider's fault, and
-    it may return a Refusal. `blocks`: width of a log range, for caps that have to be guessed.
+    it may return a Refusal. `blocks`: width of a log range, for caps that have to be guessed. `by_hash`: the
+    parameters with the block named by its hash (EIP-1898), for endpoints that take it. `divisible`: the caller
+    can ask for less, so what looks like too much is his to halve.
     """
 
     method: str
@@ -38,29 +58,39 @@ class RpcCall:
     result: Any
     read: Callable[[Any], Any] | None = None
     blocks: int | None = None
+    by_hash: list[Any] | None = None
+    divisible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A result and the name of the provider that gave it."""
+    """A result, the name of the provider that gave it, and whether calls around it proved the block."""
 
     value: Any
     provider: str
+    is_bracketed: bool = False
 
 
 Outcome: TypeAlias = Answer | Refusal
 
 
-class _Error(msgspec.Struct):
+@dataclass(frozen=True)
+class _Error:
+    """A JSON-RPC error as far as it can be read: members of any type, or a bare text."""
+
     message: str = ""
     code: int | None = None
-    data: msgspec.Raw = msgspec.Raw()
+    data: str = ""
 
 
 class _Envelope(msgspec.Struct):
-    id: int | str | None = None
+    id: msgspec.Raw = msgspec.Raw()
     result: msgspec.Raw = msgspec.Raw()
-    error: _Error | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def has_error(self) -> bool:
+        return bytes(self.error) not in (b"", b"null")
 
 
 @dataclass
@@ -102,14 +132,16 @@ class Endpoint:
 
     spec: ProviderSpec
     session: aiohttp.ClientSession
-    clock: Clock
+    waits: Waits
     stats: ProviderStats = field(default_factory=ProviderStats)
     max_batch: int = 1
     in_flight: int = 0
+    takes_hashes: bool | None = None  # whether blocks may be named by hash; None: not known yet
+    has_true_times: bool | None = None  # whether the block times in its logs are those of the headers; None: not known
 
     def __post_init__(self) -> None:
         self.max_batch = self.spec.max_batch
-        self.pace = Pace(self.spec.requests_per_second, self.clock)
+        self.pace = Pace(self.spec.requests_per_second, self.waits, self.spec.max_wait_seconds)
         self._slots = asyncio.Semaphore(self.spec.max_in_flight)
 
     @property
@@ -121,8 +153,8 @@ class Endpoint:
         self.in_flight += 1
         try:
             async with self._slots:
-                await self.pace.take(len(calls))
-                reply = await self._post(encode_calls(calls))
+                await self.pace.take(len(calls), f"{self.name} takes no more calls at once")
+                reply = await self._post(encode_calls(calls, self.takes_hashes is not False))
         finally:
             self.in_flight -= 1
         self.stats.requests += 1
@@ -134,15 +166,31 @@ class Endpoint:
         return [self._signed(r) if isinstance(r, Refusal) else Answer(r, self.name) for r in results]
 
     async def _post(self, body: bytes) -> Reply:
-        timeout = aiohttp.ClientTimeout(total=self.spec.timeout_seconds)
+        """The whole exchange under one deadline: name look-up, connection, waiting and body."""
         try:
-            async with self.session.post(self.spec.url, data=body, headers=_HEADERS, timeout=timeout) as answer:
-                after = retry_after(answer.headers.get("Retry-After"))
-                return Reply(await answer.read(), answer.status, after)
+            async with asyncio.timeout(self.spec.timeout_seconds):
+                return await self._exchange(body)
         except TimeoutError:
-            return Reply(failure=Refusal(Kind.SERVER, f"no answer within {self.spec.timeout_seconds:g} s"))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Reply(failure=Refusal(Kind.SERVER, redact(f"{type(error).__name__}: {error}")))
+            return Reply(failure=Refusal(Kind.SERVER, f"no whole answer within {self.spec.timeout_seconds:g} s"))
+        except TooLong:
+            said = f"its answer is longer than {self.spec.max_body_bytes:,} bytes (max_body_bytes)"
+            return Reply(failure=Refusal(Kind.SIZE, said))
+        except DecodeError as error:
+            return Reply(failure=Refusal(Kind.MALFORMED, redact(error)))
+        except _BROKEN as error:
+            return Reply(failure=Refusal(Kind.SERVER, redact(f"{type(error).__name__}: {error}")[:_EXCERPT]))
+
+    async def _exchange(self, body: bytes) -> Reply:
+        follow = self.spec.follow_redirects
+        request = self.session.post(
+            self.spec.url, data=body, headers=_HEADERS, timeout=_NO_OTHER, allow_redirects=follow, auto_decompress=False
+        )
+        async with request as answer:
+            if 300 <= answer.status < 400:
+                said = f"HTTP {answer.status} sends the request elsewhere: set follow_redirects = true if that is meant"
+                return Reply(failure=Refusal(Kind.REDIRECTED, said))
+            after = retry_after(answer.headers.get("Retry-After"))
+            return Reply(await read_body(answer, self.spec.max_body_bytes), answer.status, after)
 
     def _signed(self, refusal: Refusal) -> Refusal:
         return replace(refusal, provider=self.name)
@@ -157,9 +205,14 @@ async def _decode(reply: Reply, calls: Sequence[RpcCall]) -> list[Any | Refusal]
     return await asyncio.to_thread(decode_reply, reply, calls)
 
 
-def encode_calls(calls: Sequence[RpcCall]) -> bytes:
-    """JSON-RPC request body: an object for one call, an array for several; ids are positions."""
-    items = [{"jsonrpc": "2.0", "id": i, "method": c.method, "params": c.params} for i, c in enumerate(calls)]
+def encode_calls(calls: Sequence[RpcCall], by_hash: bool = False) -> bytes:
+    """JSON-RPC request body: an object for one call, an array for several; ids are positions. `by_hash`: blocks are
+    named by their hash where a call has that form.
+    """
+    items = [
+        {"jsonrpc": "2.0", "id": i, "method": c.method, "params": (c.by_hash if by_hash else None) or c.params}
+        for i, c in enumerate(calls)
+    ]
     return _encode(items[0] if len(items) == 1 else items)
 
 
@@ -171,28 +224,30 @@ def decode_reply(reply: Reply, calls: Sequence[RpcCall]) -> list[Any | Refusal]:
     try:
         is_list = reply.body.lstrip()[:1] == b"["
         envelopes = _ENVELOPES.decode(reply.body) if is_list else [_ENVELOPE.decode(reply.body)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return [_not_json_rpc(reply, len(calls))] * len(calls)
-    if not is_list and (envelopes[0].id is None or len(calls) > 1 or reply.status >= 400):
-        return [_refused_whole(reply, envelopes[0], calls)] * len(calls)
     by_id = {_position(e.id): e for e in envelopes}
+    if not is_list and (by_id.keys() == {None} or len(calls) > 1 or reply.status >= 400):
+        return [_refused_whole(reply, envelopes[0], calls)] * len(calls)
     if len(by_id) < len(envelopes):
         return [Refusal(Kind.MALFORMED, "an id came twice in one batch")] * len(calls)
     return [_answer(by_id.get(i), call, reply) for i, call in enumerate(calls)]
 
 
-def _position(identity: int | str | None) -> int | None:
-    """Ids come back as sent; some proxies turn numbers into text."""
-    if isinstance(identity, str):
-        return int(identity) if identity.isdigit() else None
-    return identity
+_ID = re.compile(rb'"?([0-9]{1,9})"?')
+
+
+def _position(identity: msgspec.Raw) -> int | None:
+    """Ids come back as sent; some proxies turn numbers into text. None for what is no id of ours."""
+    found = _ID.fullmatch(bytes(identity))
+    return int(found[1]) if found else None
 
 
 def _answer(envelope: _Envelope | None, call: RpcCall, reply: Reply) -> Any | Refusal:
     if envelope is None:
         return Refusal(Kind.MALFORMED, f"no answer to {call.method} in the batch")
-    if envelope.error is not None:
-        return _refusal(envelope.error, reply, call.blocks)
+    if envelope.has_error:
+        return _refusal(_error(envelope.error), reply, call.blocks)
     raw = memoryview(envelope.result)
     if not raw.nbytes:
         return Refusal(Kind.MALFORMED, f"neither result nor error for {call.method}")
@@ -203,8 +258,8 @@ def _read(call: RpcCall, raw: bytes | memoryview) -> Any | Refusal:
     try:
         result = raw if call.result is msgspec.Raw else decoder(call.result).decode(raw)
         return result if call.read is None else call.read(result)
-    except (msgspec.DecodeError, UnicodeDecodeError, DecodeError) as error:
-        return Refusal(Kind.MALFORMED, redact(f"result of {call.method}: {error}"))
+    except _UNREADABLE as error:
+        return Refusal(Kind.MALFORMED, redact(f"result of {call.method}: {error}")[:_EXCERPT])
 
 
 def bare_result(reply: Reply) -> bytes | None:
@@ -220,22 +275,37 @@ _BARE = re.compile(rb'\{(?:"jsonrpc":"2\.0","id":0|"id":0,"jsonrpc":"2\.0"),"res
 
 
 def _refusal(error: _Error, reply: Reply, blocks: int | None) -> Refusal:
-    data = _text(error.data)
-    refusal = classify(error.message, error.code, reply.status, data, blocks)
+    refusal = classify(error.message, error.code, reply.status, error.data, blocks)
     return replace(refusal, retry_after=reply.retry_after)
 
 
-def _text(raw: msgspec.Raw) -> str:
-    """Error data as text: a JSON string unquoted, anything else as it stands."""
-    text = bytes(raw).decode(errors="replace")
-    return str(json.loads(text)) if text.startswith('"') else text
+def _error(raw: msgspec.Raw) -> _Error:
+    """What an error member says, in whatever form."""
+    try:
+        told = msgspec.json.decode(raw)
+    except _UNREADABLE:
+        return _Error(f"an error that cannot be read: {bytes(raw)[:80]!r}")
+    if not isinstance(told, dict):
+        return _Error(told if isinstance(told, str) else excerpt(told))
+    message, code, data = (told.get(key) for key in ("message", "code", "data"))
+    text = message if isinstance(message, str) else "" if message is None else _encode(message).decode()
+    return _Error(text, _code(code), "" if data is None else data if isinstance(data, str) else _encode(data).decode())
+
+
+_CODE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+
+
+def _code(told: Any) -> int | None:
+    """A number, also where it comes as text."""
+    text = str(told) if isinstance(told, int | str) and not isinstance(told, bool) else ""
+    return int(text) if _CODE.fullmatch(text) else None
 
 
 def _refused_whole(reply: Reply, envelope: _Envelope, calls: Sequence[RpcCall]) -> Refusal:
     """One object for the whole request: an error that concerns all of it, or nonsense."""
-    if envelope.error is None and reply.status < 400:
-        return Refusal(Kind.MALFORMED, "one answer for several calls, or an answer without id")
-    error = envelope.error or _Error(message=f"HTTP {reply.status}")
+    if not envelope.has_error and reply.status < 400:
+        return Refusal(Kind.MALFORMED, "one answer for several calls, or an answer without its id")
+    error = _error(envelope.error) if envelope.has_error else _Error(message=f"HTTP {reply.status}")
     return _batch_or(_refusal(error, reply, calls[0].blocks), reply.status, len(calls))
 
 
@@ -261,8 +331,9 @@ def retry_after(header: str | None) -> float | None:
     if not header:
         return None
     with suppress(ValueError):
-        return max(0.0, float(header))
+        seconds = float(header)
+        return max(0.0, seconds) if seconds == seconds else None
     try:
         return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from extract.evm.abi import Event
 from extract.evm.calls import Call
 from extract.evm.client import ChainClient
+from extract.evm.proof import UNCONFIRMED
 from extract.evm.views import word
 from extract.lending.families import FAMILIES
 from extract.lending.families.base import At, EventRule, Legs
@@ -33,6 +34,7 @@ class Liquidation:
     status: str
     legs: Legs
     collateral: int | None = None
+    confirmation: str = UNCONFIRMED  # how the range that its log came with was confirmed
 
     @property
     def block(self) -> int:
@@ -64,7 +66,8 @@ async def scan(client: ChainClient, snapshots: Sequence[Snapshot], first: int, l
     async for chunk in client.logs(addresses, [topics], first, last):
         requests, provider = requests + 1, chunk.provider
         for snapshot in watched:
-            found[snapshot.csu.csu_id] += decode(chunk.table, snapshot)
+            mine = decode(chunk.table, snapshot)
+            found[snapshot.csu.csu_id] += [replace(one, confirmation=chunk.confirmation) for one in mine]
     for snapshot in watched:
         mine = found[snapshot.csu.csu_id]
         mine.sort(key=lambda one: (one.block, one.log["log_index"]))
@@ -123,7 +126,7 @@ def _unwrapped(one: Liquidation, answer: int | None) -> Liquidation:
     legs, amount = one.legs, answer
     if answer is not None and legs.rate_decimals is not None:
         amount = (legs.collateral_token_amount or 0) * answer // 10**legs.rate_decimals
-    return Liquidation(one.log, one.kind, one.status if amount is not None else "share_rate_unknown", legs, amount)
+    return replace(one, status=one.status if amount is not None else "share_rate_unknown", collateral=amount)
 
 
 async def missing_tokens(client: ChainClient, snapshot: Snapshot, found: Sequence[Liquidation]) -> dict[str, Token]:
@@ -167,6 +170,7 @@ def _row(one: Liquidation, tokens: Mapping[str, Token]) -> dict[str, Any]:
         "collateral_decimals": tokens.get(legs.collateral_asset or "", unknown).decimals,
         "stated_usd_raw": _text(legs.stated_usd),
         "decode_status": one.status,
+        "confirmation": one.confirmation,
         "topics": [t for t in (log[f"topic{i}"] for i in range(4)) if t is not None],
         "data": log["data"],
     }

@@ -18,7 +18,7 @@ from extract.lending.families import FAMILIES
 from extract.lending.registry import Csu, wanted_csus
 
 SOURCE = "lending"
-CODE_VERSION = 1  # raise it when the same chain would land other rows: every partition is then fetched anew
+CODE_VERSION = 2  # raise it when the same chain would land other rows: every partition is then fetched anew
 SNAPSHOT, LIQUIDATIONS, PRICES, DAYS = "snapshot", "liquidations", "prices", "days"
 KINDS = (SNAPSHOT, LIQUIDATIONS, PRICES)
 MISSING_PRICES = "MissingPrices"  # error_class of a price partition that is complete but for some assets

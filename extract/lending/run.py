@@ -15,8 +15,9 @@ from extract.config import Config
 from extract.errors import ForeshoreError
 from extract.evm.client import ChainClient
 from extract.evm.config import load_chains
+from extract.integrity import prepare
 from extract.land import Lake
-from extract.ledger import Ledger, LedgerRow, declare
+from extract.ledger import Ledger, LedgerRow
 from extract.lending.engine import dask_engine, pricer_of
 from extract.lending.families.base import Market, Memory
 from extract.lending.fetch import DayBlocks, Known, fetch
@@ -34,8 +35,7 @@ async def extract_lending(config: Config, request: Request, run_id: str, report:
     lake, outcome = Lake.of(config), Outcome()
     scope = make_scope(config, request)
     with lake.lock():
-        declare(lake, LENDING_TABLES)
-        lake.sweep()
+        prepare(lake, LENDING_TABLES)
         async with _clients(config, scope) as clients:
             ledger = Ledger.read(lake)
             plan = make_plan(config, request, scope, ledger, run_id, await _changed(clients, ledger))

@@ -79,7 +79,7 @@ async def read_snapshot(
     wanted = state.assets() | {m.loan for m in state.markets.values()} | {m.collateral for m in state.markets.values()}
     snapshot = Snapshot(csu, day, block, timestamp, state, await read_tokens(at, wanted))
     state.prices = FAMILIES[csu.family].pricing(state, snapshot.decimals())
-    state.provider, snapshot.calls = at.provider, at.calls
+    state.provider, snapshot.calls, state.confirmation = at.provider, at.calls, at.confirmation
     for reserve in state.reserves:
         token = snapshot.tokens.get(reserve.asset or "")
         if token is not None and token.decimals is None:
@@ -123,7 +123,8 @@ def view_symbol(data: bytes) -> Any:
 def snapshot_tables(snapshot: Snapshot, partition_id: str, fetched_at: datetime) -> dict[str, pa.Table]:
     """The rows of a snapshot: one of the CSU, one per reserve, one per market that is remembered."""
     csu, state = snapshot.csu, snapshot.state
-    common = snapshot.common(partition_id, fetched_at) | snapshot.observed()
+    confirmed = {"confirmation": state.confirmation if state.provider else None}
+    common = snapshot.common(partition_id, fetched_at) | snapshot.observed() | confirmed
     head = common | {
         "family": csu.family,
         "chain": csu.chain,

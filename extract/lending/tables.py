@@ -22,6 +22,7 @@ _DAY = [
 ]
 _CSU_DAY = [*_DAY, *_text("csu_id", required=True)]
 _OBSERVED = [pa.field("observed_block", pa.int64(), nullable=False), pa.field("observed_at", UTC, nullable=False)]
+_CONFIRMED = _text("confirmation")  # of state: proven or unconfirmed; of logs: second_provider, bloom or unconfirmed
 
 DAYS = pa.schema(
     [
@@ -45,6 +46,7 @@ SNAPSHOTS = pa.schema(
         *_text("reason"),
         pa.field("reserve_count", pa.int64(), nullable=False),
         *_OBSERVED,
+        *_CONFIRMED,
         *_FETCHED,
     ]
 )
@@ -60,6 +62,7 @@ RESERVES = pa.schema(
         pa.field("is_frozen", pa.bool_()),
         pa.field("is_paused", pa.bool_()),
         *_OBSERVED,
+        *_CONFIRMED,
         *_FETCHED,
     ]
 )
@@ -81,6 +84,7 @@ LIQUIDATIONS = pa.schema(
         *_text("decode_status", required=True),
         pa.field("topics", pa.list_(pa.string()), nullable=False),
         *_text("data", required=True),
+        *_CONFIRMED,
         *_FETCHED,
     ]
 )
@@ -108,6 +112,7 @@ MARKETS = pa.schema(
         *_text("market_id", "loan_asset", "collateral_asset", "oracle", "rate_model", "lltv", required=True),
         *_text("collateral_raw", required=True),  # what stands as collateral after the day's last block, from all logs
         *_OBSERVED,
+        *_CONFIRMED,
         *_FETCHED,
     ]
 )

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from extract.errors import Busy
+from extract.integrity import prepare
 from extract.land import Lake, land
-from extract.ledger import LEDGER_TABLE, LedgerRow, declare, ledger_table
+from extract.ledger import LEDGER_TABLE, LedgerRow, ledger_table
 from extract.markets.tables import POLYMARKET_TABLES
 
 SOURCE = "markets"
@@ -27,8 +28,7 @@ def _commit(lake: Lake, tables: Mapping[str, pa.Table], wait_seconds: float) -> 
     while True:
         try:
             with lake.lock():
-                declare(lake, POLYMARKET_TABLES)
-                lake.sweep()
+                prepare(lake, POLYMARKET_TABLES)
                 return land(lake, SOURCE, tables)
         except Busy:
             if time.monotonic() > deadline:

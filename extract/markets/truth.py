@@ -102,6 +102,12 @@ def _partition(ids: Sequence[str], observed: datetime) -> Partition:
     return Partition(SOURCE, "resolutions", key, f"{observed:%Y-%m-%d}")
 
 
+def replaced_by_newer(partition: Partition, run_id: str) -> LedgerRow:
+    """A ledger row that completes a damaged batch with no rows: its markets' answers stand in newer batches."""
+    moment = now()
+    return LedgerRow(partition, COMPLETE, fingerprint({"version": CODE_VERSION}), run_id, moment, moment)
+
+
 def _row(partition: Partition, ledger: Ledger, run_id: str, started: datetime) -> LedgerRow:
     return LedgerRow(
         partition=partition,

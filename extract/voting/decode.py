@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from extract.evm.abi import Function
-from extract.evm.calls import Reply
+from extract.evm.calls import Reply, joint
 from extract.evm.views import status, word
 from extract.voting.epochs import utc
 from extract.voting.state import BlockState
@@ -93,6 +93,7 @@ def _window_row(key: Row, point: WindowPoint, state: BlockState) -> Row:
         "epoch_on_chain": word(state.totals["epoch"]),
         "total_votes_raw": _text(word(state.totals["total"])),
         "gauges": len(state.gauges),
+        "confirmation": state.confirmation,
         "provider": state.totals["length"].provider,
     }
 
@@ -106,6 +107,7 @@ def _gauge_rows(key: Row, state: BlockState) -> Iterable[Row]:
             "is_alive": None if alive is None else bool(alive),
             "votes_raw": _text(word(votes)),
             "votes_status": status(votes),
+            "confirmation": votes.confirmation,
             "provider": votes.provider,
         }
 
@@ -122,6 +124,7 @@ def _reward_rows(key: Row, state: BlockState, reward_word: int) -> Iterable[Row]
             "reward_raw": _text(word(reply, reward_word)),
             "reward_status": status(reply, reward_word),
             "residual_balance_raw": _text(word(state.balances[bribe, token])),
+            "confirmation": joint((reply.confirmation, state.balances[bribe, token].confirmation)),
             "provider": reply.provider,
         }
 
@@ -135,6 +138,7 @@ def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str]) -> Iterab
             "token_symbol": symbol_of(state.symbols[token]),
             "token_decimals": decimals if known else None,
             "decimals_status": "ok" if known else ("malformed" if decimals is not None else status(reply)),
+            "confirmation": reply.confirmation,
             "provider": reply.provider,
             **_price(token, state, feeds, int(key["observed_at"].timestamp())),
         }

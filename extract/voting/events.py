@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from extract.evm.abi import Event
 from extract.evm.client import ChainClient
+from extract.evm.proof import UNCONFIRMED
 from extract.voting.families import EventRule, Protocol
 from extract.voting.tables import EVENTS, UTC
 
@@ -43,6 +44,7 @@ class Stamp:
     epoch: int
     partition_id: str
     fetched_at: datetime
+    confirmation: str = UNCONFIRMED  # of the range that a row's log came with
 
 
 async def scan(
@@ -55,7 +57,7 @@ async def scan(
     async for chunk in chain.logs(addresses, [topics], from_block, to_block):
         chunks, provider = chunks + 1, chunk.provider
         for of_protocol in emitters:
-            parts += decode(chunk.table, of_protocol, stamp, chunk.provider)
+            parts += decode(chunk.table, of_protocol, replace(stamp, confirmation=chunk.confirmation), chunk.provider)
     ordered = pa.concat_tables(parts).sort_by([("block_number", "ascending"), ("log_index", "ascending")])
     return ordered, chunks, provider
 
@@ -90,6 +92,7 @@ def _common(logs: pa.Table, emitters: Emitters, stamp: Stamp, provider: str) -> 
         "emitter_address": logs["address"],
         "topics": [[t for t in row if t is not None] for row in topics],
         "data": logs["data"],
+        "confirmation": [stamp.confirmation] * n,
         "provider": [provider] * n,
         "fetched_at": [stamp.fetched_at] * n,
     }

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pyarrow as pa
 
 from extract.config import Config
+from extract.integrity import prepare
 from extract.land import Lake
-from extract.ledger import Ledger, LedgerRow, declare, failed, now
+from extract.ledger import Ledger, LedgerRow, failed, now
 from extract.prices import ask_sources
 from extract.voting.decode import epoch_table, feed_price, merge, window_tables
 from extract.voting.epochs import spoken
@@ -33,8 +34,7 @@ async def extract_voting(config: Config, request: Request, run_id: str, report: 
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration)."""
     lake, outcome = Lake.of(config), Outcome()
     with lake.lock():
-        declare(lake, VOTING_TABLES)
-        lake.sweep()
+        prepare(lake, VOTING_TABLES)
         ledger = Ledger.read(lake)
         async for chain in chain_runs(config, request, ledger, run_id):
             await _run_chain(chain, lake, request.workers, outcome, report)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from extract.errors import ForeshoreError
-from extract.evm.calls import Call, Reply
+from extract.evm.calls import Call, Reply, joint
 from extract.evm.client import ChainClient
+from extract.evm.proof import PROVEN
 from extract.evm.views import address, call, status, word
 from extract.prices import Quote
 from extract.voting.families import Protocol
@@ -48,6 +49,7 @@ class BlockState:
     feed_decimals: Answers[str] = field(default_factory=dict)
     quotes: dict[str, Quote] = field(default_factory=dict)  # by token, from configured sources
     calls: int = 0
+    confirmation: str = PROVEN  # of everything asked at this block together
     problem: str | None = None  # why this block has no state; the other blocks are not lost with it
 
 
@@ -92,6 +94,7 @@ async def _ask(chain: ChainClient, states: Sequence[BlockState], questions: Sequ
     replies = await chain.read_blocks(requests)
     for state, of_block in zip(states, replies, strict=True):
         state.calls += len(of_block)
+        state.confirmation = joint((state.confirmation, *(reply.confirmation for reply in of_block)))
     return [dict(zip(q, r, strict=True)) for q, r in zip(questions, replies, strict=True)]
 
 

@@ -20,6 +20,7 @@ _STATE_KEY = [*_KEY, pa.field("decision_window", pa.string(), nullable=False)]
 _OBSERVED = [
     pa.field("observed_block", pa.int64(), nullable=False),
     pa.field("observed_at", UTC, nullable=False),
+    pa.field("confirmation", pa.string()),  # proven (the state by its block) or unconfirmed
     pa.field("provider", pa.string()),
     pa.field("fetched_at", UTC, nullable=False),
 ]
@@ -127,6 +128,7 @@ EVENTS = pa.schema(
         pa.field("decode_status", pa.string(), nullable=False),
         pa.field("topics", pa.list_(pa.string()), nullable=False),
         pa.field("data", pa.string(), nullable=False),
+        pa.field("confirmation", pa.string()),  # second_provider, bloom or unconfirmed
         pa.field("provider", pa.string()),
         pa.field("fetched_at", UTC, nullable=False),
     ]

@@ -14,20 +14,23 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from decide.bars.actions import JumpRule, Split
 from decide.bars.backtest import Resampling, trade_row
-from decide.bars.inside_bar import parse_record
-from decide.bars.run import BarResult, BarStrategy, RunStatus, bar_strategies, bars_hash, run_bar_backtest, span_of
+from decide.bars.promotable import PROMOTABLE, PromotionGates, judge
+from decide.bars.run import Actions, BarResult, BarStrategy, RunStatus, bars_hash, run_bar_backtest, span_of
 from decide.bars.sessions import Sessions
-from decide.bars.tables import bar_columns, canonical_hash, params
-from decide.errors import DecisionError
+from decide.bars.strategy import OwnRules
+from decide.bars.tables import bar_columns, canonical_hash, params, split_of
+from extract.bars.symbols import canonical
 from extract.config import Config
 from extract.errors import RequestError
 from extract.evm.redact import redact
 from extract.seeds import read_seed
+from operate.bars import strategies
 from operate.bars.artifacts import artifacts_root, commit_hash, json_bytes, sha256, write_folder
 from operate.bars.manifest import MANIFEST, Promotion, build_manifest
 from operate.console import out, print_json, table
-from operate.warehouse import Warehouse, read_tables
+from operate.warehouse import Warehouse, query, read_tables
 
 TABLES = {5: "bars_m5", 15: "bars_m15"}
 TIMEFRAMES = {"M5": 5, "M15": 15}
@@ -38,10 +41,10 @@ class Asked:
     """What the command line asks for."""
 
     symbol: str
-    timeframe: str  # M5 or M15
+    timeframe: str | None  # M5 or M15; None: the strategy's own
     first: date
     last: date
-    strategy: str | None = None  # KEY or KEY@VERSION
+    strategy: str | None = None  # KEY, KEY@VERSION or a .py file
     feed: str | None = None
     changes: tuple[str, ...] = ()  # NAME=VALUE
 
@@ -56,42 +59,52 @@ def constants(config: Config) -> Resampling:
     return Resampling.of({row["threshold"]: float(row["value"]) for row in rows})
 
 
+def has_table(warehouse: Warehouse, name: str) -> bool:
+    """Whether what was published has a table: a warehouse of an older version may lack one."""
+    found = query(warehouse, f"select 1 from information_schema.tables where table_name = '{name}' limit 1")[1]
+    return bool(found)
+
+
+def conditions(config: Config) -> JumpRule:
+    """When a jump looks like a split."""
+    return JumpRule.of({row["threshold"]: float(row["value"]) for row in read_seed(config.seeds, "thresholds")})
+
+
+def gates_of(config: Config) -> PromotionGates:
+    return PromotionGates.of(read_seed(config.seeds, "bars/promotion_gates"))
+
+
 def find_strategy(config: Config, asked: Asked) -> BarStrategy:
-    """The seed's strategy with the timeframe and the changes asked for."""
-    known = bar_strategies(read_seed(config.seeds, "bars/bar_strategies"))
-    names = {f"{made.key}@{made.version}": made for made in known}
-    wanted = asked.strategy or next(iter(names))
-    matching = [made for name, made in names.items() if wanted in (name, made.key)]
-    if not matching:
-        raise RequestError(f"strategy {wanted!r} is unknown: seeds/bars/bar_strategies.csv has {', '.join(names)}")
-    changed = dict(pair.split("=", 1) for pair in asked.changes)
-    return change(replace_timeframe(matching[-1], asked.timeframe), changed)
+    """The strategy with the timeframe and the changes asked for, on the ticks of the security."""
+    found = strategies.find_strategy(config, asked.strategy)
+    changed = strategies.change(with_timeframe(found, asked.timeframe), dict(p.split("=", 1) for p in asked.changes))
+    return strategies.on_security(config, changed, asked.symbol)
 
 
-def replace_timeframe(strategy: BarStrategy, timeframe: str) -> BarStrategy:
+def with_timeframe(strategy: BarStrategy, timeframe: str | None) -> BarStrategy:
+    """The strategy on bars of another length; RequestError where it is made for one only."""
+    if timeframe is None or TIMEFRAMES[timeframe] == strategy.rules.timeframe_minutes:
+        return strategy
+    if isinstance(strategy.rules, OwnRules):
+        raise RequestError(
+            f"{strategy.key} is made for M{strategy.rules.timeframe_minutes} bars: leave --tf out, or change its file"
+        )
     return replace(strategy, rules=replace(strategy.rules, timeframe_minutes=TIMEFRAMES[timeframe]))
 
 
-def change(strategy: BarStrategy, changes: Mapping[str, str]) -> BarStrategy:
-    """The strategy with named parameters changed, whatever their kind; RequestError for a name it does not have."""
-    parts = {kind: asdict(getattr(strategy, kind)) for kind in ("rules", "execution", "gates")}
-    for name, value in changes.items():
-        homes = [kind for kind, values in parts.items() if name in values]
-        if not homes or name == "timeframe_minutes":
-            raise RequestError(f"--set {name}={value}: no such parameter; seeds/bars/bar_strategies.csv lists them")
-        parts[homes[0]][name] = value
-    try:
-        made = {kind: parse_record(type(getattr(strategy, kind)), values) for kind, values in parts.items()}
-    except DecisionError as error:
-        raise RequestError(str(error)) from None
-    return replace(strategy, **made)
-
-
-def read_bars(warehouse: Warehouse, asked: Asked) -> tuple[str, dict[str, Any], str]:
-    """The feed, the run's columns and the relation they were read from; RequestError names what is published."""
-    name = TABLES[TIMEFRAMES[asked.timeframe]]
+def read_bars(warehouse: Warehouse, asked: Asked, minutes: int) -> tuple[str, dict[str, Any], tuple[Split, ...]]:
+    """The feed, the run's columns and its splits; RequestError names what is published."""
+    if minutes not in TABLES:
+        raise RequestError(f"there are bars of {' and '.join(map(str, TABLES))} minutes, not of {minutes}")
+    name = TABLES[minutes]
     symbol = asked.symbol.replace("'", "''")
-    found = read_tables(warehouse, {"bars": f"select * from {name} where symbol = '{symbol}' order by feed, bar_at"})
+    wanted = {
+        "bars": f"select * from {name} where symbol = '{symbol}' order by feed, bar_at",
+        "actions": f"select * from bars_corporate_actions where symbol = '{symbol}' and action_kind = 'split'",
+    }
+    if not has_table(warehouse, "bars_corporate_actions"):
+        del wanted["actions"]
+    found = read_tables(warehouse, wanted)
     bars = found["bars"]
     feeds = sorted(set(bars["feed"].to_pylist()))
     if not feeds:
@@ -103,33 +116,40 @@ def read_bars(warehouse: Warehouse, asked: Asked) -> tuple[str, dict[str, Any], 
     feed = asked.feed or feeds[0]
     if feed not in feeds:
         raise RequestError(f"{asked.symbol} has no bars of feed {feed!r}, but of {', '.join(feeds)}")
-    return feed, bar_columns(bars.filter(pc.equal(bars["feed"], feed))), name
+    told = found["actions"].to_pylist() if "actions" in found else []
+    splits = tuple(split_of(row) for row in told if row["feed"] == feed and row["ex_at"] is not None)
+    return feed, bar_columns(bars.filter(pc.equal(bars["feed"], feed))), splits
 
 
 def run(config: Config, asked: Asked) -> tuple[Path, dict[str, Any]]:
     """Run and write the folder; returns it with the manifest, whose result says what became of it."""
+    asked = replace(asked, symbol=canonical(asked.symbol))
     strategy = find_strategy(config, asked)
-    feed, columns, relation = read_bars(Warehouse.of(config), asked)
+    feed, columns, splits = read_bars(Warehouse.of(config), asked, strategy.rules.timeframe_minutes)
     span = span_of(asked.first, asked.last, strategy.rules.market_tz)
-    sessions = calendar(config)
+    sessions, how, gates = calendar(config), constants(config), gates_of(config)
     seen = columns["label"] <= span[1]  # what comes after the range is no input
     columns = {name: values[seen] for name, values in columns.items()}
+    splits = tuple(split for split in splits if split.ex_at <= span[1])
+    actions = Actions(splits, conditions(config))
     error: dict[str, Any] | None = None
     try:
-        result = run_bar_backtest(columns, sessions, strategy, span, constants(config))
+        result = run_bar_backtest(columns, sessions, strategy, span, how, actions)
+        verdict = promotion_verdict(columns, sessions, strategy, span, how, actions, result, gates)
     except Exception as broken:
         error = {"error_id": uuid.uuid4().hex[:12], "stack_trace": redact(traceback.format_exc())}
-        result = BarResult(RunStatus.ERROR, type(broken).__name__, redact(str(broken)))
+        result, verdict = BarResult(RunStatus.ERROR, type(broken).__name__, redact(str(broken))), {}
     inputs = {
-        "relation": relation,
+        "relation": TABLES[strategy.rules.timeframe_minutes],
         "bars": len(columns["label"]),
         "bars_sha256": bars_hash(columns),
+        "splits": [[split.ex_at, str(split.old), str(split.new)] for split in splits],
         "sessions_sha256": canonical_hash([sessions.opens.tolist(), sessions.closes.tolist()]),
     }
     promotion = Promotion(
         strategy=strategy, symbol=asked.symbol, feed=feed, first=asked.first, last=asked.last, inputs=inputs
     )
-    files = _files(result, strategy, error)
+    files = run_files(result, strategy, error, verdict)
     manifest = build_manifest(
         promotion,
         result,
@@ -137,13 +157,35 @@ def run(config: Config, asked: Asked) -> tuple[Path, dict[str, Any]]:
         error_id=error["error_id"] if error else None,
         commit=commit_hash(),
         moment=datetime.now(UTC),
+        verdict=verdict,
     )
     folder = artifacts_root(config) / "backtests" / manifest["identity"]["run_id"]
     write_folder(folder, {MANIFEST: json_bytes(manifest), **files})
     return folder, manifest
 
 
-def _files(result: BarResult, strategy: BarStrategy, error: Mapping[str, Any] | None) -> dict[str, bytes]:
+def promotion_verdict(
+    columns: Mapping[str, Any],
+    sessions: Sessions,
+    strategy: BarStrategy,
+    span: tuple[int, int],
+    how: Resampling,
+    actions: Actions,
+    result: BarResult,
+    gates: PromotionGates,
+) -> dict[str, Any]:
+    """Promotable, or which gate failed; empty for a run that is no SUCCESS. Costs are taken several times over."""
+    if result.status is not RunStatus.SUCCESS:
+        return {}
+    dearer = replace(strategy, execution=strategy.execution.at_costs(gates.costs_multiple))
+    again = run_bar_backtest(columns, sessions, dearer, span, how, actions)
+    return judge(result.metrics, again.metrics["net_usd"], gates)
+
+
+def run_files(
+    result: BarResult, strategy: BarStrategy, error: Mapping[str, Any] | None, verdict: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Every file of a run's folder but its manifest."""
     found: dict[str, Any] = {
         "run_result.json": {
             "status": result.status.value,
@@ -157,6 +199,7 @@ def _files(result: BarResult, strategy: BarStrategy, error: Mapping[str, Any] | 
     }
     if result.status is not RunStatus.SUCCESS:
         return {name: json_bytes(value) for name, value in found.items()}
+    found["promotion_check.json"] = dict(verdict)
     found["signals.json"] = [signal_row(asdict(signal)) for signal in result.signals]
     found["rejections.json"] = [signal_row(asdict(rejection)) for rejection in result.rejections]
     found["trades.json"] = [signal_row(trade_row(trade)) for trade in result.trades]
@@ -179,7 +222,12 @@ def iso(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-TIME_FIELDS = {"valid_from", "valid_to"}
+def seconds_of(text: str) -> int:
+    """The unix seconds that `iso` wrote."""
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+TIME_FIELDS = {"valid_from", "valid_to", "exit_by"}
 
 
 def signal_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,9 +252,8 @@ def show(folder: Path, manifest: Mapping[str, Any], metrics: Mapping[str, Any] |
     result, data = manifest["result"], manifest["data"]
     status = result["run_status"]
     if as_json:
-        print_json(
-            {"run_id": manifest["identity"]["run_id"], "folder": str(folder), "result": result, "metrics": metrics}
-        )
+        told = {"run_id": manifest["identity"]["run_id"], "folder": str(folder), "result": result, "metrics": metrics}
+        print_json(told | {"promotion": manifest["gates"]["promotion"]})
         return 0 if status == "SUCCESS" else 1
     span = f"{data['requested_range']['first']} to {data['requested_range']['last']}"
     what = f"{data['symbol']} {data['requested_tf']} ({data['feed']}), {span}"
@@ -217,8 +264,22 @@ def show(folder: Path, manifest: Mapping[str, Any], metrics: Mapping[str, Any] |
         out.print(table(f"Backtest of {what}", ["figure", "value"], _figures(metrics or {})))
     out.print(f"\n{folder}/{MANIFEST}", soft_wrap=True)
     if status == "SUCCESS":
+        out.print(_promotable(manifest["gates"]["promotion"]), soft_wrap=True)
         out.print(f"[dim]promote it: foreshore pre-paper run --manifest {folder}/{MANIFEST}[/dim]", soft_wrap=True)
     return 0 if status == "SUCCESS" else 1
+
+
+def _promotable(verdict: Mapping[str, Any]) -> str:
+    if verdict["status"] == PROMOTABLE:
+        return f"[green]{PROMOTABLE}[/green]"
+    failed = "; ".join(
+        f"{gate['gate']} {gate['wanted']:g}, found {_short(gate['found'])}" for gate in verdict["failed"]
+    )
+    return f"[yellow]{verdict['status']}[/yellow]: {failed} (seeds/bars/promotion_gates.csv)"
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is None else f"{value:.4g}"
 
 
 def _figures(found: Mapping[str, Any]) -> Sequence[Sequence[str]]:
@@ -231,5 +292,6 @@ def _figures(found: Mapping[str, Any]) -> Sequence[Sequence[str]]:
         ["trades won", f"{found['wins']} of {found['trades']}"],
         ["mean R", "" if mean["estimate"] is None else f"{mean['estimate']:+.3f}{interval}"],
         ["net USD", f"{found['net_usd']:+,.2f} after {found['cost_usd']:,.2f} of commission"],
+        ["Sharpe ratio", f"{found['sharpe']:+.2f} a year, of {found['sessions']} sessions"],
         ["return", f"{found['return_share']:+.2%}, largest drawdown {found['max_drawdown_share']:.2%}"],
     ]

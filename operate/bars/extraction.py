@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
 import click
 
 from extract.bars.days import parse_day
 from extract.bars.run import BarRequest, extract_bars, plan_bars
 from extract.config import Config, load_config
+from extract.ledger import Partition
 from operate.console import out, print_json, table
 from operate.extraction import run_line
 from operate.options import config_option, json_option
@@ -53,6 +56,17 @@ def extract_bars_command(
     sys.exit(show_plan(config, request, as_json) if plan else run_bars(config, request, as_json))
 
 
+def refetch(config: Config, partitions: Sequence[Partition], as_json: bool) -> list[int]:
+    """Fetch partitions again that are complete no more; exit codes, one per symbol and month."""
+    codes = []
+    for partition in partitions:
+        provider, symbol = partition.key.split("/", 1)
+        first = date.fromisoformat(f"{partition.window}-01")
+        last = date(first.year + first.month // 12, first.month % 12 + 1, 1) - timedelta(days=1)
+        codes.append(run_bars(config, BarRequest((symbol,), first, last, provider), as_json))
+    return codes
+
+
 def run_bars(config: Config, request: BarRequest, as_json: bool) -> int:
     """Extract; exit code 0 done, 1 failed, 2 partial, 3 nothing to do."""
     return run_line(
@@ -62,7 +76,8 @@ def run_bars(config: Config, request: BarRequest, as_json: bool) -> int:
 
 def show_plan(config: Config, request: BarRequest, as_json: bool) -> int:
     """Print what an extraction would do. Exit code 0, or 3 when nothing is due."""
-    planned = asyncio.run(plan_bars(config, request))
+    plan = asyncio.run(plan_bars(config, request))
+    planned = plan.months
     due = sum(month.row is not None for month in planned)
     if as_json:
         rows = [
@@ -72,13 +87,22 @@ def show_plan(config: Config, request: BarRequest, as_json: bool) -> int:
                 "to": m.span.last,
                 "is_due": m.row is not None,
                 "why": m.why,
+                "files": list(m.files),
             }
             for m in planned
         ]
-        print_json({"partitions": rows, "due": due})
-        return 0 if due else 3
-    groups = Counter((m.partition.key, m.why or "complete") for m in planned)
-    shown = [(key, count, why) for (key, why), count in sorted(groups.items())]
-    out.print(table("Plan", ["symbol", "months", "why"], shown, right=["months"]))
+        print_json({"partitions": rows, "due": due, "refused": plan.refused})
+        return _plan_code(due, plan.refused)
+    groups = Counter((m.partition.key, m.why or "complete", ", ".join(m.files)) for m in planned)
+    shown = [(key, count, why, files) for (key, why, files), count in sorted(groups.items())]
+    out.print(table("Plan", ["symbol", "months", "why", "files"], shown, right=["months"]))
+    for symbol, reason in plan.refused.items():
+        out.print(f"[red]{symbol}[/red]: {reason}", soft_wrap=True)
     out.print(f"\n{due} of {len(planned)} months are due. Nothing was done.")
+    return _plan_code(due, plan.refused)
+
+
+def _plan_code(due: int, refused: Mapping[str, str]) -> int:
+    if refused:
+        return 2 if due else 1
     return 0 if due else 3

@@ -4,10 +4,11 @@
     strategy {key, impl_version, profile_version}
     params   {rules, execution, gates}
     data     {symbol, feed, requested_tf, base_tf_used, requested_range, effective_range, inputs}
-    gates    {coverage, sla}
+    gates    {coverage, sla, promotion}
     result   {run_status, failure_reason, failure_details, error_id, artifacts_index}
 
-`promotion_sha256` is over strategy, params and data: a manifest that was edited by hand is refused.
+`promotion_sha256` is over everything but itself, `run_id` over strategy, params and data, and the index names every
+file of the run's folder: a manifest that was edited, or whose files were, is refused.
 """
 
 from __future__ import annotations
@@ -18,16 +19,24 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from decide.bars.backtest import Execution
-from decide.bars.inside_bar import Rules, parse_record
-from decide.bars.run import BarResult, BarStrategy, Gates
+from decide.bars.run import BarResult, BarStrategy, strategy_of
 from decide.bars.tables import canonical_hash, params
 from decide.errors import DecisionError
 from extract.errors import ForeshoreError
 from operate.bars.artifacts import read_json, sha256
 
 MANIFEST = "run_manifest.json"
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
+NEEDED = (
+    "run_result.json",
+    "coverage_check.json",
+    "sla_check.json",
+    "params.json",
+    "signals.json",
+    "trades.json",
+    "metrics.json",
+)
+BOUND = ("strategy", "params", "data")
 SECTIONS = ("identity", "strategy", "params", "data", "gates", "result")
 
 
@@ -59,6 +68,7 @@ def build_manifest(
     error_id: str | None,
     commit: str | None,
     moment: datetime,
+    verdict: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The manifest of a run. Its run id follows from its inputs: the same run has the same folder."""
     strategy = promotion.strategy
@@ -76,19 +86,16 @@ def build_manifest(
             "inputs": dict(promotion.inputs),
         },
     }
-    digest = canonical_hash(bound)
-    span = f"{promotion.first:%Y%m%d}-{promotion.last:%Y%m%d}"
-    return {
+    manifest = {
         "identity": {
-            "run_id": f"{_safe(promotion.symbol)}-{promotion.timeframe}-{span}-{digest[:10]}",
+            "run_id": run_id_of(bound),
             "timestamp_utc": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
             "commit_hash": commit,
             "market_tz": strategy.rules.market_tz,
             "contract_version": CONTRACT_VERSION,
-            "promotion_sha256": digest,
         },
         **bound,
-        "gates": {"coverage": dict(result.coverage), "sla": dict(result.sla)},
+        "gates": {"coverage": dict(result.coverage), "sla": dict(result.sla), "promotion": dict(verdict or {})},
         "result": {
             "run_status": result.status.value,
             "failure_reason": result.reason or None,
@@ -97,10 +104,27 @@ def build_manifest(
             "artifacts_index": dict(artifacts),
         },
     }
+    manifest["identity"]["promotion_sha256"] = seal(manifest)
+    return manifest
+
+
+def run_id_of(bound: Mapping[str, Any]) -> str:
+    """The name of a run's folder, from strategy, params and data: nothing in it can be a path."""
+    data = bound["data"]
+    days = [date.fromisoformat(data["requested_range"][edge]) for edge in ("first", "last")]
+    span = "-".join(f"{day:%Y%m%d}" for day in days)
+    digest = canonical_hash({name: bound[name] for name in BOUND})
+    return f"{_safe(str(data['symbol']))}-{_safe(str(data['requested_tf']))}-{span}-{digest[:10]}"
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """The hash over everything in a manifest but itself."""
+    identity = {name: value for name, value in manifest["identity"].items() if name != "promotion_sha256"}
+    return canonical_hash({**manifest, "identity": identity})
 
 
 def _safe(symbol: str) -> str:
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in symbol)
+    return "".join(c if c.isalnum() or c == "_" else "." for c in symbol).strip(".")
 
 
 def read_promotion(path: Path) -> tuple[Promotion, dict[str, Any]]:
@@ -115,37 +139,61 @@ def read_promotion(path: Path) -> tuple[Promotion, dict[str, Any]]:
     if status != "SUCCESS":
         reason = manifest["result"].get("failure_reason")
         raise ManifestInvalid(f"{path} is of a run that ended {status} ({reason}): only SUCCESS can be promoted")
-    bound = {name: manifest[name] for name in ("strategy", "params", "data")}
-    if canonical_hash(bound) != manifest["identity"].get("promotion_sha256"):
-        raise ManifestInvalid(f"{path} was changed after its run: parameters come from a backtest, so run one anew")
-    _check_artifacts(path, manifest["result"].get("artifacts_index", {}))
+    edited = f"{path} was changed after its run: parameters come from a backtest, so run one anew"
+    if seal(manifest) != manifest["identity"].get("promotion_sha256"):
+        raise ManifestInvalid(edited)
     try:
-        return _promotion(manifest), manifest
-    except (DecisionError, KeyError, TypeError, ValueError) as error:
+        run_id = run_id_of(manifest)
+        promotion = _promotion(manifest)
+    except (DecisionError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ManifestInvalid(f"{path} does not hold what this version needs: {error}. Run the backtest anew") from None
+    if manifest["identity"].get("run_id") != run_id:
+        raise ManifestInvalid(f"{edited} (its run_id is not that of its strategy, parameters and data)")
+    _check_gates(path, manifest, promotion)
+    _check_artifacts(path, manifest["result"].get("artifacts_index"))
+    return promotion, manifest
 
 
-def _check_artifacts(path: Path, index: Mapping[str, str]) -> None:
+def _check_gates(path: Path, manifest: Mapping[str, Any], promotion: Promotion) -> None:
+    """What a SUCCESS implies must stand there: bars enough, and the SLA kept."""
+    coverage, sla = manifest["gates"].get("coverage"), manifest["gates"].get("sla")
+    share = coverage.get("share") if isinstance(coverage, dict) else None
+    least = promotion.strategy.gates.min_coverage_share
+    if not isinstance(share, int | float) or share < least or coverage.get("status") != "PASS":
+        raise ManifestInvalid(f"{path}: a coverage of {share!r} is below {least}: such a run is no SUCCESS")
+    if not isinstance(sla, dict) or sla.get("passed") is not True:
+        raise ManifestInvalid(f"{path}: its bars did not pass the SLA: such a run is no SUCCESS")
+
+
+def _check_artifacts(path: Path, index: Any) -> None:
+    """The index names every file of the folder with its hash, and `run_result.json` says SUCCESS."""
+    if not isinstance(index, dict) or any(not isinstance(part, str) for pair in index.items() for part in pair):
+        raise ManifestInvalid(f"{path} has no artifacts_index: keep the run's folder as the backtest wrote it")
+    lacking = [name for name in NEEDED if name not in index]
+    if lacking:
+        raise ManifestInvalid(f"{path} does not list {lacking[0]} in its artifacts_index: run the backtest anew")
     for name, digest in index.items():
         beside = path.parent / name
         if Path(name).name != name or not beside.is_file():
             raise ManifestInvalid(f"{path} lists {name}, which is not beside it: keep the run's folder together")
         if sha256(beside.read_bytes()) != digest:
             raise ManifestInvalid(f"{beside} was changed after its run: run the backtest anew")
+    unlisted = sorted(p.name for p in path.parent.iterdir() if p.name not in index and p.name != path.name)
+    if unlisted:
+        raise ManifestInvalid(
+            f"{path} does not list {unlisted[0]}, which lies beside it: take out what is not of the run"
+        )
+    said = read_json(path.parent / "run_result.json")
+    if not isinstance(said, dict) or said.get("status") != "SUCCESS":
+        raise ManifestInvalid(f"{path.parent / 'run_result.json'} does not say SUCCESS: run the backtest anew")
 
 
 def _promotion(manifest: Mapping[str, Any]) -> Promotion:
-    values, data = manifest["params"], manifest["data"]
-    strategy = BarStrategy(
-        key=str(manifest["strategy"]["key"]),
-        version=str(manifest["strategy"]["impl_version"]),
-        rules=Rules.of(values["rules"]),
-        execution=Execution.of(values["execution"]),
-        gates=parse_record(Gates, values["gates"]),
-    )
-    asked = data["requested_range"]
+    data, asked = manifest["data"], manifest["data"]["requested_range"]
     return Promotion(
-        strategy=strategy,
+        strategy=strategy_of(
+            str(manifest["strategy"]["key"]), str(manifest["strategy"]["impl_version"]), manifest["params"]
+        ),
         symbol=str(data["symbol"]),
         feed=str(data["feed"]),
         first=date.fromisoformat(asked["first"]),

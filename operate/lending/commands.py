@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,8 +12,9 @@ from rich.markup import escape
 
 from extract.config import Config, load_config
 from extract.land import Lake
-from extract.ledger import Ledger, PartitionState
-from extract.lending.plan import KINDS, MISSING_PRICES, SOURCE, Cost, Request, costs
+from extract.ledger import Ledger, Partition, PartitionState
+from extract.lending.plan import DAYS, KINDS, MISSING_PRICES, SOURCE, Cost, Request, costs
+from extract.lending.registry import load_registry
 from extract.lending.run import extract_lending as run_extraction
 from operate.console import err, out, print_json, table
 from operate.extraction import run_line
@@ -69,6 +71,22 @@ def run(config: Config, request: Request, plan: bool, as_json: bool) -> int:
     return run_line(
         config, SOURCE, request, lambda run_id, report: run_extraction(config, request, run_id, report), as_json
     )
+
+
+def refetch(config: Config, partitions: Sequence[Partition], as_json: bool) -> list[int]:
+    """Fetch partitions again that are complete no more; exit codes, one per day."""
+    registry = load_registry(config)
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for partition in partitions:  # the day of a chain is fetched with what was asked of it before
+        is_chain = partition.table_group == DAYS
+        wanted[partition.window] |= (
+            {name for name, csu in registry.items() if csu.chain == partition.key} if is_chain else {partition.key}
+        )
+    asked = {s.newest["partition_key"] for s in Ledger.read(Lake.of(config)).states.values()}
+    return [
+        run(config, Request(csus=tuple(sorted(csus & asked)), since=day, until=day), plan=False, as_json=as_json)
+        for day, csus in sorted(wanted.items())
+    ]
 
 
 def show_plan(config: Config, request: Request, as_json: bool) -> int:

@@ -15,9 +15,11 @@ import click
 from rich.markup import escape
 
 from extract.config import Config, load_config
-from extract.ledger import now
+from extract.land import Lake
+from extract.ledger import Partition, now
 from extract.markets.daily import BOOK, PRICES, DayIngest, ingest_day
-from extract.markets.truth import ResolutionFetch, fetch_resolutions, pending_markets
+from extract.markets.package import commit
+from extract.markets.truth import ResolutionFetch, fetch_resolutions, pending_markets, replaced_by_newer
 from extract.work import Report, Step
 from operate.console import err, out, print_json
 from operate.log import DurableLog
@@ -113,3 +115,28 @@ def _say(said: dict[str, Any], as_json: bool) -> None:
         err.print(f"[red]missing[/red] {escape(problem)}")
     if said["problems"]:
         err.print("Run the same command again to fetch what is missing; what is complete stays.")
+
+
+def refetch(config: Config, partitions: Sequence[Partition], as_json: bool) -> list[int]:
+    """Ask again how markets ended whose answers were damaged; exit codes.
+
+    A listing of the past cannot be asked for again: the source tells the present only, and a later snapshot in its
+    place would have seen the future.
+    """
+    ends = [partition for partition in partitions if partition.table_group == "resolutions"]
+    codes = [2 for partition in partitions if partition not in ends]
+    for partition in partitions:
+        if partition not in ends:
+            err.print(
+                f"{escape(partition.partition_id)} is lost: what the source listed then cannot be asked for again."
+            )
+    if not ends:
+        return codes
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    said = _resolutions(config, run_id, lambda step: None)
+    if not as_json:
+        _say(said, as_json)
+    if said["exit_code"] in (0, 3):  # newer answers stand in other partitions: these are replaced by no rows
+        replaced = [replaced_by_newer(partition, run_id) for partition in ends]
+        asyncio.run(commit(Lake.of(config), {}, replaced, wait_seconds=60))
+    return [*codes, said["exit_code"]]

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from decide.errors import DecisionError, Infeasible, NothingToGain
-from decide.voting.instance import allocate as answer
+from decide.voting import instance, joint_instance
+from decide.voting.optimum.branch import Effort
 from extract.errors import RequestError
 from operate.console import out, print_json, table
 from operate.json_text import parse_json
@@ -73,6 +74,24 @@ def show(found: dict[str, Any]) -> None:
     out.print(table("", ["", ""], facts))
 
 
+def show_together(found: dict[str, Any]) -> None:
+    """A table of votes per NFT, then what they are worth together and how sure that is."""
+    columns = ["gauge", "votes", "change"]
+    for nft in found["nfts"]:
+        names = sorted({*nft["allocation"], *nft["change"]}, key=lambda name: -nft["allocation"].get(name, 0))
+        rows = [[name, f"{nft['allocation'].get(name, 0):,}", f"{nft['change'].get(name, 0):+,.0f}"] for name in names]
+        title = f"NFT {nft['id']}, {nft['votes']:,} votes" + (", fixed" if nft["fixed"] else "")
+        out.print(table(title, columns, rows, right=columns[1:]))
+    scenarios = ", ".join(f"{value:,.2f}" for value in found["scenario_returns"])
+    facts = [
+        ["status", found["status"]],
+        ["expected return", f"{found['expected_return']:,.4f} USD together (by scenario: {scenarios})"],
+        ["objective", f"{found['objective']:,.6f} USD"],
+        ["no votes exceed", f"{found['bound']:,.6f} USD (gap {found['gap']:.1e})"],
+    ]
+    out.print(table("", ["", ""], facts))
+
+
 def _gap(found: dict[str, Any]) -> str:
     return f"{found['continuous']['gap']:.1e}"
 
@@ -86,6 +105,7 @@ def _gap(found: dict[str, Any]) -> str:
 def allocate(file: str, as_json: bool, max_nodes: int) -> None:
     """The best votes for one instance, with an upper bound that proves them.
 
+    With "nfts", the votes of several NFTs of one voter are decided together, with a change set each.
     Exit code 0 with an allocation, 1 without: the reason is printed (with --json as status and reason).
 
     \b
@@ -99,13 +119,24 @@ def allocate(file: str, as_json: bool, max_nodes: int) -> None:
       risk: none, worst, cvar, semidev, regret; lambda between 0 and 1 says how much it counts.
 
     \b
+    Several NFTs
+      {"scenario_weights": [1], "k_max": 5, "min_votes": 1000,
+       "nfts": [{"id": "8", "voting_power": 900000, "prev": {"0xab..": 900000}},
+                {"id": "34", "voting_power": 70000, "k_max": 2, "max_turnover": 0.8, "fixed": false}],
+       "gauges": [{"id": "0xab..", "votes": [120000], "rewards": [90]}]}
+      votes leave out those of all your NFTs; limits at the top hold where an NFT has none of its own;
+      caps: {"0xab..": 50000} is the most an NFT may give a gauge; a fixed NFT cannot vote now, its prev stays.
+
+    \b
     Examples
       foreshore allocate --instance week.json
       foreshore allocate --instance week.json --json | jq .allocation
       cat week.json | foreshore allocate --instance -
     """
     try:
-        found = answer(read(file), max_nodes=max_nodes)
+        given = read(file)
+        together = isinstance(given, dict) and "nfts" in given
+        found = (joint_instance if together else instance).allocate(given, Effort(max_nodes=max_nodes))
     except (DecisionError, RequestError) as error:
         if not as_json:
             raise RequestError(str(error)) from error
@@ -113,5 +144,7 @@ def allocate(file: str, as_json: bool, max_nodes: int) -> None:
         sys.exit(1)
     if as_json:
         print_json(found)
+    elif together:
+        show_together(found)
     else:
         show(found)

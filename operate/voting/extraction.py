@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from extract.config import Config, load_config
 from extract.land import Lake
-from extract.ledger import Ledger
+from extract.ledger import Ledger, Partition
 from extract.voting.epochs import parse_moment
 from extract.voting.plan import PlannedPartition, Request, plan_voting
 from extract.voting.run import extract_voting
@@ -81,6 +81,21 @@ def run_voting(config: Config, request: Request, as_json: bool) -> int:
     return run_line(
         config, "voting", request, lambda run_id, report: extract_voting(config, request, run_id, report), as_json
     )
+
+
+def refetch(config: Config, partitions: Sequence[Partition], as_json: bool) -> list[int]:
+    """Fetch partitions again that are complete no more; exit codes, one per epoch."""
+    wanted: dict[int, set[str]] = defaultdict(set)
+    for partition in partitions:
+        name, epoch = partition.key.rsplit("/", 1)
+        wanted[int(epoch)].add(name)
+    chain_of = {name: str(table.get("chain")) for name, table in config.section("voting").items()}
+    codes = []
+    for epoch, names in sorted(wanted.items()):  # a chain's exchanges together, as their events are scanned at once
+        chains = {chain_of.get(name, name) for name in names}
+        protocols = tuple(sorted(name for name, chain in chain_of.items() if chain in chains))
+        codes.append(run_voting(config, Request(since=epoch, until=epoch, protocols=protocols), as_json))
+    return codes
 
 
 def show_plan(config: Config, request: Request, as_json: bool) -> int:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from rich.markup import escape
 
 from decide.voting.decision_tables import Case, cases
+from decide.voting.limits import LIMITS
 from decide.voting.recommend_tables import Seeds, Settings, recommendation_row
 from extract.errors import RequestError
 from extract.voting.epochs import utc
@@ -184,6 +185,13 @@ def _sums(row: dict[str, Any]) -> list[str]:
         f"sent now it is worth {row['value_if_submitted_usd']:,.2f} USD, not sent {row['value_if_kept_usd']:,.2f}; "
         f"{row['turnover_share']:.0%} of {row['voting_power']:,.0f} votes move; optimal within "
         f"{row['optimality_gap']:.0e}",
-        f"the limits of profile {row['risk_profile']} (gauges, least votes, turnover) cost {cost:.1%} of the "
-        f"{unlimited:,.2f} USD that the exchange's own limits allow",
+        f"the limits of profile {row['risk_profile']} cost {cost:.1%} of the {unlimited:,.2f} USD that the exchange's "
+        f"own limits allow{_limit_costs(row)}",
     ]
+
+
+def _limit_costs(row: dict[str, Any]) -> str:
+    """What each limit that binds costs alone."""
+    costs = [(name, row[f"{name}_cost_usd"]) for name in LIMITS]
+    named = [f"{name} {usd:,.2f}" for name, usd in costs if usd]
+    return f"; USD each takes alone: {', '.join(named)}" if named else ""

@@ -2,11 +2,13 @@
 
     GET /eodhd/intraday/{TICKER}      ?api_token&interval=1m|5m&from&to
     GET /alpaca/v2/stocks/bars        ?symbols&timeframe=1Min|5Min&start&end&limit&page_token, keys in the headers
+    GET /alpaca/v1/corporate-actions, /eodhd/splits/{TICKER}, /eodhd/div/{TICKER}     what POST /_actions told of
     WS  /alpaca/stream/v2/{feed}      auth, subscribe bars and updatedBars, then [{"T": "b", ...}] minute by minute
 
 `POST /_control` with `{"kind": ..., "channel", "symbol", "first", "last", "value", "count"}` switches a fault of
 `faults.KINDS` on, `DELETE /_control` all of them off; `GET /_clock` and `POST /_clock {"now", "speed", "run"}`;
-`GET /_stats` counts requests. No answer holds a bar that has not closed on the market's own clock.
+`GET /_stats` counts requests; `POST /_actions {"symbol", "kind": split|dividend, "ex_date", "old", "new", "cash"}`.
+Answers are dated by the market's own clock. No answer holds a bar that has not closed on the market's own clock.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -43,12 +46,17 @@ class BarServer:
         self.faults = Faults()
         self.stats: Counter[str] = Counter()
         self._away_until = 0.0
+        self.actions: list[dict[str, Any]] = []
 
     def app(self) -> web.Application:
         made = web.Application()
         made.router.add_get("/eodhd/intraday/{ticker}", self._eodhd)
         made.router.add_get("/alpaca/v2/stocks/bars", self._alpaca)
+        made.router.add_get("/alpaca/v1/corporate-actions", self._alpaca_actions)
+        made.router.add_get("/eodhd/{what:splits|div}/{ticker}", self._eodhd_actions)
+        made.router.add_post("/_actions", self._add_action)
         made.router.add_get("/alpaca/stream/v2/{feed}", self._stream)
+        made.on_response_prepare.append(self._date)
         made.router.add_post("/_control", self._add_fault)
         made.router.add_delete("/_control", self._clear_faults)
         made.router.add_get("/_clock", self._get_clock)
@@ -62,6 +70,49 @@ class BarServer:
         except (TypeError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"faults": len(self.faults)})
+
+    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(self.clock.now(), usegmt=True)
+
+    async def _add_action(self, request: web.Request) -> web.Response:
+        told = await request.json()
+        if told.get("kind") not in ("split", "dividend") or not {"symbol", "ex_date"} <= told.keys():
+            return web.json_response({"error": "needs symbol, kind (split or dividend) and ex_date"}, status=400)
+        self.actions.append(told)
+        return web.json_response({"actions": len(self.actions)})
+
+    def _told(self, kind: str, symbols: list[str], first: str, last: str) -> list[dict[str, Any]]:
+        return [
+            a for a in self.actions if a["kind"] == kind and a["symbol"] in symbols and first <= a["ex_date"] <= last
+        ]
+
+    async def _alpaca_actions(self, request: web.Request) -> web.Response:
+        query, headers = request.query, request.headers
+        if (headers.get("APCA-API-KEY-ID"), headers.get("APCA-API-SECRET-KEY")) != (KEY, SECRET):
+            return web.json_response({"message": "forbidden."}, status=403)
+        asked = query["symbols"].split(","), query["start"], query["end"]
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for split in self._told("split", *asked):
+            group = "forward_splits" if split["new"] > split["old"] else "reverse_splits"
+            rates = {"old_rate": split["old"], "new_rate": split["new"]}
+            dates = {"ex_date": split["ex_date"], "process_date": split["ex_date"]}
+            groups.setdefault(group, []).append({"symbol": split["symbol"], **rates, **dates})
+        for paid in self._told("dividend", *asked):
+            row = {"symbol": paid["symbol"], "rate": paid["cash"], "ex_date": paid["ex_date"], "special": False}
+            groups.setdefault("cash_dividends", []).append(row)
+        return web.json_response({"corporate_actions": groups, "next_page_token": None})
+
+    async def _eodhd_actions(self, request: web.Request) -> web.Response:
+        if request.query.get("api_token") != TOKEN:
+            return web.Response(status=401, text="Unauthenticated")
+        asked = [request.match_info["ticker"].split(".")[0].upper()], request.query["from"], request.query["to"]
+        if request.match_info["what"] == "splits":
+            rows = [
+                {"date": a["ex_date"], "split": f"{a['new']:.6f}/{a['old']:.6f}"} for a in self._told("split", *asked)
+            ]
+        else:
+            rows = [{"date": a["ex_date"], "value": a["cash"]} for a in self._told("dividend", *asked)]
+        return web.json_response(rows)
 
     async def _clear_faults(self, _: web.Request) -> web.Response:
         self.faults.clear()

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
+from simulate.chain.lies import LIES, REPLIES, RESULTS
 from simulate.chain.profiles import Refused
 
 Reply = dict[str, Any]
@@ -37,7 +38,7 @@ NO_HEADER = Refused(-32000, "header not found")
 
 @dataclass
 class Fault:
-    """One of `KINDS`, for a profile and methods (None: all), and how many more requests (None: for ever)."""
+    """One of `KINDS` or `lies.LIES`, for a profile and methods (None: all); `count` more requests (None: for ever)."""
 
     kind: str
     value: Any = None
@@ -46,8 +47,8 @@ class Fault:
     count: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"no fault {self.kind!r}; there are {', '.join(KINDS)}")
+        if self.kind not in KINDS and self.kind not in LIES:
+            raise ValueError(f"no fault {self.kind!r}; there are {', '.join((*KINDS, *sorted(LIES)))}")
 
     def strikes(self, profile: str, methods: list[str]) -> bool:
         """Whether it hits this request; counts itself down."""
@@ -113,6 +114,10 @@ def bend(call: Reply, reply: Reply, fault: Fault, head: int) -> Reply:
         return {**reply, "result": None} if number is not None and number > head - int(fault.value) else reply
     if fault.kind == "truncate" and method == "eth_getLogs" and isinstance(result, list):
         return {**reply, "result": result[: int(fault.value)]}
+    if fault.kind in RESULTS and "result" in reply:
+        return {**reply, "result": RESULTS[fault.kind](method, result)}
+    if fault.kind in REPLIES:
+        return REPLIES[fault.kind](reply)
     if fault.kind == "wrong_id":
         return {**reply, "id": 987_654_321}
     return reply

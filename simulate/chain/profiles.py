@@ -42,6 +42,7 @@ class Refused:
 
 PROFILES = {
     "clean": Profile(),
+    "liar": Profile(),  # takes everything; what it answers is for the faults to say
     "slow": Profile(latency_seconds=0.08),
     "alchemy_free": Profile(max_blocks=10, style="alchemy_free"),
     "alchemy": Profile(max_results=10_000, max_bytes=150_000_000, style="alchemy"),

@@ -18,7 +18,8 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from simulate.chain.faults import Fault, Reply, bend, lagging, log_range, other_hash, refuse
+from simulate.chain.faults import STATE_READS, Fault, Reply, bend, lagging, log_range, other_hash, refuse
+from simulate.chain.lies import BODIES, REQUESTS, bomb
 from simulate.chain.profiles import PROFILES, Profile, Refused, refuse_blocks, refuse_bytes, refuse_results
 
 HEADERS = {"content-type": "application/json"}
@@ -91,6 +92,17 @@ class Proxy:
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         return msgspec.json.decode(await self._forward(body))["result"]
 
+    async def _by_number(self, call: Reply) -> Reply:
+        """A call that names its block by hash (EIP-1898), as one that names it by number: faults speak of numbers."""
+        place = STATE_READS.get(call["method"])
+        named = call["params"][place] if place is not None and len(call["params"]) > place else None
+        if not isinstance(named, dict) or "blockHash" not in named or place is None:
+            return call
+        header = await self._ask("eth_getBlockByHash", named["blockHash"], False)
+        params = list(call["params"])
+        params[place] = header["number"] if header else named
+        return {**call, "params": params}
+
     def _limited(self, name: str, profile: Profile, calls: int) -> web.Response | None:
         """Limits on the request as a whole."""
         if profile.max_batch is not None and calls > profile.max_batch:
@@ -107,7 +119,7 @@ class Proxy:
         return None
 
     async def _answer(self, asked: Any, profile: Profile, struck: list[Fault]) -> web.Response:
-        calls: list[Reply] = asked if isinstance(asked, list) else [asked]
+        calls = [await self._by_number(call) for call in (asked if isinstance(asked, list) else [asked])]
         head = int(await self._ask("eth_blockNumber"), 16)
         refused = [_refuse_before(call, profile, struck, head) for call in calls]
         passed = [call for call, no in zip(calls, refused, strict=True) if no is None]
@@ -121,6 +133,9 @@ class Proxy:
             bent.append(_bent(call, no.reply(call["id"]) if no else {**reply, "id": call["id"]}, struck, head))
         if any(fault.kind == "drop_items" for fault in struck):
             bent = bent[: len(bent) // 2]
+        if any(fault.kind == "swapped_ids" for fault in struck):
+            ids = [reply.get("id") for reply in bent]
+            bent = [{**reply, "id": other} for reply, other in zip(bent, ids[1:] + ids[:1], strict=True)]
         is_batch = isinstance(asked, list)
         body = msgspec.json.encode(bent if is_batch else (bent[0] if bent else {}))
         return web.Response(
@@ -136,6 +151,9 @@ class Proxy:
                 calls = [
                     lagging(call, head - int(fault.value)) if fault.hits(call["method"]) else call for call in calls
                 ]
+            if fault.kind in REQUESTS:
+                lie, back = REQUESTS[fault.kind], int(fault.value or 1)
+                calls = [lie(call, back, head) if fault.hits(call["method"]) else call for call in calls]
         body = msgspec.json.encode([{**call, "id": position} for position, call in enumerate(calls)])
         replies = {reply["id"]: reply for reply in msgspec.json.decode(await self._forward(body))}
         return [replies[position] for position in range(len(calls))]
@@ -161,6 +179,16 @@ async def _instead(request: web.Request, struck: Sequence[Fault]) -> web.StreamR
             return _refusal(Refused(-32000, f"upstream says {fault.value}", status=int(fault.value)))
         if fault.kind == "malformed":
             return web.Response(text='{"jsonrpc": "2.0", "id": 1, "result": [{"address": "0x', headers=HEADERS)
+        if fault.kind in BODIES:
+            return web.Response(body=BODIES[fault.kind][0], headers={**HEADERS, **BODIES[fault.kind][1]})
+        if fault.kind == "gzip_bomb":
+            return web.Response(body=bomb(), headers={**HEADERS, "Content-Encoding": "gzip"})
+        if fault.kind == "redirect":
+            return web.Response(status=307, headers={"Location": str(request.url.with_path("/p/clean"))})
+        if fault.kind == "long_wait":
+            return _refusal(Refused(-32005, "too many requests", status=429), {"Retry-After": "86400"})
+        if fault.kind == "slow_body":
+            return await _trickle(request, float(fault.value))
         if fault.kind == "reset" and request.transport is not None:
             request.transport.abort()
             return web.Response()
@@ -168,6 +196,16 @@ async def _instead(request: web.Request, struck: Sequence[Fault]) -> web.StreamR
             await asyncio.sleep(float(fault.value))
             return _refusal(Refused(-32000, "gateway timeout", status=504))
     return None
+
+
+async def _trickle(request: web.Request, seconds: float) -> web.StreamResponse:
+    """A body that comes a blank at a time, for so many seconds: every read succeeds, the answer never ends."""
+    answer = web.StreamResponse(headers=HEADERS)
+    await answer.prepare(request)
+    for _ in range(int(seconds * 10)):
+        await answer.write(b" ")
+        await asyncio.sleep(0.1)
+    return answer
 
 
 def _refuse_before(call: Reply, profile: Profile, struck: Sequence[Fault], head: int) -> Refused | None:

@@ -30,14 +30,17 @@
     where {{ earlier }} > {{ later }} {{ 'and ' ~ where if where }}
 {% endtest %}
 
-{% test reconciles(model, left, right, keys, tolerance=0, where=none) %}
-    {#- Two ways to the same number agree within `tolerance`. Shows keys and both numbers. -#}
+{% test reconciles(model, left, right, keys, scale=0, where=none) %}
+    {#-
+        Two ways to the same number agree: exactly, or up to the rounding of doubles of the size of `scale` (1e-9 of it;
+        sums of a few thousand doubles lose less than 1e-12). Shows keys and both numbers.
+    -#}
     select
         {{ keys | join(', ') }},
         {{ left }} as left_value,
         {{ right }} as right_value
     from {{ model }}
-    where abs({{ left }} - {{ right }}) > {{ tolerance }} {{ 'and ' ~ where if where }}
+    where abs({{ left }} - {{ right }}) > 1e-9 * ({{ scale }}) {{ 'and ' ~ where if where }}
 {% endtest %}
 
 {% test share_between(model, condition, low, high, by) %}

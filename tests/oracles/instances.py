@@ -8,6 +8,7 @@ import numpy as np
 
 from decide.errors import Infeasible
 from decide.voting.allocate import RISKS, Problem, solve
+from decide.voting.optimum.branch import Effort
 from tests.oracles.allocation import Case
 
 FAMILIES = ("epoch", "lognormal", "ties", "chasing")
@@ -81,7 +82,9 @@ def best_alone(problem: Problem) -> list[float]:
     for s, only in enumerate(np.eye(len(problem.weights))):
         alone = replace(problem, risk="none", risk_aversion=0.0, weights=only)
         try:
-            best.append(solve(alone, tolerance=1e-9).continuous_objective if problem.rewards[:, s].any() else 0.0)
+            best.append(
+                solve(alone, Effort(tolerance=1e-9)).continuous_objective if problem.rewards[:, s].any() else 0.0
+            )
         except Infeasible:
             best.append(0.0)
     return best

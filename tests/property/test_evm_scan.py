@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from extract.errors import RequestError
 from extract.evm.cache import Cache
 from extract.evm.client import ChainClient
-from extract.evm.errors import Kind, RangeTooDense, Refusal
+from extract.evm.errors import Kind, ProviderError, RangeTooDense, Refusal
 from extract.evm.ranges import Plan, Width
 from tests.evm_fake import (
     EMITTER,
@@ -186,11 +186,58 @@ def test_caps_outlive_the_client(tmp_path: Any) -> None:
     assert second < first and Cache(tmp_path / "c.json").cap("p0") in range(5, 11)
 
 
-def test_rate_limits_and_broken_connections_never_split() -> None:
+def test_rate_limits_never_split() -> None:
     chain = a_chain(3_000, share=0.01)
-    provider = FakeProvider(chain, before=faults(0.4, 3))
+    chance = random.Random(3)
+
+    def before(provider: FakeProvider, _: Any) -> Any:
+        return (429, {"Retry-After": "1"}, b"") if provider.requests > 2 and chance.random() < 0.4 else None
+
+    provider = FakeProvider(chain, before=before)
     scan([provider], 0, chain.head)
     assert {last - first + 1 for first, last in provider.log_ranges()} <= {250, 2_750}  # as without any fault
+
+
+def too_wide(cap: int, answer: Any) -> Any:
+    """What a gateway answers where a range is more than it manages: never a word of ranges."""
+
+    def before(provider: FakeProvider, items: Any) -> Any:
+        for item in items:
+            if item["method"] == "eth_getLogs":
+                asked = item["params"][0]
+                if int(asked["toBlock"], 16) - int(asked["fromBlock"], 16) + 1 > cap:
+                    return answer
+        return None
+
+    return before
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, {}, b'{"jsonrpc":"2.0","id":0,"error":{"code":-32099,"message":"the cistern is full"}}'),
+        (200, {}, b'{"jsonrpc":"2.0","id":0,"error":"the cistern is full"}'),
+        (413, {}, b"<html>Request Entity Too Large</html>"),
+        (504, {}, b"<html>Gateway Time-out</html>"),
+        (200, {}, b'{"jsonrpc":"2.0","id":0,"result":[{"address":"0x'),
+        TimeoutError(),
+    ],
+    ids=["unknown words", "bare text", "413", "504", "cut", "time-out"],
+)
+def test_what_may_be_too_wide_is_halved(answer: Any) -> None:
+    chain = a_chain(3_000, share=0.05)
+    provider = FakeProvider(chain, before=too_wide(60, answer))
+    chunks = scan([provider], 0, chain.head)
+    assert sum(chunk.table.num_rows for chunk in chunks) == len(chain.logs)
+    assert len(provider.log_ranges()) < 400
+
+
+def test_unknown_words_about_a_single_block_end_within_the_budget() -> None:
+    answer = (200, {}, b'{"jsonrpc":"2.0","id":0,"error":{"code":-32099,"message":"no"}}')
+    provider = FakeProvider(a_chain(300), before=too_wide(0, answer))
+    with pytest.raises(ProviderError, match="p0 says other: no"):
+        scan([provider], 0, 299)
+    assert len(provider.log_ranges()) < 60
 
 
 def test_a_single_block_that_is_refused_is_a_typed_error() -> None:

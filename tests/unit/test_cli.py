@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +15,12 @@ from pathlib import Path
 
 import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 
 from operate.cli import cli
-from operate.console import as_text, to_json
+from operate.console import as_text, table, to_json
 from operate.log import DurableLog, last_lines
 
 ROOT = Path(__file__).parents[2]
@@ -140,24 +145,49 @@ def test_errors_are_one_line_without_a_traceback(tmp_path: Path) -> None:
     assert refused.returncode == 1 and "[voting.x] lacks voter, minter" in refused.stderr
 
 
-def test_json_keeps_integers_exact_and_times_in_utc() -> None:
-    row = [
-        Decimal(2**120),
-        Decimal("1.5"),
-        datetime(2026, 2, 19, tzinfo=UTC),
-        b"\x01",
-        float("nan"),
-        None,
-        [Decimal(1)],
-    ]
-    assert json.loads(json.dumps(to_json(row))) == [2**120, "1.5", "2026-02-19T00:00:00+00:00", "0x01", None, None, [1]]
+def test_json_changes_no_number_and_times_are_in_utc() -> None:
+    row = [Decimal(2**120), 2**53 - 1, 2**53 + 1, Decimal("1.5"), True, datetime(2026, 2, 19, tzinfo=UTC), b"\x01"]
+    told = json.loads(json.dumps(to_json([*row, float("nan"), float("-inf"), None, [Decimal(1)]]), allow_nan=False))
+    assert told[:4] == [str(2**120), 2**53 - 1, str(2**53 + 1), "1.5"] and told[4] is True
+    assert told[5:] == ["2026-02-19T00:00:00+00:00", "0x01", None, "-Infinity", None, [1]]
 
 
-def test_people_read_short_numbers_and_plain_times() -> None:
+@given(st.floats(allow_nan=False))
+def test_doubles_round_trip(value: float) -> None:
+    assert float(as_text(value, is_exact=True)) == value
+    assert float(as_text(value)) == value, "a table says what is no money exactly, too"
+
+
+def test_people_read_exact_numbers_money_to_the_cent_and_plain_times() -> None:
     assert as_text(datetime(2026, 2, 19, 1, 2, 3, tzinfo=UTC)) == "2026-02-19 01:02:03"
-    assert as_text(0.95081967) == "0.9508"
-    assert as_text(12_345_678.9) == "12345678.90"
-    assert as_text(None) == ""
+    assert as_text(123456.789) == "123456.789" and as_text(12_345_678.9) == "12345678.9" and as_text(5000.0) == "5000"
+    assert as_text(123456.789, "net_tvl_usd") == "123456.79" and as_text(Decimal("0.015"), "fee_usd") == "0.02"
+    assert as_text(123456.789, "net_tvl_usd", is_exact=True) == "123456.789"
+    assert as_text(2**200) == str(2**200) and as_text(Decimal("1E+30")) == "1" + "0" * 30
+    assert as_text(None) == "" and as_text(True) == "true"
+
+
+def test_words_of_strangers_reach_no_terminal_as_commands() -> None:
+    bad = "WETH\x1b]8;;http://x\x07\x9b31m\u202e\n"
+    assert as_text(bad).isprintable() and "\\x1b" in as_text(bad)
+
+
+HEADS = ["first", "second", "third", "fourth", "fifth"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@given(rows=st.lists(st.lists(st.text("abc 0123456789.", min_size=1, max_size=50), min_size=5, max_size=5), max_size=4))
+def test_a_value_is_never_cut(width: int, rows: list[list[str]]) -> None:
+    """At every width each value stands there whole: in a table, or in records; dropped columns are named."""
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(table("What", HEADS, rows, drop=["fourth", "fifth"]))
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in told and max(map(len, told.splitlines()), default=0) <= width
+    shown, _, dropped = told.partition("not shown at this width")
+    flat = re.sub(r"\s", "", shown)
+    for row in rows:
+        for name, value in zip(HEADS, row, strict=True):
+            assert name in dropped or re.sub(r"\s", "", value) in flat
 
 
 def test_a_log_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from extract.evm.errors import Kind, classify
+from extract.evm.errors import Kind
+from extract.evm.sayings import classify
 
 # (code, HTTP status, text, kind, cap, suggested); who said it is in extract/evm/errors.py
 SAYINGS = [
@@ -129,7 +130,30 @@ SAYINGS = [
     (-32000, 200, "out of gas", Kind.GAS, None, None),
     (-32603, 200, "EVM error OutOfGas", Kind.GAS, None, None),
     (None, 503, "upstream down", Kind.SERVER, None, None),
-    (-32601, 200, "the method eth_getLogs does not exist", Kind.OTHER, None, None),
+    (-32601, 200, "the method eth_getLogs does not exist", Kind.UNSUPPORTED, None, None),
+    (-32000, 200, "requested too many blocks from 1 to 5000, maximum is set to 2048", Kind.RANGE, 2_048, None),
+    (-32062, 200, "Block range is too large", Kind.RANGE, None, None),
+    (-32000, 200, "block range greater than 10000 max", Kind.RANGE, 10_000, None),
+    (-32000, 200, "logs matched by query exceeds limit of 10000", Kind.RESULTS, 10_000, None),
+    (-32000, 200, "state histories haven't been fully indexed yet", Kind.NO_ARCHIVE, None, None),
+    (-32000, 200, "layer stale", Kind.NO_ARCHIVE, None, None),
+    (-32000, 200, "cannot query after last accepted block", Kind.LAGGING, None, None),
+    (-32000, 200, "could not find block 0x12", Kind.LAGGING, None, None),
+    (-32603, 200, "Temporary internal error. Please retry", Kind.SERVER, None, None),
+    (-32000, 200, "no backends available for method", Kind.TIME, None, None),
+    (-32000, 200, "request took too long", Kind.TIME, None, None),
+    (-32000, 200, "invalid jump destination", Kind.REVERTED, None, None),
+    (-32603, 200, "EVM error InvalidFEOpcode", Kind.REVERTED, None, None),
+    (-32000, 200, "return data out of bounds", Kind.REVERTED, None, None),
+    (-32016, 200, "The execution failed due to an exception.", Kind.REVERTED, None, None),
+    (-32015, 200, "VM execution error.", Kind.REVERTED, None, None),
+    (-32015, 200, "Out of gas", Kind.GAS, None, None),
+    (-32015, 200, "VM execution error: out of gas", Kind.GAS, None, None),
+    (3, 200, "execution reverted: out of gas", Kind.REVERTED, None, None),
+    (-32603, 200, "Internal error", Kind.OTHER, None, None),
+    (-32000, 200, "9" * 5_000, Kind.OTHER, None, None),
+    (-32000, 200, "limited to " + "9" * 5_000 + " blocks", Kind.OTHER, None, None),
+    (-32000, 200, "block range [" + "٣" * 30 + "-5]", Kind.OTHER, None, None),
 ]
 
 
@@ -144,6 +168,11 @@ def test_words_inside_the_error_data_count_too() -> None:
     assert classify("invalid params", -32602, data=nested).cap == 2_000
     infura = '{"from":"0x10","limit":10000,"to":"0x1f"}'
     assert classify("query returned more than 10000 results", -32005, data=infura).suggested == (16, 31)
+
+
+def test_gas_is_read_in_the_data_too() -> None:
+    assert classify("VM execution error.", -32015, data="Out of gas").kind is Kind.GAS
+    assert classify("VM execution error.", -32015, data="Reverted 0x").kind is Kind.REVERTED
 
 
 def test_a_guessed_cap_is_below_what_was_asked() -> None:

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, ProviderSpec
-from extract.evm.errors import AboveFinality, ChainError, ProviderError
+from extract.evm.errors import AboveFinality, ChainError, Disagreement, ProviderError
 from extract.evm.pace import Pace
+from extract.evm.waits import Waits
 from tests.evm_fake import (
     EMITTER,
     TOPIC,
@@ -168,7 +169,7 @@ def test_the_pace_is_kept_and_batch_items_count() -> None:
 
 def test_the_pace_recovers() -> None:
     time = FakeTime()
-    pace = Pace(10, time.clock)
+    pace = Pace(10, Waits("p", time.clock))
     pace.refused(None)
     assert pace.rate == pytest.approx(7)
     time.time += 60
@@ -234,15 +235,29 @@ def test_an_endpoint_a_little_behind_gives_no_short_answers() -> None:
     assert run(all_logs, behind, FakeProvider(CHAIN), **spec) == list(expected(CHAIN, 0, CHAIN.head))
 
 
-def test_a_second_provider_may_verify() -> None:
-    short = FakeProvider(FakeChain(CHAIN.times, CHAIN.logs[:-5]))
-    spec = {"verify_logs_with_second_provider": True, "max_block_range": 1}
+def dropping(every: int) -> FakeProvider:
+    """A provider that leaves out every so-manyth log, and nothing else."""
+    return FakeProvider(FakeChain(CHAIN.times, [x for i, x in enumerate(CHAIN.logs) if i % every]))
 
-    async def use(chain: ChainClient) -> list[tuple[int, int]]:
-        return await all_logs(chain)
 
-    with pytest.raises(ProviderError, match="two providers differ"):
-        run(use, short, FakeProvider(CHAIN), **spec)
+def test_two_that_disagree_are_named_and_nobody_is_believed() -> None:
+    with pytest.raises(Disagreement, match=r"p\d and p\d disagree about the logs of blocks"):
+        run(all_logs, dropping(5), FakeProvider(CHAIN), confirm_share=1.0)
+
+
+def test_a_third_provider_decides_and_who_dropped_logs_is_used_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    found = run(all_logs, dropping(5), FakeProvider(CHAIN), FakeProvider(CHAIN), confirm_share=1.0)
+    assert found == list(expected(CHAIN, 0, CHAIN.head))
+    assert "p0 is passed over: it leaves out or adds logs" in caplog.text
+
+
+def test_a_range_says_how_it_was_confirmed() -> None:
+    async def use(chain: ChainClient) -> set[str]:
+        return {chunk.confirmation async for chunk in chain.logs([EMITTER], [[TOPIC]], 0, CHAIN.head)}
+
+    assert run(use, FakeProvider(CHAIN), FakeProvider(CHAIN), confirm_share=1.0) == {"second_provider"}
+    assert run(use, FakeProvider(CHAIN), confirm_share=1.0) == {"unconfirmed"}
+    assert run(use, FakeProvider(CHAIN), FakeProvider(CHAIN), confirm_share=0.0) == {"unconfirmed"}
 
 
 def test_an_unsupported_method_is_not_asked_for_ever() -> None:

@@ -77,7 +77,7 @@ def test_a_damaged_ledger_file_is_named_with_its_cure(lake: Lake) -> None:
     load_id = land(lake, "test", {"left": rows("a")})
     path = next(Path(lake.path, "left").glob(f"{load_id}.*"))
     path.write_bytes(b"not parquet")
-    with pytest.raises(StorageError, match=r"edited or damaged.*Delete that file"):
+    with pytest.raises(StorageError, match=r"edited or damaged.*foreshore repair"):
         lake.read_committed("left", SCHEMA)
 
 

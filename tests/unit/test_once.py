@@ -53,7 +53,7 @@ def kept(units: dict[str, list[Row]], inputs: str = "i") -> pa.Table:
     return answers.table()
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(rows, max_size=8), st.integers(0, 8))
 def test_rows_have_the_same_bytes_however_they_are_chunked(found: list[Row], cut: int) -> None:
     whole = table(found)
@@ -66,7 +66,7 @@ def test_rows_have_the_same_bytes_however_they_are_chunked(found: list[Row], cut
             assert RowBytes(other).digest("p", slice(n, n + 1)) == wanted
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(rows, min_size=1, max_size=4), st.lists(rows, min_size=1, max_size=4))
 def test_other_rows_have_another_digest(one: list[Row], other: list[Row]) -> None:
     digests = [RowBytes(table(found)).digest("p", slice(0, len(found))) for found in (one, other)]
@@ -95,7 +95,7 @@ def test_a_digest_tells_kinds_shapes_and_borders_apart() -> None:
     assert digest(np.arange(10)[::2]) == digest(np.arange(0, 10, 2)), "nor does how an array lies in memory"
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.lists(rows, min_size=1, max_size=3), min_size=1))
 def test_what_is_kept_is_found_and_written_as_it_was(units: dict[str, list[Row]]) -> None:
     first = kept(units)

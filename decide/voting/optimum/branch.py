@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from decide.voting.optimum.curve import Codes, Flags
+from decide.voting.optimum.dual import ERROR
 from decide.voting.optimum.model import Model, Vote
+from decide.voting.optimum.order import contenders
 from decide.voting.optimum.pieces import Pieces, Pool
 from decide.voting.optimum.primal import fill, fits, may_fit, settled
 from decide.voting.optimum.relax import Prices, Relaxed, is_separable, relax, relax_all
 from decide.voting.optimum.rounding import whole
 
+DECIDED = 1e-3  # how near to out or in the relaxation decides a gauge
 LITTLE = 1e-3  # of the model's scale: what gaps are relative to where the objective is smaller (regret can be near 0)
 
 
@@ -26,6 +29,27 @@ class Found:
     nodes: int
     prices: Prices
     pool: Pool
+
+
+@dataclass(frozen=True)
+class Effort:
+    """When to stop, in gaps and nodes, never in time: the same input gives the same answer.
+
+    The gap that counts as proof and the nodes to bound at most; after `settle_nodes` a gap of `settle_gap` will do.
+    """
+
+    tolerance: float = 1e-6
+    max_nodes: int = 2000
+    settle_nodes: int | None = None
+    settle_gap: float = 1e-4
+
+    def is_spent(self, nodes: int, bound: float, value: float) -> bool:
+        """Whether a search that has bounded some nodes may stop at a bound and a value."""
+        if nodes >= self.max_nodes:
+            return True
+        if self.settle_nodes is None or nodes < self.settle_nodes:
+            return False
+        return bound - value <= self.settle_gap * max(abs(value), LITTLE)
 
 
 @dataclass(order=True)
@@ -42,18 +66,20 @@ class Search:
     """One run: the incumbent, what was cut off with which bound, and the open nodes."""
 
     def __init__(
-        self, model: Model, pool: Pool, tolerance: float, on_grid: bool = False, best: Vote | None = None
+        self, model: Model, pool: Pool, effort: Effort, on_grid: bool = False, best: Vote | None = None
     ) -> None:
-        self.model, self.pool, self.tolerance, self.on_grid = model, pool, tolerance, on_grid
+        self.model, self.pool, self.effort, self.on_grid = model, pool, effort, on_grid
         self.best = best
         self.cut = -np.inf  # the highest bound among what was cut off
         self.nodes = 0
         self.open: list[_Node] = []
         self.made = 0
         self.tried: set[bytes] = set()
+        self.place = np.full(len(model.high), -1)  # of a gauge in `over`
+        self.over = np.zeros((0, 0), dtype=np.bool_)  # which gauges stand in for which; known from the first node on
 
-    def run(self, most_nodes: int) -> Found:
-        """Search until the gap is within the tolerance, or `most_nodes` are bounded."""
+    def run(self) -> Found:
+        """Search until the gap is within the tolerance, or the effort is spent."""
         model = self.model
         usable = np.flatnonzero(model.high > 0)
         self.prices = first_prices(model, self.pool.pieces, usable)
@@ -61,12 +87,17 @@ class Search:
             stays = np.minimum(model.previous, model.high)[usable]
             self._try(np.sort(usable[np.argsort(-stays, kind="stable")[: model.count]]), self.prices)
         self._push(np.inf, usable, np.zeros(len(usable), dtype=np.bool_), self.prices)
-        while self.open and self.nodes < most_nodes:
+        while self.open and not self.effort.is_spent(self.nodes, self._highest(), self._floor()):
             node = heapq.heappop(self.open)
             if not self._is_cut(-node.order[0]):
                 self._bound(node)
-        bound = max([self.cut, self._floor(), *(-n.order[0] for n in self.open)])
-        return Found(self.best, bound, self.nodes, self.prices, self.pool)
+        bound = self._highest()
+        return Found(self.best, bound + ERROR * abs(bound), self.nodes, self.prices, self.pool)
+
+    def _highest(self) -> float:
+        """The bound as it is: of what was cut off, found, and is still open."""
+        still = -self.open[0].order[0] if self.open else -np.inf
+        return max(self.cut, self._floor(), still)
 
     def _push(self, bound: float, gauges: Codes, forced: Flags, prices: Prices) -> None:
         self.made += 1
@@ -78,7 +109,7 @@ class Search:
     def _enough(self) -> float:
         """The bound at which a node is not worth a look."""
         best = self.best
-        return -np.inf if best is None else best.value + self.tolerance * max(abs(best.value), LITTLE)
+        return -np.inf if best is None else best.value + self.effort.tolerance * max(abs(best.value), LITTLE)
 
     def _is_cut(self, bound: float) -> bool:
         """Whether nothing under this bound is worth a look; the bound is remembered if so."""
@@ -91,17 +122,12 @@ class Search:
         """Bound a node: at its parent's multipliers first, which often decides most of its gauges, then at its own."""
         self.nodes += 1
         gauges, forced, prices, limit = node.gauges, node.forced, node.prices, -node.order[0]
-        found = None
         for turn in range(20):
-            needed = may_fit(self.model, gauges, forced)
-            if needed is None:
+            settled_on = self._settle(gauges, forced)
+            if settled_on is None:
                 return
-            forced = needed
-            pieces = self.pool.pieces
-            solver = relax if turn == 0 else relax_all
-            found = solver(self.model, pieces, gauges, forced, prices, self.on_grid)
-            if found is None:
-                break
+            gauges, forced = settled_on
+            found = self._relaxed(gauges, forced, prices, turn)
             if turn:
                 self.pool.used(found.prices.share)
             prices, limit = found.prices, min(limit, found.bound)
@@ -112,6 +138,8 @@ class Search:
             if self._is_cut(limit):
                 return
             gauges, forced, found = self._shrink(gauges, forced, found)
+            if self.nodes == 1 and turn == 0:
+                gauges, forced, found = self._rank(gauges, forced, found)
             if is_separable(self.model, self.pool):
                 break
             if turn and not self._is_missing(gauges, found):
@@ -119,6 +147,42 @@ class Search:
         if self.nodes == 1:
             self.prices = prices
         self._split(gauges, forced, found, prices, limit)
+
+    def _relaxed(self, gauges: Codes, forced: Flags, prices: Prices, turn: int) -> Relaxed:
+        pieces = self.pool.pieces
+        if turn == 0:
+            return relax(self.model, pieces, gauges, forced, prices, self.on_grid)
+        return relax_all(self.model, pieces, gauges, forced, prices, self.on_grid, self._enough())
+
+    def _rank(self, gauges: Codes, forced: Flags, found: Relaxed) -> tuple[Codes, Flags, Relaxed]:
+        """Without the gauges that enough others can stand in for; who stands in for whom among the rest is kept."""
+        needed, over = contenders(self.model, gauges)
+        needed |= forced
+        self.over = over[np.ix_(needed, needed)]
+        self.place[gauges[needed]] = np.arange(int(needed.sum()))
+        return gauges[needed], forced[needed], found.take(needed)
+
+    def _settle(self, gauges: Codes, forced: Flags) -> tuple[Codes, Flags] | None:
+        """Without gauges whose stand-ins are out; with the stand-ins of forced ones, and what no limit can do without.
+
+        Some best allocation votes for every stand-in of each of its gauges. None where nothing can fit.
+        """
+        while True:
+            needed = may_fit(self.model, gauges, forced)
+            if needed is None:
+                return None
+            if not len(self.over):
+                return gauges, needed
+            at = np.asarray(self.place[gauges])
+            out = np.ones(len(self.over), dtype=np.bool_)
+            out[at] = False
+            gone = np.asarray(self.over[out].any(axis=0))[at]
+            if (gone & needed).any():
+                return None
+            needed |= np.asarray(self.over[:, at[needed]].any(axis=1))[at]
+            if not gone.any() and (needed == forced).all():
+                return gauges, forced
+            gauges, forced = gauges[~gone], needed[~gone]
 
     def _is_missing(self, gauges: Codes, found: Relaxed) -> bool:
         """Whether a piece that the relaxation breaks was missing; it is added."""
@@ -162,25 +226,21 @@ class Search:
         forced = forced | kept
         if int(forced.sum()) >= self.model.count:
             stays &= forced
-        if stays.all():
-            return gauges, forced, found
-        left = Relaxed(
-            found.bound, found.prices, gain[stays], found.x[stays], found.chosen[stays], found.level[stays], ()
-        )
-        return gauges[stays], forced[stays], left
+        return gauges[stays], forced[stays], found.take(stays)
 
-    def _split(self, gauges: Codes, forced: Flags, found: Relaxed | None, prices: Prices, limit: float) -> None:
-        """One gauge in and out; where nothing is left to choose, the best votes on these gauges and their own bound."""
+    def _split(self, gauges: Codes, forced: Flags, found: Relaxed, prices: Prices, limit: float) -> None:
+        """One gauge in and out; where nothing is left to choose, the best votes on these gauges and their own bound.
+
+        Under a turnover limit first a gauge that held votes: which of them stay is what the relaxation is wrong about.
+        """
         if forced.all():
             self._leaf(gauges, forced, prices, limit)
             return
-        if found is None:
-            undecided = np.where(forced, np.inf, 0.0)
-            ties = np.zeros(len(gauges))
-        else:
-            undecided = np.where(forced, np.inf, np.abs(found.level - 0.5))
-            ties = np.abs(found.gain)
-        branch = int(np.lexsort((ties, undecided))[0])
+        undecided = np.where(forced, np.inf, np.abs(found.level - 0.5))
+        held = np.zeros(len(gauges), dtype=np.bool_)
+        if self.model.previous is not None:
+            held = (self.model.previous[gauges] > 0) & (undecided < 0.5 - DECIDED)
+        branch = int(np.lexsort((np.abs(found.gain), undecided, ~held))[0])
         within = forced.copy()
         within[branch] = True
         others = np.arange(len(gauges)) != branch
@@ -192,13 +252,11 @@ class Search:
             return
         prices = self._try(gauges, prices)
         model = settled(self.model, gauges)
-        for solver in (relax, relax_all):
-            own = solver(model, self.pool.pieces, gauges, forced, prices, self.on_grid)
-            if own is not None:
-                limit = min(limit, own.bound)
-            if self._is_cut(limit):
-                return
-        self.cut = max(self.cut, limit)
+        pieces, on_grid = self.pool.pieces, self.on_grid
+        limit = min(limit, relax(model, pieces, gauges, forced, prices, on_grid).bound)
+        if not self._is_cut(limit):
+            own = relax_all(model, pieces, gauges, forced, prices, on_grid, self._enough())
+            self.cut = max(self.cut, min(limit, own.bound))
 
 
 def first_prices(model: Model, pieces: Pieces, gauges: Codes) -> Prices:

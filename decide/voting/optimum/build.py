@@ -45,8 +45,10 @@ def build(
         most = np.floor(np.minimum(caps / unit + 1e-9, units))
     most = np.where(most < least, 0.0, most)
     count = min(k_max, units // least, int(np.count_nonzero(most)))
-    returns = (risk.weights * rewards * (power / (votes + power))).sum(axis=1)
-    scale = float(max(returns.max(), (rewards * (power / (votes + power))).max() * 1e-3))
+    alone = (rewards * (power / (votes + power)))[most > 0]  # of gauges that can be voted for
+    scale = float(max((alone @ risk.weights).max(initial=0.0), alone.max(initial=0.0) * 1e-3))
+    if scale <= 0 and not count:
+        raise Infeasible("caps: no gauge may hold any votes: raise the caps")
     if scale <= 0:
         raise NothingToGain("rewards are zero for every gauge in every scenario: any vote is worth nothing")
     limited = max_turnover is not None and max_turnover < 1 and previous is not None and previous.any()

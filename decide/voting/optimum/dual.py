@@ -10,7 +10,8 @@ convex in both, and an upper bound for any of them; over the price alone it is t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import fsum
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from decide.voting.optimum.curve import Curve, Flags, Floats
 
 PRECISE = 1e-12  # of the value of the dual, which is near 1
 SEARCHES = 200
+ERROR = 2.0**-47  # relative: the roundings between the numbers given and a gain are under 64 in a row
 
 
 @dataclass(frozen=True)
@@ -45,33 +47,68 @@ class Point:
 
 
 def at(curve: Curve, limits: Limits, price: float, stay: float) -> Point:
-    """D and its parts at a price and a stay price."""
-    x = curve.demand(price)
-    previous = limits.previous
-    if previous is not None and stay > 0:
-        x = np.minimum(np.maximum(x, previous), curve.demand(price - stay))
+    """D and its parts at a price and a stay price, as precise as floats are: what a search for the least is led by."""
+    x = _wanted(curve, limits, price, stay)
     if limits.grid > 0:
-        return _on_grid(curve, limits, price, stay, x)
-    gain = curve.value(x) - price * x
-    if previous is not None and stay > 0:
-        gain += stay * np.minimum(x, previous)
-    return _sum(curve, limits, price, stay, x, gain)
+        near = _neighbours(curve, limits, x)
+        gains = [_gain(curve, limits, price, stay, y) for y in near]
+        return _sum(curve, limits, price, stay, np.where(gains[1] > gains[0], near[1], near[0]), np.maximum(*gains))
+    return _sum(curve, limits, price, stay, x, _gain(curve, limits, price, stay, x))
 
 
-def _on_grid(curve: Curve, limits: Limits, price: float, stay: float, x: Floats) -> Point:
-    """The same where votes come in units: the better neighbour of a concave function's continuous maximum."""
+def ceiling(curve: Curve, limits: Limits, price: float, stay: float) -> Point:
+    """The same from above: no h_i and no value of it is below its exact one, whatever rounding did on the way.
+
+    A concave function is nowhere above its tangent, so h_i is at most its value at any votes and what the slopes there
+    still promise on both sides; both with the error that floats can have. The gains are added exactly.
+    """
+    x = _wanted(curve, limits, price, stay)
+    near = _neighbours(curve, limits, x) if limits.grid > 0 else (x, x)
+    gain = np.maximum(*(_tangent(curve, limits, price, stay, y, side) for y, side in zip(near, (-1, 1), strict=True)))
+    point = _sum(curve, limits, price, stay, x, gain)
+    return replace(point, value=point.value + ERROR * (abs(price) + stay * limits.keep))
+
+
+def _wanted(curve: Curve, limits: Limits, price: float, stay: float) -> Floats:
+    """The votes (n,) that attain h: between the demand at the price and that at the price of votes that stay."""
+    free = curve.demand(price)
+    if limits.previous is None or stay <= 0:
+        return free
+    held = np.minimum(np.maximum(free, limits.previous), curve.demand(price - stay))
+    return np.asarray(np.minimum(np.maximum(held, curve.low), curve.high))
+
+
+def _neighbours(curve: Curve, limits: Limits, x: Floats) -> tuple[Floats, Floats]:
+    """Whole units next to votes: where a concave function over units is largest, if x is where it is without them."""
     lower = np.floor(x / limits.grid + 1e-9) * limits.grid
-    near = [np.minimum(np.maximum(lower + step, curve.low), curve.high) for step in (0.0, limits.grid)]
-    gains = [curve.value(y) - price * y for y in near]
+    low, high = (np.minimum(np.maximum(lower + step, curve.low), curve.high) for step in (0.0, limits.grid))
+    return low, high
+
+
+def _gain(curve: Curve, limits: Limits, price: float, stay: float, x: Floats) -> Floats:
+    gain = curve.value(x) - price * x
     if limits.previous is not None and stay > 0:
-        gains = [g + stay * np.minimum(y, limits.previous) for g, y in zip(gains, near, strict=True)]
-    better = gains[1] > gains[0]
-    return _sum(curve, limits, price, stay, np.where(better, near[1], near[0]), np.maximum(*gains))
+        gain += stay * np.minimum(x, limits.previous)
+    return gain
+
+
+def _tangent(curve: Curve, limits: Limits, price: float, stay: float, x: Floats, side: int) -> Floats:
+    """The most that gains can be on one side of x: below it (−1) or above (+1)."""
+    worth, slope = curve.value(x), curve.slope(x)
+    kept, rest = np.zeros(len(x)), np.zeros(len(x))
+    if limits.previous is not None and stay > 0:
+        kept += stay * np.minimum(x, limits.previous)
+        rest[(x < limits.previous) if side > 0 else (x <= limits.previous)] = stay
+    promise = side * (slope - price + rest) + ERROR * (slope + abs(price) + stay)
+    room = curve.high - x if side > 0 else x - curve.low
+    return np.asarray(
+        worth - price * x + kept + ERROR * (worth + abs(price) * x + kept) + np.maximum(promise, 0.0) * room
+    )
 
 
 def _sum(curve: Curve, limits: Limits, price: float, stay: float, x: Floats, gain: Floats) -> Point:
     chosen = choose(gain, limits)
-    value = price - stay * limits.keep + float(gain[chosen].sum())
+    value = fsum([price, -stay * limits.keep, *gain[chosen].tolist()])
     slope = 1.0 - float(x[chosen].sum())
     inside = chosen & (x > curve.low) & (x < curve.high)
     if limits.previous is not None and stay > 0:

@@ -20,6 +20,7 @@ from decide.voting.optimum.curve import Curve, Flags, Floats
 
 STEPS = 60
 CLOSE = 1e-11
+FAR = 1e9  # multipliers beyond this price nothing: values are near 1
 START = 0.005  # of the value, which is near 1: how far from complementary the first point is
 
 
@@ -146,7 +147,7 @@ class Interior:
         """Iterate until the complementarity is near zero, the steps die, or `STEPS`; None where it breaks down."""
         with np.errstate(all="ignore"):  # a step that overflows ends the iterations
             self._iterate(int(self.active.sum()) + 2 * len(self.free) + len(self.signed))
-        if not np.isfinite(self.y).all() or not np.isfinite(self.x).all():
+        if not np.isfinite(self.y).all() or not np.isfinite(self.x).all() or np.abs(self.y).max() > FAR:
             return None
         z = np.ones(len(self.high))
         z[self.free] = self.dual[1][1]

@@ -38,18 +38,26 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Risk:
-    """The downside term of weights w (S,); `best` (S,) are the Opt_s of regret, in the model's scale."""
+    """The downside term of weights w (S,), all in the model's scale.
+
+    `best` (S,) are the Opt_s of regret; `base` (S,) is earned whatever is voted, by votes that are fixed.
+    """
 
     kind: str
     weights: Floats
     aversion: float
     alpha: float
     best: Floats | None = None
+    base: Floats | None = None
 
     def worst_piece(self, returns: Floats) -> tuple[float, Floats, float]:
-        """E − λD at returns (S,), and the piece (q, c) that attains it."""
-        mix, offset = self._piece(returns)
+        """E − λD at returns (S,) on top of the base, and the piece (q, c) of these returns that attains it."""
+        mix, offset = self._piece(returns if self.base is None else returns + self.base)
+        offset += self._earned(mix)
         return float(mix @ returns) + offset, mix, offset
+
+    def _earned(self, mix: Floats) -> float:
+        return 0.0 if self.base is None else float(mix @ self.base)
 
     def _piece(self, returns: Floats) -> tuple[Floats, float]:
         w, aversion = self.weights, self.aversion
@@ -84,15 +92,19 @@ class Risk:
 
     def pieces(self, votes: Floats, rewards: Floats) -> tuple[Floats, Floats, bool]:
         """q (J, S), c (J,) to start from, and whether they are all; V, R (S, N) tell the known orders."""
+        mixes, offsets, is_whole = self._pieces(votes, rewards)
+        return mixes, offsets if self.base is None else offsets + mixes @ self.base, is_whole
+
+    def _pieces(self, votes: Floats, rewards: Floats) -> tuple[Floats, Floats, bool]:
         count, none = len(self.weights), np.zeros(1)
         if self.kind == "none" or self.aversion == 0 or (count == 1 and self.kind != "regret"):
             return self.weights[None, :], none, True
         if self.kind == "regret" and self.best is not None:
             return np.array([self._regret(s) for s in range(count)]), -self.aversion * self.best, True
         if self.kind == "worst":
-            lowest = not_dominated(votes, rewards)
+            lowest = not_dominated(votes, rewards, self.base)
             return np.array([self._on(s) for s in lowest]), np.zeros(len(lowest)), True
-        order = total_order(votes, rewards)
+        order = total_order(votes, rewards, self.base)
         mixes = self._tails(order, count) if self.kind == "cvar" else self._deviations(order, count)
         unique = np.unique(np.round(mixes, 15), axis=0)
         is_whole = order is not None or (count <= 4 if self.kind == "cvar" else 2**count <= MOST_PIECES)
@@ -147,25 +159,27 @@ class Pool:
             self.pieces, self.idle = Pieces(now.mixes[keep], now.offsets[keep], now.ids[keep]), self.idle[keep]
 
 
-def never_above(votes: Floats, rewards: Floats, s: int, t: int) -> bool:
+def never_above(votes: Floats, rewards: Floats, base: Floats | None, s: int, t: int) -> bool:
     """Whether no gauge pays more in s than in t, whatever is voted: R_s(V_t + x) ≤ R_t(V_s + x) at x = 0 and x = 1."""
+    if base is not None and base[s] > base[t]:
+        return False
     ends = (rewards[s] * (votes[t] + x) <= rewards[t] * (votes[s] + x) for x in (0.0, 1.0))
     return all(bool(end.all()) for end in ends)
 
 
-def not_dominated(votes: Floats, rewards: Floats) -> list[int]:
+def not_dominated(votes: Floats, rewards: Floats, base: Floats | None = None) -> list[int]:
     """The scenarios of which any can be the worst: without those that are never below another."""
     kept: list[int] = []
     for s in range(len(votes)):
-        if any(never_above(votes, rewards, t, s) for t in kept):
+        if any(never_above(votes, rewards, base, t, s) for t in kept):
             continue
-        kept = [t for t in kept if not never_above(votes, rewards, s, t)] + [s]
+        kept = [t for t in kept if not never_above(votes, rewards, base, s, t)] + [s]
     return kept
 
 
-def total_order(votes: Floats, rewards: Floats) -> Codes | None:
+def total_order(votes: Floats, rewards: Floats, base: Floats | None = None) -> Codes | None:
     """The scenarios from worst to best where every gauge agrees on it, else None."""
     middle = (rewards / (votes + 0.5)).sum(axis=1)
-    order = np.argsort(middle, kind="stable")
-    agreed = all(never_above(votes, rewards, int(s), int(t)) for s, t in pairwise(order))
+    order = np.argsort(middle if base is None else middle + base, kind="stable")
+    agreed = all(never_above(votes, rewards, base, int(s), int(t)) for s, t in pairwise(order))
     return order if agreed else None

@@ -11,6 +11,7 @@ from decide.voting.optimum.dual import least_price
 from decide.voting.optimum.interior import Centre
 from decide.voting.optimum.model import Model, Vote
 from decide.voting.optimum.pieces import Pieces, Pool
+from decide.voting.optimum.planes import descend
 from decide.voting.optimum.relax import Prices, interior
 
 ROUNDS = 30  # of pieces that turn out to bind
@@ -35,8 +36,6 @@ def fill(model: Model, pool: Pool, gauges: Codes, start: Prices, floor: float = 
     for _ in range(ROUNDS):
         pieces = pool.pieces
         centre = _centre(model, pieces, gauges, start)
-        if centre is None:
-            break
         x = _stay(model, gauges, balance(centre.x, model.low[gauges], model.high[gauges]))
         vote = Vote(gauges, x, model.objective(gauges, x))
         if best is None or vote.value > best[0].value:
@@ -48,15 +47,15 @@ def fill(model: Model, pool: Pool, gauges: Codes, start: Prices, floor: float = 
     return best
 
 
-def _centre(model: Model, pieces: Pieces, gauges: Codes, start: Prices) -> Centre | None:
-    """The interior point method from the multipliers given, and where that gets stuck, from plain ones."""
+def _centre(model: Model, pieces: Pieces, gauges: Codes, start: Prices) -> Centre:
+    """The interior point method from the multipliers given, then from plain ones; cutting planes where both stick."""
     forced = np.ones(len(gauges), dtype=np.bool_)
-    centre = interior(model, pieces, gauges, forced, start).run()
-    if centre is not None and centre.is_close:
-        return centre
     plain = replace(start, price=1.0, stay=0.1, share=np.ones(len(start.ids)) / len(start.ids))
-    again = interior(model, pieces, gauges, forced, plain).run()
-    return again if again is not None and (centre is None or again.is_close) else centre
+    for prices in (start, plain):
+        centre = interior(model, pieces, gauges, forced, prices).run()
+        if centre is not None and centre.is_close:
+            return centre
+    return descend(model, pieces, gauges, forced, start.price, start.stay, start.on(pieces))
 
 
 def _separable(model: Model, pool: Pool, gauges: Codes, start: Prices) -> tuple[Vote, Prices] | None:

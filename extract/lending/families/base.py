@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from extract.evm.calls import Call, Reply
+from extract.evm.calls import Call, Reply, joint
 from extract.evm.client import ChainClient
 from extract.evm.logs import LogChunk
+from extract.evm.proof import PROVEN, UNCONFIRMED
 from extract.evm.views import address, word
 from extract.lending.registry import Csu
 
@@ -101,6 +102,7 @@ class State:
     oracle: Mapping[str, Any] = field(default_factory=dict)  # what `pricing` needs
     markets: dict[str, Market] = field(default_factory=dict)
     provider: str | None = None
+    confirmation: str = UNCONFIRMED  # proven: every answer it stands on came from its block
 
     def assets(self) -> set[str]:
         return {r.asset for r in self.reserves if r.asset}
@@ -134,6 +136,7 @@ class At:
     timestamp: int  # of the block, unix seconds
     calls: int = 0
     provider: str | None = None
+    confirmation: str = PROVEN  # of everything asked so far together
 
     async def ask(self, questions: Mapping[K, Call]) -> dict[K, Reply]:
         """One round: every question at this block; what fails is a status in its reply."""
@@ -141,6 +144,7 @@ class At:
             return {}
         replies = await self.client.read(list(questions.values()), self.block)
         self.calls += len(replies)
+        self.confirmation = joint((self.confirmation, *(reply.confirmation for reply in replies)))
         self.provider = replies[0].provider or self.provider
         return dict(zip(questions, replies, strict=True))
 

@@ -17,16 +17,35 @@ judged as (
                 bar_rows.open is null or bar_rows.high is null or bar_rows.low is null or bar_rows.close is null
                 then 'no_price'
             when
-                bar_rows.low <= 0
+                not isfinite(bar_rows.open + bar_rows.high + bar_rows.low + bar_rows.close)
+                or not isfinite(coalesce(bar_rows.volume, 0))
+                or bar_rows.low <= 0
                 or bar_rows.volume < 0
                 or bar_rows.high < greatest(bar_rows.open, bar_rows.close)
                 or bar_rows.low > least(bar_rows.open, bar_rows.close)
                 then 'broken'
+            -- a provider fills a slot in which nobody traded with the last price
+            when bar_rows.volume = 0 and bar_rows.low = bar_rows.high then 'no_trade'
             else 'kept'
         end as verdict
     from bar_rows
     left join sessions on bar_rows.market_date = sessions.session_date
     where bar_rows.timeframe = 'M5'
+),
+
+-- of a bar that was sent twice, or by two providers of one feed, the newest row stands
+ranked as (
+    select
+        *,
+        row_number() over same_bar as rank_of_bar,
+        first_value(hash(open, high, low, close, volume)) over same_bar as standing,
+        hash(open, high, low, close, volume) as said,
+        count(*) filter (where verdict = 'kept') over (partition by symbol, feed, bar_at) as kept_count
+    from judged
+    window same_bar as (
+        partition by symbol, feed, bar_at, verdict
+        order by fetched_at desc, provider asc, row_position desc
+    )
 )
 
 select
@@ -36,14 +55,10 @@ select
     row_position,
     raw_time,
     case
-        when
-            verdict = 'kept'
-            -- of a bar that was sent twice, or by two providers of one feed, the newest row stands
-            and row_number() over (
-                partition by symbol, feed, bar_at, verdict
-                order by fetched_at desc, provider asc, row_position desc
-            ) > 1
-            then 'duplicate'
+        when verdict = 'kept' and rank_of_bar > 1 and said <> standing then 'conflict'
+        when verdict = 'kept' and rank_of_bar > 1 then 'duplicate'
+        when verdict = 'no_trade' and kept_count > 0 then 'conflict'
+        when verdict = 'no_trade' and rank_of_bar > 1 then 'duplicate'
         else verdict
     end as row_status,
     open,
@@ -56,4 +71,4 @@ select
     market_date,
     bar_at,
     fetched_at
-from judged
+from ranked

@@ -11,6 +11,20 @@ snapshots as (
     select * from {{ ref('stg_lending__snapshots') }}
 ),
 
+gates as (
+    select * from {{ ref('int_lending_gates') }}
+    where verdict = 'fail' and not starts_with(gate, 'extracted_')
+),
+
+failed as (
+    select
+        subject as csu_id,
+        period,
+        string_agg(gate || ': ' || evidence, '; ' order by gate) as failed_gates
+    from gates
+    group by subject, period
+),
+
 kinds as (
     select
         csu_id,
@@ -32,6 +46,7 @@ select
     case
         when kinds.csu_id is null then 'not_extracted'
         when kinds.extracted_count < 3 then 'failed'
+        when failed.failed_gates is not null then 'gate_failed'
         when snapshots.snapshot_status = 'ok' then 'extracted'
         else snapshots.snapshot_status
     end as extraction_status,
@@ -39,6 +54,7 @@ select
         when kinds.csu_id is null then 'never asked for'
         when kinds.extracted_count < 3
             then kinds.failed_kind || ': ' || coalesce(kinds.failure_reason, 'not extracted yet')
+        when failed.failed_gates is not null then failed.failed_gates
         else snapshots.snapshot_reason
     end as reason,
     kinds.scanned_from_block,
@@ -49,3 +65,4 @@ select
 from csu_days
 left join kinds on csu_days.csu_id = kinds.csu_id and csu_days.day = kinds.day
 left join snapshots on csu_days.csu_id = snapshots.csu_id and csu_days.day = snapshots.day
+left join failed on csu_days.csu_id = failed.csu_id and csu_days.day::varchar = failed.period

@@ -12,6 +12,11 @@ horizons as (
     select * from {{ ref('score_horizons') }}
 ),
 
+failed as (
+    select * from {{ ref('int_markets_gates') }}
+    where verdict = 'fail' and left_out_of = 'score'
+),
+
 -- the reference on the same market and snapshot; its newest version if there are several
 market_prices as (
     select
@@ -41,7 +46,10 @@ labelled as (
     from results
     inner join resolutions on results.market_id = resolutions.market_id
     left join market_prices on results.run_id = market_prices.run_id and results.market_id = market_prices.market_id
-    where results.snapshot_at < resolutions.resolved_at
+    where
+        results.snapshot_at < resolutions.resolved_at
+        and results.run_id not in (select failed.subject from failed)
+        and 'market ' || results.market_id not in (select failed.subject from failed)
 ),
 
 timed as (

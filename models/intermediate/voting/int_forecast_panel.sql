@@ -8,6 +8,22 @@ labels as (
 
 votes as (
     select * from {{ ref('int_votes_by_voter') }}
+),
+
+voter_windows as (
+    select * from {{ ref('int_voter_windows') }}
+),
+
+gates as (
+    select * from {{ ref('int_voting_gates') }}
+    where verdict = 'fail'
+),
+
+-- nothing is learned from, or scored by, an epoch whose end is not to be trusted
+untrusted as (
+    select distinct subject || '/' || period as epoch_key
+    from gates
+    where left_out_of = 'score' or (left_out_of = 'decision' and part = 'boundary')
 )
 
 -- the truth stands beside what was visible: whoever reads it must first ask whether known_at < decision_at
@@ -37,6 +53,7 @@ left join labels
         and features.gauge_address = labels.gauge_address
         and labels.final_votes_raw is not null
         and labels.final_rewards_usd is not null
+        and labels.protocol || '/' || labels.epoch not in (select untrusted.epoch_key from untrusted)
 left join votes
     on
         features.protocol = votes.protocol
@@ -44,4 +61,10 @@ left join votes
         and votes.decision_window = 'boundary'
         and features.gauge_address = votes.gauge_address
         and features.voter_id = votes.voter_id
-where features.is_candidate
+inner join voter_windows
+    on
+        features.protocol = voter_windows.protocol
+        and features.voter_id = voter_windows.voter_id
+        and features.epoch = voter_windows.epoch
+        and features.decision_window = voter_windows.decision_window
+where features.is_candidate and voter_windows.failed_gates is null

@@ -24,6 +24,7 @@ priced as (
         {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }} as price_age_seconds,
         case
             when prices.price_status <> 'ok' then prices.price_status
+            when prices.price_updated_at > rewards.observed_at then 'after_block'
             when
                 {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }}
                 > {{ threshold('price_max_age_seconds') }} then 'too_old'

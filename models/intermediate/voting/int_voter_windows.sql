@@ -22,6 +22,27 @@ votes as (
     select * from {{ ref('int_votes_by_voter') }}
 ),
 
+gates as (
+    select * from {{ ref('int_voting_gates') }}
+),
+
+-- what was read at a window and is not to be trusted
+failed as (
+    select
+        windows.protocol,
+        windows.epoch,
+        windows.decision_window,
+        string_agg(gates.gate || ': ' || gates.evidence, '; ' order by gates.gate) as failed_gates
+    from windows
+    inner join gates
+        on
+            windows.protocol = gates.subject
+            and gates.period = windows.epoch::varchar
+            and gates.part in (windows.decision_window, '')
+    where gates.verdict = 'fail' and gates.left_out_of = 'decision'
+    group by all
+),
+
 window_totals as (
     select
         protocol,
@@ -62,6 +83,7 @@ joined as (
         decision_windows.position as window_position,
         coalesce(window_totals.standing_raw, 0) as standing_raw,
         window_totals.voted_at,
+        failed.failed_gates,
         final_totals.final_raw as last_final_raw,
         final_totals.epoch as last_voted_epoch,
         windows.decision_block,
@@ -78,6 +100,11 @@ joined as (
             windows.chain_id = scans.chain_id
             and windows.epoch = scans.epoch
             and windows.observed_block <= scans.to_block
+    left join failed
+        on
+            windows.protocol = failed.protocol
+            and windows.epoch = failed.epoch
+            and windows.decision_window = failed.decision_window
     left join window_totals
         on
             windows.protocol = window_totals.protocol
@@ -124,6 +151,7 @@ select
         (case when standing_raw > 0 then standing_raw else last_final_raw end)::double
         / pow(10, {{ threshold('votes_decimals') }})
     ) as voting_power,
+    failed_gates,
     standing_raw,
     last_voted_epoch,
     decision_block,

@@ -10,10 +10,6 @@ bar_rows as (
     select * from {{ ref('int_bar_rows_judged') }}
 ),
 
-bars as (
-    select * from {{ ref('bars_m5') }}
-),
-
 asked as (
     select
         requests.symbol,
@@ -39,6 +35,8 @@ counted as (
         count(*) filter (where row_status in ('off_session', 'no_session')) as off_session_count,
         count(*) filter (where row_status = 'off_grid') as off_grid_count,
         count(*) filter (where row_status = 'duplicate') as duplicate_count,
+        count(*) filter (where row_status = 'conflict') as conflict_count,
+        count(*) filter (where row_status = 'no_trade') as no_trade_count,
         count(*) filter (where row_status in ('no_price', 'broken')) as unusable_count
     from bar_rows
     group by symbol, feed, market_date
@@ -55,6 +53,8 @@ compared as (
         coalesce(counted.off_session_count, 0) as off_session_count,
         coalesce(counted.off_grid_count, 0) as off_grid_count,
         coalesce(counted.duplicate_count, 0) as duplicate_count,
+        coalesce(counted.conflict_count, 0) as conflict_count,
+        coalesce(counted.no_trade_count, 0) as no_trade_count,
         coalesce(counted.unusable_count, 0) as unusable_count,
         coalesce(asked.is_early, false) as is_early,
         asked.from_at,
@@ -74,7 +74,17 @@ expected as (
         session_date,
         unnest(generate_series(from_at, until_at - interval 5 minutes, interval 5 minutes)) as bar_at
     from compared
-    where present_count < expected_count
+    where present_count + no_trade_count < expected_count
+),
+
+-- a bar, or the word that nobody traded
+answered as (
+    select
+        symbol,
+        feed,
+        bar_at
+    from bar_rows
+    where row_status in ('kept', 'no_trade')
 ),
 
 missing as (
@@ -85,8 +95,11 @@ missing as (
         min(expected.bar_at) as first_missing_at,
         max(expected.bar_at) as last_missing_at
     from expected
-    anti join bars
-        on expected.symbol = bars.symbol and expected.feed = bars.feed and expected.bar_at = bars.bar_at
+    anti join answered
+        on
+            expected.symbol = answered.symbol
+            and expected.feed = answered.feed
+            and expected.bar_at = answered.bar_at
     group by all
 )
 
@@ -95,17 +108,19 @@ select
     compared.feed,
     case
         when compared.expected_count = 0 then 'no_session'
-        when compared.present_count = compared.session_count then 'complete'
-        when compared.present_count = compared.expected_count then 'cut'
+        when compared.present_count + compared.no_trade_count = compared.session_count then 'complete'
+        when compared.present_count + compared.no_trade_count = compared.expected_count then 'cut'
         when compared.present_count = 0 then 'no_data'
         else 'gap'
     end as coverage_status,
     compared.expected_count,
     compared.present_count,
-    compared.expected_count - compared.present_count as missing_count,
+    compared.expected_count - compared.present_count - compared.no_trade_count as missing_count,
     compared.off_session_count,
     compared.off_grid_count,
     compared.duplicate_count,
+    compared.conflict_count,
+    compared.no_trade_count,
     compared.unusable_count,
     compared.is_early,
     compared.session_date,

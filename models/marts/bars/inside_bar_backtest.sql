@@ -26,9 +26,11 @@ select
     profit_factor,
     return_share,
     max_drawdown_share,
+    sharpe,
     mean_r,
     mean_r_low,
     mean_r_high,
     from_at,
     to_at
 from runs
+where is_seeded

@@ -1,24 +1,5 @@
-with runs as (
-    select * from {{ ref('inside_bar_runs') }}
-),
-
-signals as (
-    select
-        strategy_key,
-        impl_version,
-        rules_hash,
-        symbol,
-        feed,
-        timeframe_minutes,
-        unnest(signals) as signal
-    from runs
-),
-
-flat as (
-    select
-        * exclude (signal),
-        signal.*
-    from signals
+with signals as (
+    select * from {{ ref('int_bar_signals') }}
 )
 
 select
@@ -28,6 +9,7 @@ select
     symbol,
     feed,
     side,
+    entry_order,
     reason as order_reason,
     outcome,
     exit_reason,
@@ -54,7 +36,9 @@ select
     signal_at,
     valid_from,
     valid_to,
+    exit_by,
     fill_at,
     exit_at
-from flat
-order by strategy_key, impl_version, symbol, feed, trigger_at
+from signals
+where is_seeded
+order by strategy_key, impl_version, symbol, feed, trigger_at, side

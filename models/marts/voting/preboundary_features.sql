@@ -110,9 +110,15 @@ own as (
 scaled as (
     select
         *,
-        case when own_votes_status <> 'unknown' then votes_now_raw - own_votes_now_raw end as other_votes_now_raw,
+        case
+            when own_votes_status <> 'unknown' and votes_now_raw >= own_votes_now_raw
+                then votes_now_raw - own_votes_now_raw
+        end as other_votes_now_raw,
         own_votes_now_raw::double / pow(10, {{ threshold('votes_decimals') }}) as own_votes_now,
-        case when own_votes_status <> 'unknown' then votes_now_raw - own_votes_now_raw end::double
+        case
+            when own_votes_status <> 'unknown' and votes_now_raw >= own_votes_now_raw
+                then votes_now_raw - own_votes_now_raw
+        end::double
         / pow(10, {{ threshold('votes_decimals') }}) as other_votes_now
     from own
 )

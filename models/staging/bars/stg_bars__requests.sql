@@ -9,6 +9,7 @@ select
     symbol,
     timeframe,
     row_count,
+    actions_status,
     from_date,
     to_date,
     reach_from,

@@ -1,13 +1,13 @@
 """The runtime bar cache: one SQLite file (WAL) per feed, written bar by bar and read at the same time.
 
     bars          primary key (symbol, tf, ts); ts is the bar's open, unix seconds UTC
-    bar_revisions every value that was replaced, written by a trigger in the same transaction
+    bar_revisions every value that was replaced or refused, written in the same transaction
     bar_blocks    the same bars as bits, sixty slots a row: a window of a hundred bars is a handful of look-ups
     no_trade      slots whose neighbours the provider had but not them; counted, and believed from the second time on
 
-Sources rank final > websocket > provisional: a higher one replaces a lower one, never the other way round; the same
-source replaces itself when values differ. A provisional bar may lack minutes: it is kept, but it is not there yet.
-Only bars on the session grid are kept.
+What was known later stands, whatever its source; known at the same moment, final beats websocket beats provisional. A
+provisional bar may lack minutes: it is kept until a whole one comes, is not there yet, and never replaces a whole one.
+A bar that only fills a slot in which nobody traded is noted as that. Only bars on the session grid are kept.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ create table if not exists bar_revisions (
     revision_id integer primary key, symbol text not null, tf text not null, ts integer not null,
     old_open real, old_high real, old_low real, old_close real, old_volume real, old_source text not null,
     new_open real, new_high real, new_low real, new_close real, new_volume real, new_source text not null,
-    revised_at integer not null
+    revised_at integer not null, outcome text not null default 'replaced'
 );
 create table if not exists no_trade (
     symbol text not null, tf text not null, ts integer not null, misses integer not null, updated_at integer not null,
@@ -90,15 +90,36 @@ begin
 end;
 """
 _RANK = "case {} when 'final' then 3 when 'websocket' then 2 else 1 end"
+_STANDS = f"""
+    (:source <> 'provisional' or bars.source = 'provisional')
+    and (:at > bars.updated_at or (:at = bars.updated_at
+        and {_RANK.format(":source")} >= {_RANK.format("bars.source")}))
+"""
+_DIFFERS = """
+    (:open, :high, :low, :close, :volume) is not (bars.open, bars.high, bars.low, bars.close, bars.volume)
+"""
+_REFUSED = f"""
+insert into bar_revisions (
+    symbol, tf, ts, old_open, old_high, old_low, old_close, old_volume, old_source,
+    new_open, new_high, new_low, new_close, new_volume, new_source, revised_at, outcome
+)
+select symbol, tf, ts, open, high, low, close, volume, source,
+    :open, :high, :low, :close, :volume, :source, :at, 'refused'
+from bars where symbol = :symbol and tf = :tf and ts = :ts and {_DIFFERS} and not ({_STANDS})
+"""
 _PUT = f"""
 insert into bars (symbol, tf, ts, open, high, low, close, volume, source, updated_at)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+values (:symbol, :tf, :ts, :open, :high, :low, :close, :volume, :source, :at)
 on conflict (symbol, tf, ts) do update set
     open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume,
     source = excluded.source, updated_at = excluded.updated_at
-where {_RANK.format("excluded.source")} > {_RANK.format("bars.source")}
-    or (excluded.source = bars.source and (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
-        is not (bars.open, bars.high, bars.low, bars.close, bars.volume))
+where ({_STANDS} and {_DIFFERS})
+    or ({_RANK.format("excluded.source")} > {_RANK.format("bars.source")} and not {_DIFFERS})
+"""
+_NO_TRADE = """
+insert into no_trade select ?1, ?2, ?3, ?4, ?5
+where not exists (select 1 from bars where symbol = ?1 and tf = ?2 and ts = ?3)
+on conflict (symbol, tf, ts) do update set misses = max(misses, excluded.misses), updated_at = excluded.updated_at
 """
 _BLOCK = 60 * M5  # seconds of a block: sixty five-minute bars, a bit each
 _WHOLE = "source <> 'provisional'"  # a bar that may lack minutes is kept, but it is not there yet
@@ -137,9 +158,16 @@ class BarCache:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = normal")
             self._db.executescript(_SCHEMA)
+            self._upgrade()
             self._adopt()
         except sqlite3.Error as error:
             raise StorageError(f"the bar cache {path} cannot be opened ({error}): move it away to start anew") from None
+
+    def _upgrade(self) -> None:
+        """A file of an earlier version lacks how a revision went: all it has were replaced."""
+        held = {row[1] for row in self._db.execute("pragma table_info(bar_revisions)")}
+        if "outcome" not in held:
+            self._db.execute("alter table bar_revisions add column outcome text not null default 'replaced'")
 
     def _adopt(self) -> None:
         """Take the file for this feed; under another calendar, drop what is no longer on the grid."""
@@ -168,14 +196,18 @@ class BarCache:
         labels = np.array([bar.ts for bar in rows], np.int64)
         on_grid = self.sessions.holds(TIMEFRAMES[timeframe], labels) if rows else np.array([], bool)
         moment = int(time.time()) if at is None else at
-        good = [bar for bar, fits in zip(rows, on_grid, strict=True) if fits and bar.is_whole]
-        values = [
-            (b.symbol, timeframe, b.ts, b.open, b.high, b.low, b.close, b.volume, source.value, moment) for b in good
-        ]
+        whole = [bar for bar, fits in zip(rows, on_grid, strict=True) if fits and bar.is_whole]
+        names = ("symbol", "ts", "open", "high", "low", "close", "volume")
+        shared = {"tf": timeframe, "source": source.value, "at": moment}
+        values = [{**{name: getattr(bar, name) for name in names}, **shared} for bar in whole if not bar.is_no_trade]
+        filled = [(bar.symbol, timeframe, bar.ts, MISSES_BELIEVED, moment) for bar in whole if bar.is_no_trade]
         with self._transaction():
+            self._db.executemany(_REFUSED, values)
             changed = self._db.executemany(_PUT, values).rowcount if values else 0
+            if source is Source.FINAL:
+                self._db.executemany(_NO_TRADE, filled)
         off_grid = int((~on_grid).sum())
-        return Written(changed, off_grid, len(rows) - off_grid - len(good))
+        return Written(changed, off_grid, len(rows) - off_grid - len(whole))
 
     def missed(self, symbol: str, labels: Sequence[int], at: int, timeframe: str = "M5") -> None:
         """Count one more answer that had bars before and after these slots but none for them."""
@@ -243,7 +275,7 @@ class BarCache:
         return np.array([row[0] for row in rows], np.int64)
 
     def revisions(self, symbol: str | None = None) -> list[dict[str, Any]]:
-        """Every replaced value, oldest first."""
+        """Every value that was replaced or refused, oldest first."""
         cursor = self._db.execute(
             "select * from bar_revisions where symbol = ? or ? is null order by revision_id", (symbol, symbol)
         )

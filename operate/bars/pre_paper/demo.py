@@ -28,7 +28,7 @@ from operate.bars.pre_paper import run as running
 from operate.bars.pre_paper.folder import CHECKS, SIGNALS, read_lines
 from operate.bars.pre_paper.moment import parse_moment
 from operate.console import out, table
-from operate.warehouse import Warehouse, query
+from operate.warehouse import Warehouse, publish, query, run_dbt
 
 SYMBOLS = ("FORE", "TIDE", "REEF")
 FIRST, LAST_TESTED, REPLAYED = date(2026, 1, 5), date(2026, 3, 6), date(2026, 3, 9)
@@ -99,7 +99,19 @@ def show(config: Config, warehouse: Warehouse) -> int:
         planned, run_folder, _ = running.execute(made, wanted, None)
     equal = _compare(warehouse, run_folder, planned.facts)
     landing.land_runs(config, run_folder.name, as_json=False)
-    return code or (0 if equal else 1)
+    return code or _parity(warehouse, run_folder.name) or (0 if equal else 1)
+
+
+def _parity(warehouse: Warehouse, run_id: str) -> int:
+    """Build the wing again with what was landed, and say what `pre_paper_parity` then holds; the exit code."""
+    command = ["--quiet", "build", "--select", "+tag:bars", "--indirect-selection", "buildable"]
+    if not run_dbt(warehouse, command):
+        return 1
+    publish(warehouse)
+    _, rows = query(warehouse, f"select parity, count(*) from pre_paper_parity where run_id = '{run_id}' group by all")
+    told = ", ".join(f"{count} {parity}" for parity, count in sorted(rows))
+    out.print(f"pre_paper_parity of this run: {told or 'no signal on either side'}")
+    return 0 if rows else 1
 
 
 def _cut(url: str) -> None:

@@ -3,6 +3,7 @@
     signals.jsonl         one line per signal, on the disk (fsync) before anything else happens
     history_checks.jsonl  one line per symbol and bar close: said, quiet, or NO-SIGNALS with the reason and the gaps
     log.jsonl             joined, lost, loading, status changes, in the order they happened
+    bar_revisions.jsonl   values of bars that were replaced or refused meanwhile; written when it ends
     run_manifest.json     what was promoted, on what series, since when
     run_result.json       how it ended; absent while it runs and after a kill
 
@@ -25,6 +26,7 @@ from extract.errors import Busy
 from operate.bars.artifacts import json_bytes
 
 SIGNALS, CHECKS, LOG = "signals.jsonl", "history_checks.jsonl", "log.jsonl"
+REVISIONS = "bar_revisions.jsonl"
 MANIFEST, RESULT = "run_manifest.json", "run_result.json"
 
 
@@ -55,7 +57,9 @@ class RunFolder:
             self._lock.close()
             raise Busy(f"another pre-paper run writes to {path}: stop it first, or let it go on") from None
         self._files: dict[str, IO[bytes]] = {name: _open_whole(path / name) for name in (SIGNALS, CHECKS, LOG)}
-        self.said = {line["key"] for line in read_lines(path / SIGNALS)}
+        (path / RESULT).unlink(missing_ok=True)  # of an earlier start: this one has not ended
+        self.signal_lines = read_lines(path / SIGNALS)
+        self.said = {line["key"] for line in self.signal_lines}
         self.checked = {(line["symbol"], line["close"]) for line in read_lines(path / CHECKS)}
         self._is_dirty = False
 
@@ -102,13 +106,17 @@ class RunFolder:
             os.fsync(self._files[name].fileno())
         self._is_dirty = False
 
+    def revisions(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write what was replaced or refused while it ran, as a whole."""
+        self._replace(self.path / REVISIONS, b"".join(_line(row) for row in rows))
+
     def result(self, value: Mapping[str, Any]) -> None:
         """Write how the run ended."""
         self.flush()
         self._replace(self.path / RESULT, json_bytes(dict(value)))
 
     def _replace(self, path: Path, data: bytes) -> None:
-        part = path.with_suffix(".part")
+        part = path.with_name(f"{path.name}.part")
         with part.open("wb") as handle:
             handle.write(data)
             handle.flush()

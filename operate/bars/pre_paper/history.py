@@ -16,10 +16,11 @@ import numpy as np
 
 from decide.bars.history import Backfill, HistoryCheck, Requirement, Window, check, conclude, find_gaps, required_window
 from decide.bars.sessions import M5, Ints
-from extract.bars.provider import Bar, BarProvider, BarProviderError, ProviderDown
+from extract.bars.provider import Answer, Bar, BarProvider, BarProviderError, ProviderDown
 from extract.errors import ForeshoreError
 from extract.evm.redact import redact
 from operate.bars.pre_paper.cache import BarCache, FeedMismatch, Source
+from operate.bars.pre_paper.clocks import clock_of
 
 DEADLINE_SECONDS = 30.0
 
@@ -37,6 +38,7 @@ class History:
                 "they are different series"
             )
         self.cache, self.provider, self.deadline_seconds = cache, provider, deadline_seconds
+        self.reached: float | None = None  # what the feed is known to have reached; None: the clock is believed
         self._running: dict[str, int] = {}  # symbol -> deadline
         self._tasks: set[asyncio.Task[dict[str, Backfill]]] = set()
 
@@ -134,19 +136,32 @@ class History:
             foreign = sorted(set(answer.bars) - set(symbols))
             if foreign:
                 raise BarProviderError(f"bar provider {self.provider.name} answered for {foreign[0]}, not asked for")
-            return {symbol: self._store(symbol, answer.bars.get(symbol, ()), window) for symbol in symbols}
+            over = self._over(answer, window)
+            return {symbol: self._store(symbol, answer.bars.get(symbol, ()), window, over) for symbol in symbols}
         except ForeshoreError as error:
             if len(symbols) > 1 and not isinstance(error, ProviderDown):  # a refused symbol must not cost the others
                 parts = [await self._fetch([symbol], span, window) for symbol in symbols]
                 return {symbol: fill for part in parts for symbol, fill in part.items()}
             return dict.fromkeys(symbols, Backfill("error", detail=redact(str(error))))
 
-    def _store(self, symbol: str, bars: Sequence[Bar], window: Window) -> Backfill:
-        """Keep closed bars of the right symbol; note slots that were left out between others."""
+    def _over(self, answer: Answer, window: Window) -> float:
+        """Until when bars are known to be over: what a later minute, a later bar or the provider's date shows."""
+        if self.reached is None:
+            return window.moment
+        later = max((bar.ts for bars in answer.bars.values() for bar in bars), default=0)
+        dated = clock_of(self.provider)
+        return max(self.reached, later, dated[0] if dated else 0)
+
+    def _store(self, symbol: str, bars: Sequence[Bar], window: Window, over: float) -> Backfill:
+        """Keep closed bars of the right symbol; note slots that were left out between others.
+
+        A bar that nothing shows to be over yet is provisional: the provider may be serving the one that runs.
+        """
         mine = [bar for bar in bars if bar.symbol == symbol and bar.ts + M5 <= window.moment]
         if not mine:
             return Backfill("empty", detail="the provider answered without a bar")
-        self.cache.put(mine, Source.FINAL, at=window.moment)
+        self.cache.put([bar for bar in mine if bar.ts + M5 <= over], Source.FINAL, at=window.moment)
+        self.cache.put([bar for bar in mine if bar.ts + M5 > over], Source.PROVISIONAL, at=window.moment)
         self._note_misses(symbol, np.array([bar.ts for bar in mine if bar.is_whole], np.int64), window)
         return Backfill("done")
 

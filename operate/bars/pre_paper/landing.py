@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from extract.bars.pre_paper import contents, land_pre_paper, partition_of
+from extract.bars.pre_paper import RunLines, land_pre_paper, partition_of
 from extract.config import Config
 from extract.errors import RequestError
 from extract.land import Lake
 from extract.ledger import Ledger
 from operate.bars.artifacts import artifacts_root, read_json
-from operate.bars.pre_paper.folder import CHECKS, MANIFEST, SIGNALS, read_lines
+from operate.bars.pre_paper.folder import CHECKS, MANIFEST, REVISIONS, SIGNALS, read_lines
 from operate.console import out, print_json
 
 FACTS = (
@@ -41,9 +41,16 @@ def land_runs(config: Config, run_id: str | None, as_json: bool) -> int:
 
 def land_folder(lake: Lake, folder: Path) -> int | None:
     """Rows landed of one run, or None where it stands as it was landed."""
-    identity: dict[str, Any] = read_json(folder / MANIFEST)["identity"]
+    manifest = read_json(folder / MANIFEST)
+    identity: dict[str, Any] = manifest["identity"]
     run = {name: identity[name] for name in FACTS}
-    signals, checks = read_lines(folder / SIGNALS), read_lines(folder / CHECKS)
-    if Ledger.read(lake).complete_row(partition_of(run), contents(signals, checks)) is not None:
+    lines = RunLines(
+        signals=read_lines(folder / SIGNALS),
+        checks=read_lines(folder / CHECKS),
+        revisions=read_lines(folder / REVISIONS),
+        symbols=tuple(manifest["data"]["symbols"]),
+        params=manifest["promoted"].get("params"),
+    )
+    if Ledger.read(lake).complete_row(partition_of(run), lines.fingerprint) is not None:
         return None
-    return land_pre_paper(lake, run, signals, checks)
+    return land_pre_paper(lake, run, lines)

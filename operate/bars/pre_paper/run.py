@@ -6,32 +6,38 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from decide.bars.actions import Split
 from decide.bars.history import Reason
 from decide.bars.sessions import Sessions
-from decide.bars.tables import canonical_hash, rules_hash
+from decide.bars.tables import canonical_hash, params, rules_hash
+from extract.bars.actions import TellsActions
 from extract.bars.alpaca_socket import LiveEvent
 from extract.bars.config import BarSource, bar_source
 from extract.bars.provider import BarProvider
+from extract.bars.symbols import canonical
 from extract.config import Config
 from extract.errors import ForeshoreError, RequestError
 from operate.bars.artifacts import artifacts_root
-from operate.bars.backtest import calendar, iso
+from operate.bars.backtest import calendar, conditions, gates_of, iso
 from operate.bars.manifest import Promotion, read_promotion
 from operate.bars.pre_paper.cache import BarCache
 from operate.bars.pre_paper.folder import CHECKS, RunFolder, read_lines, stamp
 from operate.bars.pre_paper.history import DEADLINE_SECONDS, History
-from operate.bars.pre_paper.runner import Clock, Runner
+from operate.bars.pre_paper.runner import Clock, Guards, Runner
 from operate.bars.pre_paper.segregation import confined
 from operate.console import out, print_json
 
 Say = Callable[[dict[str, Any]], None]
+ACTION_DAYS = 45  # more than the longest history that a run asks for
+ACTIONS_SECONDS = 10.0
 
 
 class PrePaperRefused(ForeshoreError):
@@ -60,6 +66,7 @@ class Plan:
     session: tuple[int, int]
     run_id: str
     facts: dict[str, Any]
+    guards: Guards = field(default_factory=Guards)
 
 
 def plan(config: Config, asked: Asked) -> Plan:
@@ -72,7 +79,7 @@ def plan(config: Config, asked: Asked) -> Plan:
                 f"{Reason.FEED_MISMATCH.value}: the backtest stood on the feed {promotion.feed!r}, {named} is "
                 f"{feed!r}: they are different series. Use a provider of {promotion.feed!r}, or backtest on {feed!r}"
             )
-    symbols = asked.symbols or (promotion.symbol,)
+    symbols = tuple(canonical(symbol) for symbol in asked.symbols) or (promotion.symbol,)
     if len(set(symbols)) != len(symbols):
         raise RequestError(f"--symbols names {max(symbols, key=symbols.count)} twice")
     sessions = calendar(config)
@@ -90,7 +97,8 @@ def plan(config: Config, asked: Asked) -> Plan:
         "feed": promotion.feed,
         "is_replay": asked.replay_from is not None,
     }
-    return Plan(promotion, source, tuple(symbols), sessions, session, run_id, facts)
+    guards = Guards(jumps=conditions(config), gates=gates_of(config))
+    return Plan(promotion, source, tuple(symbols), sessions, session, run_id, facts, guards)
 
 
 def session_at(sessions: Sessions, moment: int) -> tuple[int, int]:
@@ -151,7 +159,11 @@ async def trade_session(
     manifest = folder.manifest(
         {
             "identity": {**made.facts, "started_at": stamp(), "since": clock.now()},
-            "promoted": {"manifest": str(asked.manifest), "sha256": made.facts["promotion_sha256"]},
+            "promoted": {
+                "manifest": str(asked.manifest),
+                "sha256": made.facts["promotion_sha256"],
+                "params": params(made.promotion.strategy),
+            },
             "data": {
                 "provider": made.source.name,
                 "feed": made.promotion.feed,
@@ -160,6 +172,7 @@ async def trade_session(
             },
         }
     )
+    guards = replace(made.guards, splits=await _splits(made, provider, folder))
     folder.log("started", clock=iso(clock.now()), decided_before=len(folder.checked), said_before=len(folder.said))
     history = History(cache, provider, DEADLINE_SECONDS)
     runner = Runner(
@@ -172,6 +185,7 @@ async def trade_session(
         int(manifest["identity"]["since"]),
         made.facts,
         say or (lambda row: None),
+        guards,
     )
     status, failure = "FINISHED", None
     try:
@@ -181,9 +195,31 @@ async def trade_session(
         status, failure = "FAILED", str(error)
         raise
     finally:
+        folder.revisions(revision_lines(cache, made, int(manifest["identity"]["since"])))
         summary = _summary(runner, folder, status, failure)
         folder.result(summary)
     return summary
+
+
+async def _splits(made: Plan, provider: BarProvider, folder: RunFolder) -> dict[str, tuple[Split, ...]]:
+    """Splits of the last weeks by symbol; none where the provider cannot tell: a jump like one is then refused."""
+    if not isinstance(provider, TellsActions):
+        return {}
+    day = datetime.fromtimestamp(made.session[0], UTC).date()
+    try:
+        async with asyncio.timeout(ACTIONS_SECONDS):
+            told = await provider.actions(made.symbols, day - timedelta(days=ACTION_DAYS), day)
+    except (ForeshoreError, TimeoutError) as error:
+        folder.log("no_corporate_actions", error=str(error) or type(error).__name__)
+        return {}
+    opens = {datetime.fromtimestamp(at, UTC).date(): at for at in made.sessions.opens.tolist()}
+    found: dict[str, tuple[Split, ...]] = {}
+    for action in told:
+        ex_at = next((at for session, at in opens.items() if session >= action.ex_date), None)
+        if action.kind == "split" and ex_at is not None:
+            shares = (Fraction(repr(size)) for size in (action.old_shares or 1.0, action.new_shares or 1.0))
+            found[action.symbol] = (*found.get(action.symbol, ()), Split(ex_at, *shares))
+    return found
 
 
 def _summary(runner: Runner, folder: RunFolder, status: str, failure: str | None) -> dict[str, Any]:
@@ -200,6 +236,18 @@ def _summary(runner: Runner, folder: RunFolder, status: str, failure: str | None
         "bar_to_decision_p99_ms": round(1000 * latencies[int(0.99 * (len(latencies) - 1))], 3) if latencies else None,
         "ended_at": stamp(),
     }
+
+
+def revision_lines(cache: BarCache, made: Plan, since: int) -> list[dict[str, Any]]:
+    """What the cache replaced or refused of this run's symbols since it began."""
+    lines = []
+    for row in cache.revisions():
+        if row["symbol"] in made.symbols and row["revised_at"] >= since:
+            shown = {
+                name: value for name, value in row.items() if name not in ("ts", "tf", "revision_id", "revised_at")
+            }
+            lines.append({**shown, "bar_at": iso(row["ts"]), "revised_at": iso(row["revised_at"])})
+    return lines
 
 
 def _say(row: dict[str, Any]) -> None:

@@ -10,26 +10,35 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
+from decide.bars.actions import UNADJUSTED_SPLIT, JumpRule, Split, as_of, turns
+from decide.bars.backtest import simulate_trades
 from decide.bars.bars import Bars, combine
 from decide.bars.history import HistoryCheck, Reason, Status, Window, required_window
-from decide.bars.inside_bar import Signal, Windows, may_trigger, signal_at_close, trade_windows
+from decide.bars.inside_bar import may_trigger
+from decide.bars.orders import Signal
+from decide.bars.promotable import PromotionGates
+from decide.bars.rules import Rules, trade_windows
 from decide.bars.sessions import M5, Sessions
+from decide.bars.strategy import at_close
 from extract.bars.alpaca_socket import Joined, LiveEvent, Lost, Minute, Skipped
 from extract.bars.provider import Bar
 from extract.errors import ForeshoreError
-from operate.bars.backtest import iso, signal_row
+from operate.bars.backtest import TIME_FIELDS, iso, seconds_of, signal_row
 from operate.bars.manifest import Promotion
 from operate.bars.pre_paper.cache import BarCache, Source
+from operate.bars.pre_paper.clocks import ClockWatch, clock_of
 from operate.bars.pre_paper.folder import RunFolder, stamp
 from operate.bars.pre_paper.history import History
 from operate.bars.pre_paper.minutes import Roller
 
+MINUTE = 60
+CLOCK_PATIENCE_SECONDS = 10  # a feed that has just been joined gets this long to show that the clocks agree
 GRACE_SECONDS = 15  # a socket's minute comes seconds after it is over; after that a missing bar is fetched
 POLL_SECONDS = 0.2
 MOST_AT_ONCE = 1_000  # events handled before the next look at the clock
@@ -52,6 +61,23 @@ class Clock:
     def would_move(self, event: LiveEvent) -> bool:
         """Whether an event of a replay belongs to a later moment."""
         return self.is_replay and isinstance(event, Minute) and event.bar.ts + 60 > self._seen
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What holds signals back besides history: splits by symbol, jumps that look like one, the kill switches."""
+
+    splits: Mapping[str, tuple[Split, ...]] = field(default_factory=dict)
+    jumps: JumpRule | None = None
+    gates: PromotionGates | None = None
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """When an event came: by the process's own counter (for latencies) and by the machine's clock, in seconds."""
+
+    spent: float
+    at: float
 
 
 @dataclass
@@ -80,6 +106,7 @@ class Runner:
         since: int,
         facts: dict[str, Any],
         say: Callable[[dict[str, Any]], None] = lambda row: None,
+        guards: Guards | None = None,
     ) -> None:
         """`session`: open and close. `since`: when the run first started. `facts`: fields of every line."""
         self.promotion, self.symbols, self.history, self.folder = promotion, tuple(symbols), history, folder
@@ -87,7 +114,16 @@ class Runner:
         self.rules = promotion.strategy.rules
         self.requirement = self.rules.requirement(promotion.strategy.gates.max_no_trade_slots)
         self.cache: BarCache = history.cache
-        self.windows: Windows = trade_windows(Sessions(*(np.array([edge]) for edge in session)), self.rules)
+        self.guards = guards or Guards()
+        self.today = Sessions(*(np.array([edge]) for edge in session))
+        self.windows = trade_windows(self.today, self.rules) if isinstance(self.rules, Rules) else None
+        self.watch = ClockWatch()
+        if not clock.is_replay:
+            history.reached = 0.0
+        self._turned: dict[str, tuple[tuple[Split, ...], bool]] = {}
+        self._signals: dict[str, list[Signal]] = {}
+        for line in folder.signal_lines:
+            self._signals.setdefault(line["symbol"], []).append(signal_of(line))
         self.roller = Roller(self.cache.sessions)
         self.tally = Tally()
         self._is_joined, self._has_joined, self._was_cut = False, False, False
@@ -100,10 +136,11 @@ class Runner:
         self._next_close = self._first_close(since)
         self.cache.defer_checkpoints()
         self._has_written = False
+        self._was_off = False
 
     async def run(self, events: AsyncIterator[LiveEvent]) -> None:
         """Until the session is over. Errors: what the provider raised for good, after it was logged."""
-        queue: asyncio.Queue[tuple[float, LiveEvent] | BaseException | None] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[Arrival, LiveEvent] | BaseException | None] = asyncio.Queue()
         reader = asyncio.create_task(_pump(events, queue))
         gc.freeze()  # what start-up made is here to stay: looking through it took 78 ms in the middle of a burst
         try:
@@ -128,9 +165,9 @@ class Runner:
             await asyncio.gather(reader, return_exceptions=True)
         await self._finish()
 
-    async def _receive(self, queue: asyncio.Queue[Any]) -> list[tuple[float, LiveEvent]]:
+    async def _receive(self, queue: asyncio.Queue[Any]) -> list[tuple[Arrival, LiveEvent]]:
         """What has come, or nothing after a moment; raises what the stream ended with."""
-        batch = []
+        batch: list[Any] = []
         try:
             item = await asyncio.wait_for(queue.get(), POLL_SECONDS)
             while True:
@@ -163,11 +200,12 @@ class Runner:
         at = iso(close)
         return [symbol for symbol in self.symbols if (symbol, at) not in self.folder.checked]
 
-    def _handle(self, event: LiveEvent, received: float) -> None:
+    def _handle(self, event: LiveEvent, received: Arrival) -> None:
         self.tally.events += 1
         if isinstance(event, Minute):
             self.clock.see(event.bar.ts)
-            self._rolled += [(bar, source, received) for bar, source in self.roller.add(event.bar)]
+            self._hear(event.bar.ts + MINUTE, received)
+            self._rolled += [(bar, source, received.spent) for bar, source in self.roller.add(event.bar)]
         elif isinstance(event, Joined):
             self.tally.rejoined += self._has_joined
             self._is_joined = self._has_joined = True
@@ -181,6 +219,25 @@ class Runner:
         elif isinstance(event, Skipped):
             self.tally.skipped += 1
             self.folder.log("skipped", reason=event.reason)
+
+    def _hear(self, ended: int, received: Arrival) -> None:
+        """A minute was over at `ended`: what that says of the clocks, and of bars that are over."""
+        if self.history.reached is not None:
+            self.history.reached = max(self.history.reached, ended)
+            self.watch.minute(ended, received.at)
+
+    def _is_clock_off(self) -> bool:
+        """Whether the machine's clock is not the exchange's; never in a replay, whose time is the feed's."""
+        if self.clock.is_replay:
+            return False
+        told = clock_of(self.history.provider)
+        if told is not None:
+            self.watch.http(*told)
+        ahead = self.watch.ahead()
+        if ahead and not self._was_off:
+            self.folder.log("clock_skew", ahead_seconds=round(ahead, 1), clock=iso(self.clock.now()))
+        self._was_off = bool(ahead)
+        return self._was_off
 
     def _store(self, now: int) -> None:
         """Keep the bars that came, and those whose time ran out without all of their minutes: one write per source."""
@@ -210,7 +267,10 @@ class Runner:
             return
         loading = {symbol for symbols in self._loads.values() for symbol in symbols}
         idle = [s for s in self._undecided(close) if s not in loading]
-        if idle and self._is_joined:
+        if self._is_clock_off():
+            for symbol in self._undecided(close) if now >= close + CLOCK_PATIENCE_SECONDS else ():
+                self._refuse(symbol, close, (Status.DEGRADED.value, CLOCK_SKEW))
+        elif idle and self._is_joined:
             fresh = [s for s in idle if s in self._fresh]
             self._settle(
                 fresh, self.history.check(fresh, self.requirement, now) if fresh else {}, window, is_final=False
@@ -250,8 +310,17 @@ class Runner:
         close = int(window.labels[-1]) + M5
         at_close = iso(close)
         open_ones = [s for s in symbols if (s, at_close) not in self.folder.checked]
+        if self._is_clock_off():
+            return  # `step` refuses them by name
         whole = [s for s in open_ones if checks[s].is_sufficient]
+        for symbol in [s for s in whole if self._is_unadjusted(s, window)]:
+            whole.remove(symbol)
+            self._refuse(symbol, close, (Status.DEGRADED.value, UNADJUSTED_SPLIT), checks[symbol])
         signals = self.evaluate(whole, close, window)
+        for symbol in [s for s in signals if self._is_killed(s, close)]:
+            del signals[symbol]
+            whole.remove(symbol)
+            self._refuse(symbol, close, (Status.DEGRADED.value, KILL_SWITCH), checks[symbol])
         self._say(signals)
         self._was_cut = self._was_cut and not whole
         spent = time.perf_counter()
@@ -264,36 +333,79 @@ class Runner:
             if not check.is_sufficient:
                 self._refuse(symbol, close, (check.status.value, check.reason.value if check.reason else None), check)
 
-    def _say(self, signals: dict[str, Signal]) -> None:
+    def _say(self, signals: dict[str, tuple[Signal, ...]]) -> None:
         """Put signals on the disk, then tell them."""
         rows = []
-        for symbol, signal in signals.items():
-            row = {"key": f"{self.facts['promotion_sha256'][:16]}:{symbol}:{signal.trigger_at}", **self.facts}
-            rows.append(row | {"symbol": symbol, **signal_row(asdict(signal)), "said_at": stamp()})
-        for row in self.folder.signals(rows):
+        for symbol, said in signals.items():
+            for signal in said:
+                key = f"{self.facts['promotion_sha256'][:16]}:{symbol}:{signal.trigger_at}:{signal.side}"
+                row = {"key": key, **self.facts}
+                rows.append(row | {"symbol": symbol, **signal_row(asdict(signal)), "said_at": stamp()})
+                self._signals.setdefault(symbol, []).append(signal)
+        for told in self.folder.signals(rows):
             self.tally.signals += 1
-            self.say(row)
+            self.say(dict(told))
 
-    def evaluate(self, symbols: Sequence[str], close: int, window: Window) -> dict[str, Signal]:
+    def evaluate(self, symbols: Sequence[str], close: int, window: Window) -> dict[str, tuple[Signal, ...]]:
         """What the strategy says on the bars that closed at `close`, from the cache's whole bars."""
         label = close - self.rules.step
-        number = int(self.windows.of_labels(np.array([label]))[0])
-        if number < 0 or window.last is None or not symbols:
+        if window.first is None or window.last is None or not symbols:
             return {}
-        opened = int(np.searchsorted(window.labels, self.windows.starts[number]))
-        first = int(window.labels[max(0, opened - self.rules.warmup * (self.rules.step // M5))])
+        if self.windows is not None:
+            number = int(self.windows.of_labels(np.array([label]))[0])
+            if number < 0:
+                return {}
+            symbols = self._worth_a_look(symbols, int(self.windows.starts[number]), window.last)
         found = {}
-        for symbol in self._worth_a_look(symbols, int(window.labels[opened]), window.last):
-            bars = combine(self.cache.bars(symbol, first, window.last), M5, self.rules.step)
+        for symbol in symbols:
+            bars = self._bars_of(symbol, window)
             if len(bars) and int(bars.labels[-1]) == label:  # a slot without a trade triggers nothing
-                signal = signal_at_close(bars, self.rules, self.windows)
-                if signal is not None:
-                    found[symbol] = signal
+                signals = at_close(self.rules, bars, self.today)
+                if signals:
+                    found[symbol] = signals
         return found
+
+    def _bars_of(self, symbol: str, window: Window) -> Bars:
+        """The required bars, in the terms of today, in the strategy's length."""
+        assert window.first is not None and window.last is not None
+        bars = self.cache.bars(symbol, window.first, window.last)
+        bars = as_of(bars, self._turns(symbol, bars)[0], self.session[0])
+        return combine(bars, M5, self.rules.step)
+
+    def _turns(self, symbol: str, bars: Bars) -> tuple[tuple[Split, ...], bool]:
+        """Splits within the required bars, and whether there is a jump like one that nobody told of."""
+        if symbol not in self._turned:
+            seen = turns(bars, self.cache.sessions, self.guards.splits.get(symbol, ()), self.guards.jumps)
+            if not len(bars) or int(bars.labels[-1]) < self.session[0]:
+                return seen.splits, bool(seen.jumps)  # today's first bar is still to come
+            self._turned[symbol] = seen.splits, bool(seen.jumps)
+        return self._turned[symbol]
+
+    def _is_unadjusted(self, symbol: str, window: Window) -> bool:
+        if symbol not in self._turned:
+            assert window.first is not None and window.last is not None
+            self._turns(symbol, self.cache.bars(symbol, window.first, window.last))
+        return symbol in self._turned and self._turned[symbol][1]
+
+    def _is_killed(self, symbol: str, close: int) -> bool:
+        """Whether a symbol has said more, or lost more on paper, in this session than its gates allow."""
+        gates, said = self.guards.gates, self._signals.get(symbol, [])
+        if gates is None or not said:
+            return False
+        if len({signal.signal_at for signal in said}) >= gates.kill_max_signals_per_session:
+            return True
+        rule = self.promotion.strategy.execution
+        bars = combine(self.cache.bars(symbol, self.session[0], close - M5), M5, self.rules.step)
+        trades = simulate_trades(bars, said, self.today.closes, rule, self.rules.step)
+        over = [trade for trade in trades if trade.exit_at is not None and trade.exit_at + self.rules.step <= close]
+        lost = -sum(
+            trade.net_usd for trade in over if trade.exit_reason != "time_exit" or trade.signal.exit_by <= close
+        )
+        return lost > gates.kill_max_loss_share * rule.initial_equity_usd
 
     def _worth_a_look(self, symbols: Sequence[str], opened: int, last: int) -> list[str]:
         """Symbols whose last bar may trigger; all at once where their bars lie side by side."""
-        if self.rules.step != M5:
+        if self.rules.step != M5 or not isinstance(self.rules, Rules):
             return list(symbols)
         young = last - (self.rules.max_pattern_age_candles + 1) * M5
         bars = self.cache.many(symbols, max(opened, young), last)
@@ -354,8 +466,8 @@ class Runner:
             if self._status.get(symbol) != status:
                 self._status[symbol] = status
                 changed.setdefault(status, []).append(symbol)
-        for (status, reason), symbols in changed.items():
-            self.folder.log("status", status=status, reason=reason, symbols=symbols, clock=iso(self.clock.now()))
+        for (name, reason), symbols in changed.items():
+            self.folder.log("status", status=name, reason=reason, symbols=symbols, clock=iso(self.clock.now()))
 
     async def _finish(self) -> None:
         """Decide the last close with what can be had, then refuse what is left."""
@@ -369,7 +481,19 @@ class Runner:
         self.folder.flush()
 
 
+def signal_of(line: Mapping[str, Any]) -> Signal:
+    """A signal from its line in the run's folder."""
+    names = {field.name for field in fields(Signal)}
+    values: dict[str, Any] = {name: value for name, value in line.items() if name in names}
+    for name, value in values.items():
+        if value is not None and (name.endswith("_at") or name in TIME_FIELDS):
+            values[name] = seconds_of(value)
+    return Signal(**values)
+
+
 NO_SIGNALS = "NO-SIGNALS"
+CLOCK_SKEW = "clock_skew"
+KILL_SWITCH = "kill_switch"
 SUFFICIENT = (Status.SUFFICIENT.value, None)
 FEED_DISCONNECTED = "feed_disconnected"
 RUNNER_DOWN = "runner_down"
@@ -379,7 +503,7 @@ async def _pump(events: AsyncIterator[LiveEvent], queue: asyncio.Queue[Any]) -> 
     """Buffer the stream while the loop is busy; the queue's last item says how it ended."""
     try:
         async for event in events:
-            queue.put_nowait((time.perf_counter(), event))
+            queue.put_nowait((Arrival(time.perf_counter(), time.time()), event))
         queue.put_nowait(None)
     except ForeshoreError as error:
         queue.put_nowait(error)

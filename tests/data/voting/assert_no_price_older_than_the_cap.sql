@@ -8,5 +8,5 @@ select
     reward_usd
 from {{ ref('int_rewards_valued') }}
 where
-    (price_age_seconds > {{ threshold('price_max_age_seconds') }} and reward_usd <> 0)
-    or price_updated_at > observed_at
+    reward_usd <> 0
+    and (price_age_seconds > {{ threshold('price_max_age_seconds') }} or price_updated_at > observed_at)

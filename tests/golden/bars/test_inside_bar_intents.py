@@ -22,7 +22,9 @@ import numpy as np
 import pytest
 
 from decide.bars.bars import Bars
-from decide.bars.inside_bar import Signal, find_signals, trade_windows
+from decide.bars.inside_bar import find_signals
+from decide.bars.orders import Signal
+from decide.bars.rules import trade_windows
 from decide.bars.sessions import Sessions
 from tests.bar_fixtures import recorded
 

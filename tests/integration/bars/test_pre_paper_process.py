@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,21 @@ import numpy as np
 import pytest
 
 from decide.bars.bars import Bars
-from decide.bars.inside_bar import find_signals, trade_windows
+from decide.bars.inside_bar import find_signals
+from decide.bars.rules import trade_windows
 from decide.bars.run import run_bar_backtest, span_of
 from decide.bars.sessions import Sessions
 from extract.config import Config, load_config
 from extract.errors import ForeshoreError
 from extract.seeds import read_seed
-from operate.bars.artifacts import json_bytes, write_folder
-from operate.bars.manifest import Promotion, build_manifest
+from operate.bars.manifest import Promotion
 from operate.bars.pre_paper import run as running
 from operate.bars.pre_paper.folder import CHECKS, SIGNALS, read_lines
 from simulate import bars as stock_market
 from simulate.bars import RunningBars
 from simulate.bars.market import Market, read_sessions, roll
 from tests.bar_fixtures import ROOT, as_columns
-from tests.pre_paper_fixtures import HOW, busy, iso
+from tests.pre_paper_fixtures import HOW, busy, iso, promoted_folder
 
 SYMBOLS = ("FORE", "TIDE")
 DAY = date(2025, 11, 28)  # the day after Thanksgiving: a half day of 42 bars
@@ -130,11 +130,7 @@ def promoted(folder: Path, feed: str = "sip") -> Path:
     columns = as_columns(world_bars("FORE"))
     span = span_of(DAY, DAY, "America/New_York")
     result = run_bar_backtest(columns, CALENDAR, STRATEGY, span, HOW)
-    promotion = Promotion(STRATEGY, "FORE", feed, DAY, DAY, {})
-    manifest = build_manifest(promotion, result, {}, error_id=None, commit=None, moment=datetime.now(UTC))
-    assert manifest["result"]["run_status"] == "SUCCESS"
-    write_folder(folder / "promoted", {"run_manifest.json": json_bytes(manifest)})
-    return folder / "promoted" / "run_manifest.json"
+    return promoted_folder(folder / "promoted", Promotion(STRATEGY, "FORE", feed, DAY, DAY, {}), result)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from decide.bars.bars import Bars, combine
-from decide.bars.inside_bar import find_signals, trade_windows
+from decide.bars.inside_bar import find_signals
+from decide.bars.rules import trade_windows
 from extract.bars.alpaca_socket import Joined, LiveEvent, Minute
 from extract.bars.provider import ProviderRefused
 from extract.errors import Busy

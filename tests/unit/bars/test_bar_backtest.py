@@ -11,7 +11,7 @@ import pytest
 
 from decide.bars.backtest import Execution, Resampling, Trade, metrics, simulate_trades
 from decide.bars.bars import Bars
-from decide.bars.inside_bar import Signal
+from decide.bars.orders import Signal
 from decide.bars.run import RunStatus, bars_hash, run_bar_backtest, span_of
 from decide.errors import DecisionError
 from tests.bar_fixtures import SESSIONS, STEP, as_columns, make_bars, recorded, seconds, walk

@@ -15,11 +15,12 @@ from click.testing import CliRunner, Result
 
 from decide.bars.bars import Bars
 from decide.bars.sessions import Sessions
+from decide.bars.tables import rules_hash
 from extract.config import load_config
 from extract.errors import ForeshoreError
 from extract.seeds import read_seed
 from operate.bars.backtest import Asked, find_strategy
-from operate.bars.manifest import ManifestInvalid, read_promotion
+from operate.bars.manifest import ManifestInvalid, read_promotion, seal
 from operate.cli import cli
 from tests.bar_fixtures import ROOT, walk
 
@@ -50,10 +51,17 @@ def _rows(bars: Bars, symbol: str, feed: str) -> pa.Table:
 
 @pytest.fixture
 def site(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "foreshore.toml").write_text(f'[storage]\nroot = "{tmp_path}"\nseeds = "{ROOT}/seeds"\n')
+    registered = '[bars]\nstrategies = ["decide.bars.strategies.opening_range"]\n'
+    (tmp_path / "foreshore.toml").write_text(f'{registered}[storage]\nroot = "{tmp_path}"\nseeds = "{ROOT}/seeds"\n')
     monkeypatch.setenv("FORESHORE_CONFIG", str(tmp_path / "foreshore.toml"))
     monkeypatch.setenv("FORESHORE_BUILD", str(tmp_path / "none.duckdb"))
-    shutil.copy(published, tmp_path / "foreshore.duckdb")
+    made = tmp_path / "published" / "1"
+    made.mkdir(parents=True)
+    shutil.copy(published, made / "foreshore.duckdb")
+    with duckdb.connect(str(made / "foreshore.duckdb")) as shelf:
+        shelf.execute("create table publications as select ? as root", [str(tmp_path.resolve())])
+    (tmp_path / "published" / "current").symlink_to("1")
+    (tmp_path / "foreshore.duckdb").symlink_to("published/current/foreshore.duckdb")
     return tmp_path
 
 
@@ -70,7 +78,8 @@ def test_a_success_has_every_artifact_and_can_be_promoted(site: Path) -> None:
     assert done.exit_code == 0 and "pre-paper run --manifest" in done.output
     folder = next((site / "artifacts" / "backtests").iterdir())
     names = {"run_manifest", "run_result", "coverage_check", "sla_check", "params", "signals", "rejections", "trades"}
-    assert {p.name for p in folder.iterdir()} == {f"{n}.json" for n in {*names, "metrics"}} | {"equity_curve.csv"}
+    names |= {"metrics", "promotion_check"}
+    assert {p.name for p in folder.iterdir()} == {f"{n}.json" for n in names} | {"equity_curve.csv"}
     manifest = json.loads((folder / "run_manifest.json").read_text())
     assert list(manifest) == ["identity", "strategy", "params", "data", "gates", "result"]
     assert manifest["identity"]["run_id"] == folder.name
@@ -91,7 +100,8 @@ def test_the_same_inputs_give_the_same_bytes_times_aside(site: Path) -> None:
         folder = next((site / "artifacts" / "backtests").iterdir())
         found = {p.name: p.read_bytes() for p in folder.iterdir()}
         manifest = json.loads(found["run_manifest.json"])
-        manifest["identity"].pop("timestamp_utc")
+        for told in ("timestamp_utc", "promotion_sha256"):  # the hash is over the time, too
+            manifest["identity"].pop(told)
         return {**found, "run_manifest.json": json.dumps(manifest).encode()}
 
     assert contents() == contents()
@@ -175,8 +185,30 @@ def test_a_manifest_is_taken_whole_and_unedited_or_not_at_all(site: Path) -> Non
 
     assert "changed after its run" in refused(lambda m: m["params"]["rules"].update(risk_reward_ratio=9))
     assert "changed after its run" in refused(lambda m: m["data"].update(feed="iex"))
-    assert "contract version" in refused(lambda m: m["identity"].update(contract_version=2))
+    assert "contract version" in refused(lambda m: m["identity"].update(contract_version=1))
     assert "no run manifest" in refused(lambda m: m.pop("gates"))
+    assert "changed after its run" in refused(lambda m: m["result"].update(run_status="SUCCESS", error_id="x"))
+    assert "changed after its run" in refused(lambda m: m["result"].update(artifacts_index={}))
+    assert "changed after its run" in refused(lambda m: m["gates"]["coverage"].update(share=0.1))
+    assert "changed after its run" in refused(lambda m: m["identity"].update(run_id="../../../../leaving"))
+
+    def sealed(change: Any) -> Any:
+        """An edit by somebody who hashes anew."""
+
+        def edit(m: dict[str, Any]) -> None:
+            change(m)
+            m["identity"]["promotion_sha256"] = seal(m)
+
+        return edit
+
+    assert "no artifacts_index" in refused(sealed(lambda m: m["result"].update(artifacts_index=None)))
+    assert "does not list run_result.json" in refused(sealed(lambda m: m["result"].update(artifacts_index={})))
+    assert "coverage of 0.1" in refused(sealed(lambda m: m["gates"]["coverage"].update(share=0.1)))
+    assert "its run_id" in refused(sealed(lambda m: m["identity"].update(run_id="../../../../leaving")))
+    assert "its run_id" in refused(sealed(lambda m: m["params"]["rules"].update(atr_period=9)))
+    (path.parent / "more.json").write_text("[]")
+    assert "does not list more.json" in refused(lambda m: None)
+    (path.parent / "more.json").unlink()
     (path.parent / "signals.json").write_text("[]")
     assert "signals.json was changed" in refused(lambda m: None)
     (path.parent / "signals.json").unlink()
@@ -184,3 +216,137 @@ def test_a_manifest_is_taken_whole_and_unedited_or_not_at_all(site: Path) -> Non
     path.write_text("{")
     with pytest.raises(ForeshoreError, match="not JSON"):
         read_promotion(path)
+
+
+def test_a_failed_run_cannot_be_edited_into_a_success(site: Path) -> None:
+    with duckdb.connect(str(site / "foreshore.duckdb")) as published:
+        published.execute("delete from bars_m5 where cast(bar_at as date) = date '2026-01-20'")
+    run("--symbol", "BBB", *FROM_TO)
+    path = next((site / "artifacts" / "backtests").iterdir()) / "run_manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["result"].update(run_status="SUCCESS", failure_reason=None, failure_details=None)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ManifestInvalid, match="changed after its run"):
+        read_promotion(path)
+
+
+def test_the_backtest_says_promotable_or_which_gate_failed(site: Path) -> None:
+    told = result("--symbol", "BBB", *FROM_TO)["promotion"]
+    assert told["status"] in ("PROMOTABLE", "NOT_PROMOTABLE")
+    assert (told["status"] == "PROMOTABLE") == (not told["failed"])
+    lossy = result("--symbol", "BBB", *FROM_TO, "--set", "commission_per_share_usd=2")["promotion"]
+    assert {gate["gate"] for gate in lossy["failed"]} >= {"min_sharpe", "costs_multiple"}
+    assert "NOT_PROMOTABLE" in run("--symbol", "BBB", *FROM_TO, "--set", "commission_per_share_usd=2").output
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("insidebar_two_leg", ()),
+        ("insidebar_m15", ("session_filter=09:30-16:00", "first_inside_bar_only=false", "max_deviation_atr=0")),
+        ("opening_range", ("range_minutes=15",)),
+    ],
+)
+def test_every_shipped_strategy_runs_and_can_be_promoted(site: Path, key: str, changes: tuple[str, ...]) -> None:
+    sets = [part for pair in changes for part in ("--set", pair)]
+    told = result("--symbol", "BBB", *FROM_TO, "--strategy", key, *sets)
+    assert told["result"]["run_status"] == "SUCCESS" and told["metrics"]["signals"] > 0
+    promotion, _ = read_promotion(Path(told["folder"]) / "run_manifest.json")
+    assert promotion.strategy.key == key
+    asked = Asked("BBB", None, promotion.first, promotion.last, key, changes=changes)
+    assert rules_hash(promotion.strategy) == rules_hash(find_strategy(load_config(), asked))
+
+
+OWN = """
+from decide.bars.strategy import Order
+
+NAME, VERSION, TIMEFRAME_MINUTES = "two_up", "0.1", 5
+PARAMETERS = {"ticks": 20}
+HISTORY = {"lookback_bars": 3, "has_session_state": False}
+
+
+def orders(known, parameters):
+    close = known.bars.close[-3:]
+    if not close[0] < close[1] < close[2]:
+        return []
+    risk = parameters["ticks"] * 0.01
+    level = float(close[-1])
+    return [Order("BUY", "market", level, level - risk, level + 2 * risk)]
+"""
+
+
+def test_a_file_of_ones_own_runs_and_its_text_is_what_is_promoted(site: Path) -> None:
+    path = site / "mine.py"
+    path.write_text(OWN)
+    told = result("--symbol", "BBB", *FROM_TO, "--strategy", str(path), "--set", "ticks=30")
+    assert told["metrics"]["trades"] > 20
+    path.write_text(OWN.replace("< close[2]", "> close[2]"))
+    promotion, manifest = read_promotion(Path(told["folder"]) / "run_manifest.json")
+    assert manifest["params"]["rules"] == {"source": OWN, "parameters": {"ticks": 30}}
+    assert (promotion.strategy.key, promotion.strategy.version) == ("two_up", "0.1")
+    other = result("--symbol", "BBB", *FROM_TO, "--strategy", str(path), "--set", "ticks=30")
+    assert other["run_id"] != told["run_id"]
+
+
+def check(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["strategy", "check", *arguments])
+
+
+def test_strategies_are_proved(site: Path) -> None:
+    (site / "mine.py").write_text(OWN)
+    for place in (str(site / "mine.py"), "opening_range", "insidebar_intraday", "insidebar_two_leg", "insidebar_m15"):
+        done = check(place, "--json")
+        assert done.exit_code == 0, done.output
+    assert check("opening_range", "--symbol", "BBB").exit_code == 0
+
+
+CHEATS = {
+    "history": (
+        OWN.replace("known.bars.close[-3:]", "known.bars.close[-9::3]").replace("if not", "if len(close) < 3 or not"),
+        "declared history suffices",
+    ),
+    "memory": (
+        OWN.replace(
+            "    close =", "    SEEN.append(1)\n    if len(SEEN) % 7 == 0:\n        return []\n    close ="
+        ).replace("PARAMETERS", "SEEN = []\nPARAMETERS", 1),
+        "same input, same bytes",
+    ),
+    "no order": (OWN.replace('"market"', '"hope"'), "its orders are orders"),
+}
+
+
+@pytest.mark.parametrize("case", CHEATS)
+def test_what_does_not_hold_is_named(site: Path, case: str) -> None:
+    source, proof = CHEATS[case]
+    (site / "mine.py").write_text(source)
+    done = check(str(site / "mine.py"), "--json")
+    failed = [row["proof"] for row in json.loads(done.output)["proofs"] if not row["holds"]]
+    assert done.exit_code == 1 and proof in failed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("NAME = 1", "lacks VERSION"),
+        ("1 / 0", "does not run: ZeroDivisionError"),
+        ("def (", "does not run: SyntaxError"),
+    ],
+)
+def test_a_file_that_is_no_strategy_is_said(site: Path, text: str, message: str) -> None:
+    (site / "mine.py").write_text(text)
+    failure = check(str(site / "mine.py")).exception
+    assert isinstance(failure, ForeshoreError) and message in str(failure)
+
+
+def test_a_sweep_counts_its_tries_and_doubts_the_best(site: Path) -> None:
+    grid = ("--sweep", "atr_period=4:8", "--sweep", "risk_reward_ratio=1,2")
+    told = result("--symbol", "BBB", *FROM_TO, *grid)
+    assert told["tries"] == 10 and set(told["best"]["changes"]) == {"atr_period", "risk_reward_ratio"}
+    assert 0 <= told["deflated_sharpe"] <= 1 and len(told["walk_forward"]) == 4
+    rows = (Path(told["folder"]) / "tries.csv").read_text().splitlines()
+    assert len(rows) == 11
+    best = told["best"]
+    sets = [part for name, value in best["changes"].items() for part in ("--set", f"{name}={value}")]
+    alone = result("--symbol", "BBB", *FROM_TO, *sets)["metrics"]
+    assert (alone["trades"], alone["net_usd"]) == (best["trades"], pytest.approx(best["net_usd"]))
+    assert alone["sharpe"] == pytest.approx(best["sharpe"])

@@ -40,26 +40,37 @@ def cache(tmp_path: Path) -> Iterator[BarCache]:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(list(Source)), st.integers(8, 12)), max_size=30))
-def test_the_best_source_stands_and_every_other_value_is_logged(
-    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[int, Source, int]]
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(list(Source)), st.integers(8, 12), st.integers(1, 4)), max_size=30
+    )
+)
+def test_what_was_known_last_stands_and_every_other_value_is_logged(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[int, Source, int, int]]
 ) -> None:
-    """Any order of writes, against a dictionary."""
-    held: dict[int, tuple[Source, float]] = {}
-    log: list[tuple[int, float, float]] = []
+    """Any order of writes, against a dictionary: known later wins, at one moment the better source, partial never."""
+    held: dict[int, tuple[Source, float, int]] = {}
+    log: list[tuple[int, float, float, str]] = []
     with BarCache(tmp_path_factory.mktemp("c") / "bars.sqlite", "sip", SESSIONS) as cache:
-        for slot, source, close in writes:
+        for slot, source, close, at in writes:
             ts = OPEN + slot * M5
-            cache.put([bar(ts, float(close))], source, at=1)
+            cache.put([bar(ts, float(close))], source, at=at)
             before = held.get(ts)
-            if before is None or RANK[source] >= RANK[before[0]]:
-                if before is not None and before[1] != close:
-                    log.append((ts, before[1], float(close)))
-                held[ts] = (source, float(close))
-        stored = sqlite3.connect(cache.path).execute("select ts, source, close from bars").fetchall()
-        assert {ts: (Source(source), close) for ts, source, close in stored} == held
-        assert [(r["ts"], r["old_close"], r["new_close"]) for r in cache.revisions("X")] == log
-        whole = sorted(ts for ts, (source, _) in held.items() if source is not Source.PROVISIONAL)
+            if before is None:
+                held[ts] = (source, float(close), at)
+                continue
+            is_whole = source is not Source.PROVISIONAL or before[0] is Source.PROVISIONAL
+            stands = is_whole and (at, RANK[source]) >= (before[2], RANK[before[0]] if at == before[2] else 0)
+            if before[1] != close:
+                log.append((ts, before[1], float(close), "replaced" if stands else "refused"))
+                held[ts] = (source, float(close), at) if stands else before
+            elif RANK[source] > RANK[before[0]]:
+                held[ts] = (source, float(close), at)
+        stored = sqlite3.connect(cache.path).execute("select ts, source, close, updated_at from bars").fetchall()
+        assert {ts: (Source(source), close, at) for ts, source, close, at in stored} == held
+        told = [(r["ts"], r["old_close"], r["new_close"], r["outcome"]) for r in cache.revisions("X")]
+        assert told == log
+        whole = sorted(ts for ts, (source, _, _) in held.items() if source is not Source.PROVISIONAL)
         assert cache.labels("X", *ALWAYS).tolist() == whole == cache.bars("X", *ALWAYS).labels.tolist()
         for wanted in ([], whole, whole[1:], [OPEN], [OPEN, OPEN + M5], [*whole, OPEN + 7 * M5], [OPEN + 40 * 3_600]):
             holding = cache.holding(["X", "Y"], np.array(wanted, np.int64))
@@ -69,8 +80,21 @@ def test_the_best_source_stands_and_every_other_value_is_logged(
 def test_writing_the_same_again_changes_nothing(cache: BarCache) -> None:
     assert cache.put([bar(OPEN)], Source.FINAL, at=1).changed == 1
     assert cache.put([bar(OPEN)], Source.FINAL, at=2).changed == 0
-    assert cache.put([bar(OPEN, 9.0)], Source.WEBSOCKET, at=3).changed == 0
     assert cache.revisions() == []
+
+
+def test_a_correction_after_the_fetch_stands_and_an_older_word_is_refused_by_name(cache: BarCache) -> None:
+    cache.put([bar(OPEN)], Source.FINAL, at=10)
+    assert cache.put([bar(OPEN, 9.0)], Source.WEBSOCKET, at=11).changed == 1
+    assert cache.put([bar(OPEN, 8.0)], Source.FINAL, at=9).changed == 0
+    assert cache.put([bar(OPEN, 7.0)], Source.PROVISIONAL, at=12).changed == 0
+    told = [(r["old_close"], r["new_close"], r["outcome"]) for r in cache.revisions()]
+    assert told == [(10.0, 9.0, "replaced"), (9.0, 8.0, "refused"), (9.0, 7.0, "refused")]
+
+
+def test_a_slot_that_is_filled_flat_is_no_bar(cache: BarCache) -> None:
+    cache.put([Bar("X", OPEN, 10.0, 10.0, 10.0, 10.0, 0.0)], Source.FINAL)
+    assert not len(cache.labels("X", *ALWAYS)) and cache.no_trade("X", *ALWAYS).tolist() == [OPEN]
 
 
 def test_what_is_no_bar_of_the_grid_is_left_out_and_counted(cache: BarCache) -> None:
@@ -119,7 +143,7 @@ def write_for_ever(path: Path, ready: str) -> None:
     """Transactions of five bars each, one close per transaction, until killed."""
     cache = BarCache(path, "sip", SESSIONS)
     for number in range(1, 1_000_000):
-        cache.put([bar(OPEN + i * M5, 10.0 + number / 1000) for i in range(5)], Source.FINAL, at=number)
+        cache.put([bar(OPEN + i * M5, 10.0 + number / 1000) for i in range(5)], Source.FINAL, at=time.monotonic_ns())
         if number == 20:
             Path(ready).touch()
 

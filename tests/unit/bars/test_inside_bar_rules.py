@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from decide.bars.history import required_bars
-from decide.bars.inside_bar import Rules, find_signals, local_windows, trade_windows
+from decide.bars.inside_bar import find_signals
+from decide.bars.rules import Rules, local_windows, trade_windows
 from decide.bars.run import bar_strategies
 from decide.bars.tables import SCHEMA, bar_run_tables, rules_hash
 from decide.errors import DecisionError
@@ -168,7 +169,7 @@ def test_the_hash_of_the_rules_leaves_execution_out() -> None:
     assert rules_hash(base) == rules_hash(recorded(slippage_bps=9))
     assert rules_hash(base) != rules_hash(recorded(atr_period=9))
     assert rules_hash(base) != rules_hash(replace(base, version="9"))
-    assert [s.key for s in bar_strategies(seed_rows())] == ["insidebar_intraday"]
+    assert [s.key for s in bar_strategies(seed_rows())] == ["insidebar_intraday", "insidebar_two_leg", "insidebar_m15"]
 
 
 def test_no_bars_make_an_empty_table() -> None:
@@ -177,5 +178,6 @@ def test_no_bars_make_an_empty_table() -> None:
     empty = pa.table({**names, **prices, "bar_at": pa.array([], pa.timestamp("us", "UTC"))})
     day = [{"date": "2026-01-05", "open_utc": "2026-01-05T14:30:00Z", "close_utc": "2026-01-05T21:00:00Z"}]
     level = [{"threshold": f"bootstrap_{n}", "value": v} for n, v in (("level", 0.9), ("draws", 10), ("seed", 1))]
+    level += [{"threshold": f"split_jump_{n}", "value": v} for n, v in (("least_ratio", 1.45), ("tolerance", 0.06))]
     made = bar_run_tables(empty, empty, seed_rows(), (day, []), level)
     assert made.num_rows == 0 and made.schema == sealed_schema(SCHEMA)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from decide.errors import DecisionError, Infeasible, NothingToGain
 from decide.voting import instance as form
+from decide.voting import joint_instance
 from decide.voting.allocate import Problem, solve
 from extract.errors import RequestError
 from operate.voting.allocate import allocate as command
@@ -251,3 +252,62 @@ def test_arrays_are_checked_where_they_are_built_by_hand() -> None:
     ):
         with pytest.raises(DecisionError, match=words):
             solve(Problem(**(vars(problem) | change)))
+
+
+TOGETHER: dict[str, Any] = {
+    "scenario_weights": [0.25, 0.5, 0.25],
+    "risk": "worst",
+    "lambda": 0.2,
+    "k_max": 2,
+    "min_votes": 1000,
+    "nfts": [
+        {"id": "8", "voting_power": 1_000_000, "prev": {"0xb2": 400_000}, "caps": {"0xc3": 60_000}},
+        {"id": "34", "voting_power": 200_000, "k_max": 1, "max_turnover": 1.0},
+        {"id": "5", "voting_power": 50_000, "prev": {"0xA1": 50_000}, "fixed": True},
+    ],
+    "gauges": [{key: row[key] for key in ("id", "votes", "rewards")} for row in WEEK["gauges"]],
+}
+
+
+def together(place: str, **changes: Any) -> dict[str, Any]:
+    """The three NFTs with one of them, or a gauge, changed."""
+    made = copy.deepcopy(TOGETHER)
+    made[place][0] |= changes
+    return made
+
+
+def test_several_nfts_get_a_change_set_each() -> None:
+    found = joint_instance.allocate(TOGETHER)
+    assert json.loads(json.dumps(found)) == found
+    first, second, third = found["nfts"]
+    assert sum(first["allocation"].values()) == 1_000_000 and len(first["allocation"]) <= 2
+    assert sum(second["allocation"].values()) == 200_000 and len(second["allocation"]) == 1
+    assert third["allocation"] == {"0xA1": 50_000} and third["change"] == {}
+    assert first["change"].get("0xb2", 0) == first["allocation"].get("0xb2", 0) - 400_000
+    assert sum(row["expected_return"] for row in found["per_gauge"]) == pytest.approx(found["expected_return"])
+    assert found["objective"] <= found["bound"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (together("nfts", voting_power=0), r"nfts\[0\].voting_power is 0"),
+        (together("nfts", prev={"0xzz": 1}), r"nfts\[0\].prev has 0xzz, which is none of the gauges"),
+        (together("nfts", prev=[1]), r"nfts\[0\].prev is \[1\]: give an object"),
+        (together("nfts", fixed=1), r"nfts\[0\].fixed is 1: give true or false"),
+        (together("nfts", id="34"), "nfts has 34 twice: give each NFT once"),
+        (together("gauges", prev=1), r"gauges\[0\] has prev, which means nothing here"),
+        (TOGETHER | {"nfts": []}, "nfts is empty"),
+        ({key: value for key, value in TOGETHER.items() if key != "k_max"}, r"nfts\[0\] lacks k_max: add it there"),
+    ],
+)
+def test_a_bad_nft_names_the_field(data: Any, words: str) -> None:
+    with pytest.raises(DecisionError, match=words):
+        joint_instance.allocate(data)
+
+
+def test_the_command_decides_several_nfts_together(tmp_path: Path) -> None:
+    done = run(tmp_path, TOGETHER, "--json")
+    assert done.exit_code == 0 and json.loads(done.stdout) == joint_instance.allocate(TOGETHER)
+    shown = run(tmp_path, TOGETHER)
+    assert shown.exit_code == 0 and "NFT 34" in shown.stdout and "fixed" in shown.stdout

@@ -1,0 +1,1 @@
+"""Strategies that are files, shipped as examples; foreshore.toml registers them like anybody's own."""
