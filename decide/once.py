@@ -31,7 +31,7 @@ def sealed_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def digest(*parts: Any) -> str:
-    """Hash of values of any of these, nested: dataclasses, mappings, sequences, arrays, and what has an exact repr.
+    """Hash of values of any of these, nested: dataclasses, mappings, sets, sequences, arrays, and what has an exact repr.
 
     Arrays count by type, shape and bytes, so -0.0 is not 0.0; mappings by sorted key.
     """
@@ -56,6 +56,8 @@ def _feed(found: hashlib.blake2b, value: Any) -> None:
         for key in sorted(value):
             _feed(found, key)
             _feed(found, value[key])
+    elif isinstance(value, frozenset | set):
+        _feed(found, ["set", *sorted(value)])
     elif isinstance(value, str):
         found.update(f"text {len(value)};{value}".encode())
     elif isinstance(value, list | tuple | np.ndarray):

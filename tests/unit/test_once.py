@@ -89,6 +89,7 @@ def test_a_digest_tells_kinds_shapes_and_borders_apart() -> None:
     found = [digest(value) for value in values] + [digest("a", "b"), digest()]
     assert len(set(found)) == len(found)
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest(frozenset("abc")) == digest(set("cba")) != digest(frozenset("ab"))
     assert digest(np.array(["x", "yy"])) == digest(np.array(["x", "yyyy", "yy"])[[0, 2]]), (
         "widths of texts do not count"
     )

@@ -16,7 +16,9 @@ from tests.bar_fixtures import seed_rows
 
 FIRST = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 DAYS = [FIRST + timedelta(days=n) for n in range(12) if (FIRST + timedelta(days=n)).weekday() < 5]
-LEVEL = [{"threshold": f"bootstrap_{n}", "value": v} for n, v in (("level", 0.9), ("draws", 50), ("seed", 1))]
+CONSTANTS = {"bootstrap_level": 0.9, "bootstrap_draws": 50, "bootstrap_seed": 1}
+CONSTANTS |= {"split_jump_least_ratio": 1.45, "split_jump_tolerance": 0.06}
+LEVEL = [{"threshold": name, "value": value} for name, value in CONSTANTS.items()]
 
 
 def calendar(days: list[datetime] = DAYS) -> list[dict[str, Any]]:
@@ -45,7 +47,7 @@ def bars(symbols: tuple[str, ...] = ("AAA", "BBB"), changed: str | None = None) 
 
 def runs(m5: pa.Table, kept: pa.Table | None = None, days: list[datetime] = DAYS, **changes: Any) -> pa.Table:
     seed = [row | {"value": changes[row["parameter"]]} if row["parameter"] in changes else row for row in seed_rows()]
-    return bar_run_tables(m5, m5.slice(0, 0), seed, (calendar(days), []), LEVEL, kept, "1")
+    return bar_run_tables(m5, m5.slice(0, 0), seed, (calendar(days), []), LEVEL, kept=kept, code="1")
 
 
 @pytest.fixture
