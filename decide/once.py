@@ -31,7 +31,7 @@ def sealed_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def digest(*parts: Any) -> str:
-    """Hash of values of any of these, nested: dataclasses, mappings, sets, sequences, arrays, and what has an exact repr.
+    """Hash of values, nested as they may be: dataclasses, mappings, sets, sequences, arrays, what has an exact repr.
 
     Arrays count by type, shape and bytes, so -0.0 is not 0.0; mappings by sorted key.
     """

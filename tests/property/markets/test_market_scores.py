@@ -174,7 +174,7 @@ SCORING = [{"threshold": k, "value": v} for k, v in {**CONSTANTS, "score_least_e
 
 @pytest.mark.parametrize("events", [10, 20, 40])
 def test_few_rare_events_prove_no_experiment_better(events: int) -> None:
-    """Shading rare prices down is worse, and looks better as long as none of them happens: the interval falls for it."""
+    """Shading rare prices down is worse, and looks better while none of them happens: the interval falls for it."""
     found = [market_score_intervals(rare(n, events, 0.7), SCORING).to_pylist()[0] for n in range(200)]
     fooled = np.mean([row["difference_high"] < 0 for row in found])
     better = np.mean([row["verdict"] == "better" for row in found])

@@ -18,6 +18,7 @@ FIRST = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 DAYS = [FIRST + timedelta(days=n) for n in range(12) if (FIRST + timedelta(days=n)).weekday() < 5]
 CONSTANTS = {"bootstrap_level": 0.9, "bootstrap_draws": 50, "bootstrap_seed": 1}
 CONSTANTS |= {"split_jump_least_ratio": 1.45, "split_jump_tolerance": 0.06}
+KEYS = len({row["strategy_key"] for row in seed_rows()})
 LEVEL = [{"threshold": name, "value": value} for name, value in CONSTANTS.items()]
 
 
@@ -65,21 +66,19 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_a_run_is_made_once_and_again_only_for_what_it_rests_on(counted: Counter[str]) -> None:
     first = runs(bars())
-    assert first.num_rows == 2 and {row["run_status"] for row in first.to_pylist()} == {"SUCCESS"}
+    assert first.num_rows == 2 * KEYS and {row["run_status"] for row in first.to_pylist()} == {"SUCCESS"}
     assert sum(row["signal_count"] for row in first.to_pylist()) > 0
     counted.clear()
     assert runs(bars(), first).equals(first) and not counted
     later = [*DAYS, DAYS[-1] + timedelta(days=3)]
     assert runs(bars(), first, later).equals(first) and not counted, "a session that no bar has reached"
     changed = runs(bars(changed="BBB"), first)
-    assert counted == {"BBB": 1} and changed.equals(runs(bars(changed="BBB")))
+    assert counted == {"BBB": KEYS} and changed.equals(runs(bars(changed="BBB")))
     counted.clear()
-    assert runs(bars(("AAA", "BBB", "CCC")), first).num_rows == 3 and counted == {"CCC": 1}
+    assert runs(bars(("AAA", "BBB", "CCC")), first).num_rows == 3 * KEYS and counted == {"CCC": KEYS}
     counted.clear()
-    assert runs(bars(), first, slippage_bps="9").equals(runs(bars(), slippage_bps="9")) and counted == {
-        "AAA": 2,
-        "BBB": 2,
-    }
+    assert runs(bars(), first, slippage_bps="9").equals(runs(bars(), slippage_bps="9"))
+    assert counted == {"AAA": 2 * KEYS, "BBB": 2 * KEYS}, "made anew, and once more from nothing"
 
 
 def test_a_damaged_run_is_made_anew(counted: Counter[str]) -> None:
