@@ -85,8 +85,9 @@ inner join tokens on token = (gauge + 3 * k) % 6;
 create table observed as
 select
     exchanges.*, n, epoch, decision_window, start_block, place, start_block + place as block,
-    moment(block_second(n, place)) as seen_at, moment(epoch + 604800 - if(decision_window = 'boundary', 0, seconds_before))
-        as target_at, 'voting/state/' || protocol || '/' || epoch || '/' || decision_window as partition_id
+    moment(block_second(n, place)) as seen_at,
+    moment(epoch + 604800 - if(decision_window = 'boundary', 0, seconds_before)) as target_at,
+    'voting/state/' || protocol || '/' || epoch || '/' || decision_window as partition_id
 from epochs cross join exchanges cross join windows
 union all
 select
@@ -105,7 +106,7 @@ group by all;
 """
 
 _WHO = "'synthetic' as provider, moment($first) as fetched_at"
-_SEEN = f"block as observed_block, seen_at as observed_at, {_WHO}"
+_SEEN = f"block as observed_block, seen_at as observed_at, 'proven' as confirmation, {_WHO}"
 _KEY = "partition_id, protocol, 31337 as chain_id, epoch"
 _ROWS = {
     "voting_epochs": f"""
@@ -155,7 +156,7 @@ _ROWS = {
             address(1, gauge) as gauge_address, null as pool_address, address(4, token) as token_address, actor,
             amount::varchar as amount_raw, sign, null as total_after_raw,
             if(kind = 'reward', epoch, null) as event_epoch, 'ok' as decode_status, []::varchar[] as topics,
-            '0x' as data, {_WHO}
+            '0x' as data, 'second_provider' as confirmation, {_WHO}
         from (
             select x, protocol, n, gauge, null as token, null as bribe_kind, voter as actor, place, sign, amount,
                 'vote' as kind
@@ -175,10 +176,13 @@ _ROWS = {
                 decision_window as partition_window, null as from_block, block as to_block
             from observed
             union all
-            select 'voting/epoch/' || protocol || '/' || epoch || '/all', 'epoch', protocol || '/' || epoch, 'all', null, null
+            select
+                'voting/epoch/' || protocol || '/' || epoch || '/all', 'epoch', protocol || '/' || epoch, 'all', null, null
             from epochs cross join exchanges
             union all
-            select 'voting/events/world/' || epoch || '/all', 'events', 'world/' || epoch, 'all', start_block, start_block + 1000
+            select
+                'voting/events/world/' || epoch || '/all', 'events', 'world/' || epoch, 'all', start_block,
+                start_block + 1000
             from epochs
         )""",
 }
