@@ -30,7 +30,7 @@ RESERVES_EACH, LIQUIDATIONS_EACH = 20, 10  # a large Aave lists 60 reserves, a C
 BLOCKS = 7_200
 FIRST = date(2024, 1, 1)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-MODELS = "thresholds csu_registry +csu_daily_panel +csu_snapshot_blocks"
+MODELS = "thresholds csu_registry lending_assets +csu_daily_panel +csu_snapshot_blocks"
 
 
 def lake(folder: Path, csus: int, days: int) -> dict[tuple[str, str], float]:

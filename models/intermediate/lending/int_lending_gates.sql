@@ -60,6 +60,19 @@ flows as (
     group by liquidations.csu_id, liquidations.day
 ),
 
+disagreements as (
+    select
+        csu_id,
+        day,
+        count(*) filter (where flow_verdict in ('disagree', 'undecoded')) as problem_count,
+        count(*) as checked_count,
+        min(coalesce(asset_symbol, reserve_id) || ' by ' || difference_raw) filter (
+            where flow_verdict in ('disagree', 'undecoded')
+        ) as first_disagreement
+    from {{ ref('int_csu_flow_verdicts') }}
+    group by csu_id, day
+),
+
 -- days of a chain meet exactly, in time and in blocks: a gap loses liquidations, an overlap counts them twice
 tiles as (
     select
@@ -109,6 +122,28 @@ judged as (
     from tiles
 ),
 
+-- the numbers of such a day are shown, as incomplete: the verdict says which of them no event explains
+told as (
+    select
+        csu_id,
+        day,
+        'events_explain_state' as gate,
+        problem_count,
+        if(
+            problem_count = 0,
+            checked_count || ' reserves changed by what their events say',
+            problem_count || ' of ' || checked_count || ' reserves changed otherwise than their events say, first: '
+            || first_disagreement
+        ) as evidence,
+        'warn' as severity
+    from disagreements
+    union all
+    select
+        *,
+        'fail' as severity
+    from judged
+),
+
 gates as (
     select
         csu_id as subject,
@@ -116,14 +151,13 @@ gates as (
         '' as part,
         gate,
         'panel' as scope,
-        'fail' as severity,
+        severity,
         problem_count,
         problem_count as measured,
         0 as allowed,
         evidence,
-        'foreshore extract lending --csu ' || csu_id || ' --since ' || day || ' --until ' || day
-        || ' --no-resume' as cure
-    from judged
+        'foreshore extract lending --csu ' || csu_id || ' --since ' || day || ' --until ' || day || ' --no-resume' as cure
+    from told
     union all
     {{ gates_of_failing_partitions(
         sources="'lending'",

@@ -137,7 +137,7 @@ def panel(recorded_logs: pa.Table, golden: Path, tmp_path_factory: pytest.TempPa
     for tables in (*days_of_liquidations(recorded_logs, golden), *day_of_reserves(golden)):
         land(lake, "lending", tables)
     made = Line(None, folder)  # type: ignore[arg-type]  # no chain stands behind recorded data
-    select = ("--select", "csu_registry", "thresholds", "+csu_daily_panel")
+    select = ("--select", "csu_registry", "lending_assets", "thresholds", "+csu_daily_panel")
     done = made.dbt("build", *select, "--exclude-resource-type", "test", "unit_test")
     assert done.returncode == 0, done.stdout[-3000:]
     return made
