@@ -177,7 +177,8 @@ _ROWS = {
             from observed
             union all
             select
-                'voting/epoch/' || protocol || '/' || epoch || '/all', 'epoch', protocol || '/' || epoch, 'all', null, null
+                'voting/epoch/' || protocol || '/' || epoch || '/all', 'epoch', protocol || '/' || epoch, 'all', null,
+                null
             from epochs cross join exchanges
             union all
             select
