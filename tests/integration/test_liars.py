@@ -59,7 +59,7 @@ def providers(text: str, world: simulate.RunningWorld, chain: str, alone: bool) 
     honest = f'[[chains.{chain}.providers]]\nname = "{chain}"\nurl = "{world.rpc_url}"\n'
     assert honest in text
     liar = f'[[chains.{chain}.providers]]\nname = "{LIAR}"\nurl = "{world.profile_url(LIAR)}"\n{LIMITS}'
-    behind = "" if alone else honest + LIMITS
+    behind = "" if alone else honest.replace(world.rpc_url, world.profile_url("second")) + LIMITS
     limits = "patience_seconds = 3.0\nconfirm_share = 1.0\nmax_lag_seconds = 100000000\n"
     text = text.replace(honest, liar + behind)
     return text.replace(f"[chains.{chain}]\n", f"[chains.{chain}]\n{limits}", 1)
