@@ -156,7 +156,8 @@ gates as (
         problem_count as measured,
         0 as allowed,
         evidence,
-        'foreshore extract lending --csu ' || csu_id || ' --since ' || day || ' --until ' || day || ' --no-resume' as cure
+        'foreshore extract lending --csu ' || csu_id || ' --since ' || day || ' --until ' || day
+        || ' --no-resume' as cure
     from told
     union all
     {{ gates_of_failing_partitions(
