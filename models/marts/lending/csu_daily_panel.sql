@@ -107,7 +107,7 @@ joined as (
         flows.first_disagreement,
         case
             when flows.flow_check_count > 0 and flows.flow_open_count = 0 then 'flow_and_state'
-            else statuses.confirmed_by
+            else coalesce(statuses.confirmed_by, 'unconfirmed')
         end as confirmation,
         statuses.extraction_status = 'extracted' as is_extracted
     from statuses
