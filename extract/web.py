@@ -21,6 +21,7 @@ from extract.evm.pace import Clock, Pace
 from extract.evm.redact import redact
 from extract.evm.transport import retry_after
 from extract.evm.waits import Waits
+from extract.json_text import parse_json
 from extract.ledger import now
 
 Query: TypeAlias = Mapping[str, str | Sequence[str]]
@@ -132,11 +133,23 @@ class WebSource:
             said = f"HTTP {reply.status} {excerpt!r}"
             raise WebStatus(f"{self.name} refused {path[:_EXCERPT]}: {said}", reply.status, said)
         try:
-            value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            value = _decoded(body)
+        except (ValueError, RecursionError):
             return _Trouble(f"not JSON: {excerpt!r}")
         moment = now()
         return WebAnswer(value, body, server_time(reply.headers.get("Date")) or moment, moment)
+
+
+def _decoded(body: bytes) -> Any:
+    """The JSON value. Half a character or a NaN in one record makes strict readers refuse a page of a hundred: a body
+    that msgspec does not take is read leniently, and whoever reads the record says what is wrong with it.
+
+    Errors: ValueError (no JSON), RecursionError (nested too deep).
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return parse_json(body.decode("utf-8", errors="replace"))
 
 
 @dataclass(frozen=True)

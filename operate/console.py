@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -19,11 +21,19 @@ from rich.text import Text
 PIPED_WIDTH = 10_000  # a file or a pipe has no width of its own: nothing is cut or wrapped there
 
 
+def _take_any_text() -> None:
+    """What a terminal's encoding does not have is shown by its number: no word of a source ends a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _console(stderr: bool) -> Console:
     made = Console(stderr=stderr, highlight=False)
     return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
 
 
+_take_any_text()
 out = _console(stderr=False)
 err = _console(stderr=True)
 

@@ -20,6 +20,7 @@ from simulate.chain.proxy import Proxy
 from simulate.chain.rpc import Rpc
 from simulate.lending import world as lending_world
 from simulate.lending.world import LendingWorld
+from simulate.markets.language_model import language_model
 from simulate.markets.server import markets
 from simulate.voting import world as voting_world
 from simulate.voting.world import GENESIS, Size, World
@@ -42,6 +43,7 @@ def main() -> None:
 
 
 main.add_command(markets)
+main.add_command(language_model)
 
 
 @main.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from decide.markets.experiments.protocol import Snapshot
+from decide.markets.experiments.protocol import Document, Snapshot
+from extract.markets.resolve import Asked
 from operate.markets.daily import DailyRun, Request, Summary
-from operate.markets.listing import Listing, Say
+from operate.markets.listing import Listing, Say, Wish
 from operate.markets.settings import SHIPPED, MarketSettings
 from operate.markets.store import OutcomeRow, Store
 
@@ -50,18 +51,19 @@ class HandMade:
     problems: tuple[str, ...] = ()
     ends: dict[str, OutcomeRow] = field(default_factory=dict)
     error: Exception | None = None
+    documents: Mapping[str, tuple[Document, ...]] = field(default_factory=dict)
     listings: int = 0
 
     def listing(
-        self, run_date: date, window_days: int, run_id: str, needs: Sequence[str], save: bool, say: Say
+        self, run_date: date, window_days: int, run_id: str, needs: Sequence[str], wish: Wish, say: Say
     ) -> Listing:
         self.listings += 1
         if self.error is not None:
             raise self.error
-        return Listing(list(self.snapshots), 2, self.problems)
+        return Listing(list(self.snapshots), 2, self.problems, self.documents)
 
-    def outcomes(self, market_ids: Sequence[str], run_id: str, say: Say) -> tuple[list[OutcomeRow], list[str]]:
-        return [self.ends[name] for name in market_ids if name in self.ends], []
+    def outcomes(self, asked: Sequence[Asked], run_id: str, say: Say) -> tuple[list[OutcomeRow], list[str]]:
+        return [self.ends[each.market_id] for each in asked if each.market_id in self.ends], []
 
 
 @dataclass

@@ -18,8 +18,9 @@ from extract.evm.pace import Clock
 from extract.land import Lake
 from extract.ledger import Ledger
 from extract.markets.daily import DayIngest, ingest_day
-from extract.markets.truth import ResolutionFetch, fetch_resolutions
-from simulate.markets.process import RunningMarkets, running_markets
+from extract.markets.resolve import Asked
+from extract.markets.truth import ResolutionFetch, fetch_resolutions, pending_markets
+from simulate.markets.process import RunningMarkets, RunningModel, running_markets, running_model
 
 FIRST = date(2026, 1, 5)
 
@@ -81,9 +82,12 @@ class MarketLine:
         asked = {"clock": hasty(), **asked}
         return asyncio.run(ingest_day(config or self.config(), day, 7, "run", lambda _: None, **asked))
 
-    def resolve(self, ids: list[str], **changes: Any) -> ResolutionFetch:
+    def resolve(self, asked: list[Asked], **changes: Any) -> ResolutionFetch:
         config = self.config(**changes)
-        return asyncio.run(fetch_resolutions(config, ids, "run", lambda _: None, clock=hasty()))
+        return asyncio.run(fetch_resolutions(config, asked, "run", lambda _: None, clock=hasty()))
+
+    def pending(self) -> list[Asked]:
+        return pending_markets(self.config())
 
     def ledger(self) -> Ledger:
         return Ledger.read(Lake(self.config().raw_url))
@@ -96,7 +100,7 @@ class MarketLine:
             for name, row in self.server.truth().items()
             if datetime.fromisoformat(row["end_at"]).date() == target
             and row["series"] is None
-            and row["oddity"] is None
+            and row["oddity"] in (None, "text_liquidity")  # a liquidity that is no number is a null with a note
             and datetime.fromisoformat(row["ended_at"]) > snapshot
         }
 
@@ -114,6 +118,22 @@ def market_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningM
     """Twenty closing days of sixty ordinary markets and a recurring series; pages of at most 25."""
     with running_markets(tmp_path_factory.mktemp("markets"), days=20, markets=60, page_cap=25) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningModel]:
+    """An OpenAI-compatible endpoint."""
+    pytest.importorskip("openai", reason="the llm extra is not installed")
+    with running_model(tmp_path_factory.mktemp("model")) as server:
+        yield server
+
+
+@pytest.fixture
+def endpoint(model_server: RunningModel) -> Iterator[RunningModel]:
+    """The endpoint, healthy and not called yet."""
+    model_server.heal()
+    yield model_server
+    model_server.heal()
 
 
 @pytest.fixture

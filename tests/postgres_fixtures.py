@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -102,6 +103,87 @@ def postgres() -> Iterator[Postgres]:
     finally:
         server.stop()
         shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@dataclass
+class Pooler:
+    """A pgbouncer in transaction mode in front of a server: stop it, start it again."""
+
+    server: Postgres
+    program: str
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def database(self) -> str:
+        name = self.server.database().split("@/")[1].split("?")[0]
+        return f"postgresql://{self.server.user or os.environ.get('USER', 'postgres')}@127.0.0.1:{self.port}/{name}"
+
+    def mode(self) -> str:
+        import psycopg
+
+        with psycopg.connect(f"host=127.0.0.1 port={self.port} dbname=pgbouncer user=admin", autocommit=True) as admin:
+            rows = admin.execute("show config").fetchall()
+        return str(next(row[1] for row in rows if row[0] == "pool_mode"))
+
+    def start(self) -> None:
+        user = self.server.user or os.environ.get("USER", "postgres")
+        (self.folder / "users").write_text(f'"{user}" ""\n"admin" ""\n')
+        lines = [
+            "[databases]",
+            f"* = host={self.server.folder}",
+            "[pgbouncer]",
+            "listen_addr = 127.0.0.1",
+            f"listen_port = {self.port}",
+            "unix_socket_dir =",
+            "auth_type = trust",
+            f"auth_file = {self.folder}/users",
+            "admin_users = admin",
+            "pool_mode = transaction",
+            "default_pool_size = 3",
+            "server_login_retry = 0.2",
+            "ignore_startup_parameters = extra_float_digits",
+        ]
+        (self.folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
+        with (self.folder / "log").open("ab") as log:
+            command = [self.program, str(self.folder / "pgbouncer.ini")]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, user=self.server.user, cwd=self.folder)
+        deadline = time.monotonic() + 15
+        while socket.socket().connect_ex(("127.0.0.1", self.port)):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"pgbouncer did not start: {(self.folder / 'log').read_text()[-500:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+
+@pytest.fixture
+def pooler(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pooler]:
+    """A pooler of its own for each test."""
+    program = shutil.which("pgbouncer") or next(iter(map(str, Path("/usr/sbin").glob("pgbouncer"))), None)
+    if program is None:
+        pytest.skip("no pgbouncer here: install it (apt-get install pgbouncer)")
+    folder = Path(tempfile.mkdtemp(prefix="foreshore-pool-"))
+    if postgres.user is not None:
+        shutil.chown(folder, postgres.user)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made = Pooler(postgres, program, folder, port)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exists(name: str) -> bool:

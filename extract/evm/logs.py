@@ -28,7 +28,12 @@ IN_FLIGHT = 6  # more than a provider's max_in_flight: while some are asked, oth
 _TRIES = 12  # failures of one range at one width in a row
 _SAYINGS = 3  # unknown words about a single block are believed when every provider has said them so often
 _HALVINGS = 40  # of one range: what no provider answers as it is, down to a single block of any range there is
-_PERHAPS_TOO_WIDE = {Kind.TIME: 1, Kind.OTHER: 1, Kind.SERVER: 3, Kind.MALFORMED: 3}  # failures in a row before half is asked for
+_PERHAPS_TOO_WIDE = {
+    Kind.TIME: 1,
+    Kind.OTHER: 1,
+    Kind.SERVER: 3,
+    Kind.MALFORMED: 3,
+}  # failures in a row before half is asked for
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,7 @@ class _Scan:
         return True
 
     def _learn_narrowness(self, endpoint: Endpoint, width: Width, start: int, last: int) -> None:
-        """Half was answered where the whole was not: keep to it, as a cap where words said no, else for now."""
+        """Half was answered where the whole was not: keep to it, as a cap where words said no, else until it is tried again."""
         blocks, kind = self.narrow.pop(start, (None, None))
         if blocks is None or last - start + 1 != blocks:
             return
@@ -213,7 +218,7 @@ class _Scan:
             width.hard = blocks
             self.scanner.cache.learn_cap(endpoint.name, blocks)
         else:
-            width.soft = min(width.soft, blocks)
+            width.suspect(blocks)
 
     def _thinned(self, refusal: Refusal, block: int) -> bool:
         """A single block has too many logs for one answer: ask for fewer addresses at a time, down to one."""

@@ -26,8 +26,9 @@ class TargetDay:
     def end_at(self) -> datetime:
         return self.start_at + timedelta(days=1)
 
-    def holds(self, moment: datetime) -> bool:
-        return self.start_at <= moment < self.end_at
+    @property
+    def date(self) -> date:
+        return self.start_at.date()
 
 
 def why_not(market: Mapping[str, Any], day: TargetDay, wanted: Polymarket) -> tuple[str, str, str] | None:
@@ -36,9 +37,11 @@ def why_not(market: Mapping[str, Any], day: TargetDay, wanted: Polymarket) -> tu
         return "closed", "closed", "trading has ended"
     if not market["is_active"]:
         return "not_active", "active", "it is not open for trading"
-    if not day.holds(market["end_at"]):
-        words = f"it ends {market['end_at']:%Y-%m-%d %H:%M:%S} UTC, not on {day.start_at:%Y-%m-%d}"
-        return "outside_target_day", "endDate", words
+    if market["is_archived"]:
+        return "archived", "archived", "the source has put it away"
+    if market["end_date"] != day.date:
+        shown = market["end_at"] or market["end_date"]
+        return "outside_target_day", "endDate", f"it ends {shown:%Y-%m-%d %H:%M:%S} UTC, not on {day.date}"
     if wanted.skip_neg_risk_placeholders and market["is_neg_risk_placeholder"]:
         return "neg_risk_placeholder", "negRiskOther", "an outcome that stands for others not yet named"
     if wanted.skip_recurring and _is_recurring(market, wanted):

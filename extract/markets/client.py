@@ -7,20 +7,22 @@ The end is a page without a cursor and nothing else: a page may be short, or emp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import aiohttp
 
 from extract.evm.pace import Clock
+from extract.markets import research
 from extract.markets.config import LONGEST_HISTORY_DAYS, Polymarket
 from extract.web import WebAnswer, WebError, WebSource, WebStatus
 
 KEYSET = "/markets/keyset"
 _NOT_FOUND = frozenset({404, 422})
+_PROBES = 3  # single ids asked before a list that failed is taken for a source that is down
 Filters: TypeAlias = Mapping[str, str | Sequence[str]]
 
 
@@ -40,12 +42,21 @@ class Page:
     answer: WebAnswer
 
 
+@dataclass
+class ById:
+    """Answers by id, and the ids whose own address failed; an id in neither is not known to the source."""
+
+    found: dict[str, tuple[WebAnswer, Any]] = field(default_factory=dict)
+    failed: dict[str, WebError] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class PolymarketClient:
-    """The two services of one source."""
+    """The two services of the source, and the news beside them."""
 
     gamma: WebSource
     clob: WebSource
+    news: WebSource
     config: Polymarket
 
     @classmethod
@@ -56,20 +67,21 @@ class PolymarketClient:
             yield cls(
                 WebSource("Gamma", config.gamma_url.rstrip("/"), config.gamma_limits, session, clock),
                 WebSource("CLOB", config.clob_url.rstrip("/"), config.clob_limits, session, clock),
+                WebSource("GDELT", config.news_url.rstrip("/"), config.news_limits, session, clock),
                 config,
             )
 
     @property
     def requests(self) -> int:
-        return self.gamma.requests + self.clob.requests
+        return self.gamma.requests + self.clob.requests + self.news.requests
 
     @property
     def bytes_received(self) -> int:
-        return self.gamma.bytes_received + self.clob.bytes_received
+        return self.gamma.bytes_received + self.clob.bytes_received + self.news.bytes_received
 
-    async def pages(self, filters: Filters) -> AsyncIterator[Page]:
+    async def pages(self, filters: Filters, page_size: int | None = None) -> AsyncIterator[Page]:
         """Every page of a keyset list. Errors: PagingError, WebError; pages already given stay true."""
-        query: dict[str, str | Sequence[str]] = {**filters, "limit": str(self.config.page_size)}
+        query: dict[str, str | Sequence[str]] = {**filters, "limit": str(page_size or self.config.page_size)}
         seen: set[str] = set()
         for number in range(1, self.config.max_pages + 1):
             answer = await self.gamma.get(KEYSET, query, _not_a_page)
@@ -86,23 +98,47 @@ class PolymarketClient:
             query["after_cursor"] = cursor
         raise PagingError(f"Gamma gave {self.config.max_pages} pages and no end: raise [polymarket] max_pages")
 
-    async def markets_by_id(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, WebAnswer, Any]]:
-        """(id, answer, record) of the markets `ids`: lists of closed ones, then of open ones (a list holds one kind
-        only), then one by one what no list gave. An id that the source does not know does not come.
+    async def has_open_markets(self) -> bool:
+        """Whether the list has anything open at all, whatever its day."""
+        answer = await self.gamma.get(KEYSET, {"closed": "false", "limit": "1"}, _not_a_page)
+        return bool(answer.value["markets"])
+
+    async def markets_by_id(self, ids: Sequence[str]) -> ById:
+        """The markets `ids`: lists of closed ones, then of open ones (a list holds one kind only), then one by one what
+        no list gave. A list that fails costs nothing but its request, an id that fails costs itself.
+
+        Errors: the list's, when the first single ones fail like it: the source is down.
         """
+        made, trouble = ById(), None
         missing = set(ids)
         for closed in ("true", "false"):
             try:
                 async for name, answer, record in self._listed(sorted(missing, key=_by_number), closed):
                     if name in missing:
                         missing.discard(name)
-                        yield name, answer, record
-            except (PagingError, WebStatus):
+                        made.found[name] = (answer, record)
+            except WebError as error:
+                trouble = error
                 break  # the list is of no use; each market still has its own address
-        for name in sorted(missing, key=_by_number):
-            found = await self.market(name)
-            if found is not None:
-                yield name, found, found.value
+        alone = sorted(missing, key=_by_number)
+        probes, rest = (alone[:_PROBES], alone[_PROBES:]) if trouble else ([], alone)
+        await self._one_by_one(probes, made)
+        if trouble is not None and probes and len(made.failed) == len(probes) and not made.found:
+            raise trouble
+        await self._one_by_one(rest, made)
+        return made
+
+    async def _one_by_one(self, ids: Sequence[str], made: ById) -> None:
+        async def ask(name: str) -> None:
+            try:
+                answer = await self.market(name)
+            except WebError as error:
+                made.failed[name] = error
+                return
+            if answer is not None:
+                made.found[name] = (answer, answer.value)
+
+        await asyncio.gather(*(ask(name) for name in ids))
 
     async def _listed(self, ids: Sequence[str], closed: str) -> AsyncIterator[tuple[str, WebAnswer, Any]]:
         wanted = set(ids)
@@ -117,13 +153,20 @@ class PolymarketClient:
 
     async def market(self, market_id: str) -> WebAnswer | None:
         """One market, whatever its state; None when the source does not know it."""
+        return await self._or_none(self.gamma, f"/markets/{market_id}", lambda found: str(found.get("id")) == market_id)
+
+    async def clob_market(self, condition_id: str) -> WebAnswer | None:
+        """The CLOB's own record of a market, with `tokens[].winner`; None when it does not know the condition."""
+        return await self._or_none(self.clob, f"/markets/{condition_id}", lambda found: "tokens" in found)
+
+    async def _or_none(self, source: WebSource, path: str, is_it: Callable[[Any], bool]) -> WebAnswer | None:
         try:
-            found = await self.gamma.get(f"/markets/{market_id}", {}, _not_an_object)
+            found = await source.get(path, {}, _not_an_object)
         except WebStatus as refusal:
             if refusal.status in _NOT_FOUND:
                 return None
             raise
-        return found if str(found.value.get("id")) == market_id else None
+        return found if is_it(found.value) else None
 
     async def price_history(self, token_id: str, since: datetime, until: datetime, minutes: int) -> list[WebAnswer]:
         """Answers with `history` for windows that the CLOB takes, oldest first (an empty one is also its refusal)."""
@@ -142,6 +185,10 @@ class PolymarketClient:
             if refusal.status == 404:
                 return None
             raise
+
+    async def articles(self, query: Mapping[str, str]) -> WebAnswer:
+        """Articles of GDELT that answer a query."""
+        return await self.news.get(research.PATH, query, research.not_articles)
 
 
 def history_windows(since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:

@@ -36,11 +36,22 @@ class Polymarket:
     history_fidelity_minutes: int = 60
     book_max_age_minutes: float = 30.0
     resolve_for_days: int = 180
+    recheck_for_days: int = 14
     lock_wait_seconds: float = 300.0
+    news_url: str = "https://api.gdeltproject.org"
+    news_requests_per_second: float = 0.2
+    news_max_markets: int = 100
+    news_days: int = 30
+    news_per_market: int = 10
+    news_max_age_minutes: float = 60.0
 
     @property
     def gamma_limits(self) -> WebLimits:
         return WebLimits(self.gamma_requests_per_second, self.max_in_flight, self.timeout_seconds, self.tries)
+
+    @property
+    def news_limits(self) -> WebLimits:
+        return WebLimits(self.news_requests_per_second, 1, self.timeout_seconds, self.tries)
 
     @property
     def clob_limits(self) -> WebLimits:
@@ -70,16 +81,22 @@ def load_polymarket(section: Mapping[str, Any]) -> Polymarket:
 
 
 def _check(found: Polymarket) -> None:
-    for name in ("gamma_url", "clob_url"):
+    for name in ("gamma_url", "clob_url", "news_url"):
         url = urlsplit(getattr(found, name))
         if url.scheme not in ("http", "https") or not url.netloc:
             raise ConfigError(f"[polymarket] {name} is not an http(s) URL")
     at_least = {"page_size": 1, "max_pages": 1, "ids_per_request": 1, "max_in_flight": 1, "tries": 1}
-    at_least |= {"history_days": 1, "history_fidelity_minutes": 1, "resolve_for_days": 1}
+    at_least |= {"history_days": 1, "history_fidelity_minutes": 1, "resolve_for_days": 1, "recheck_for_days": 0}
+    at_least |= {"news_max_markets": 0, "news_days": 1, "news_per_market": 1}
     for name, least in at_least.items():
         if getattr(found, name) < least:
             raise ConfigError(f"[polymarket] {name} must be at least {least}")
-    for name in ("gamma_requests_per_second", "clob_requests_per_second", "timeout_seconds"):
+    for name in (
+        "gamma_requests_per_second",
+        "clob_requests_per_second",
+        "news_requests_per_second",
+        "timeout_seconds",
+    ):
         if not getattr(found, name) > 0:
             raise ConfigError(f"[polymarket] {name} must be above 0")
     if found.min_liquidity_usd < 0:

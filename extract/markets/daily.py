@@ -20,6 +20,7 @@ from extract.errors import RequestError
 from extract.evm.pace import Clock
 from extract.land import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, failed, fingerprint, now
+from extract.markets import research
 from extract.markets.choose import TargetDay
 from extract.markets.client import PagingError, PolymarketClient
 from extract.markets.config import Polymarket, load_polymarket
@@ -29,11 +30,13 @@ from extract.markets.package import SOURCE, commit
 from extract.markets.quotes import history_points, no_book, read_book
 from extract.markets.rows import DayRows, clocks, day_key, in_partition, merged
 from extract.markets.tables import BOOKS, MARKETS, POLYMARKET_TABLES, PRICE_HISTORY
+from extract.markets.tables import DOCUMENTS as NEWS
 from extract.web import WebError
 from extract.work import Report, Step
 
-CODE_VERSION = 1
-PRICES, BOOK = "price_history", "books"  # what an experiment may ask for besides the listing
+CODE_VERSION = 2
+PRICES, BOOK, DOCUMENTS = "price_history", "books", "documents"  # what an experiment may ask for besides the listing
+_PROVIDERS = {"markets": "gamma", DOCUMENTS: "gdelt"}
 _LISTINGS = 2  # tries at a listing whose cursor does not advance: that may pass
 
 
@@ -46,10 +49,12 @@ class DayIngest:
     refusals: pa.Table
     price_history: pa.Table
     books: pa.Table
+    documents: pa.Table
     is_complete: bool = True
     is_reused: bool = False
     problems: tuple[str, ...] = ()
     requests: int = 0
+    dropped_points: int = 0
 
 
 @dataclass
@@ -63,6 +68,8 @@ class _Run:
     day: TargetDay
     run_id: str
     report: Report
+    refetch: bool = False
+    dropped_points: int = 0
     tables: list[dict[str, pa.Table]] = field(default_factory=list)
     rows: list[LedgerRow] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -80,11 +87,13 @@ class _Run:
             started_at=moment,
             finished_at=moment,
             attempts=self.ledger.next_attempt(partition),
-            provider="gamma" if group == "markets" else "clob",
+            provider=_PROVIDERS.get(group, "clob"),
         )
 
     def landed(self, group: str, table: str) -> pa.Table | None:
-        """Rows of a partition that is complete, or None."""
+        """Rows of a partition that is complete, or None; None too for whoever wants it anew."""
+        if self.refetch:
+            return None
         partition = self.partition(group)
         state = self.ledger.state(partition)
         if state is None or state.complete is None:
@@ -118,11 +127,13 @@ async def ingest_day(
     *,
     wants: frozenset[str] = frozenset(),
     dry_run: bool = False,
+    refetch: bool = False,
     clock: Clock | None = None,
 ) -> DayIngest:
     """The snapshot of the markets that close on run_date + window_days; lands it, or reads it back if it landed.
 
-    `wants`: PRICES, BOOK or both, for every market of the day. `dry_run` fetches and lands nothing.
+    `wants`: PRICES and BOOK, for every market of the day; DOCUMENTS, for the most liquid ones. `dry_run` fetches and
+    lands nothing. `refetch` takes a new snapshot, of now, in the place of one that landed.
     Errors: WebError when not even the first page came (recorded as failed), Busy, StorageError, ConfigError.
     """
     if window_days < 0:
@@ -131,13 +142,13 @@ async def ingest_day(
     lake = Lake.of(config)
     async with PolymarketClient.open(wanted, clock) as client:
         day = TargetDay(run_date, window_days)
-        run = _Run(client, wanted, lake, Ledger.read(lake), day, run_id, report)
+        run = _Run(client, wanted, lake, Ledger.read(lake), day, run_id, report, refetch)
         try:
             made = await _ingest(run, wants)
         finally:
             if run.rows and not dry_run:
                 await commit(lake, merged(run.tables), run.rows, wanted.lock_wait_seconds)
-        return replace(made, problems=tuple(run.problems), requests=client.requests)
+        return replace(made, problems=tuple(run.problems), requests=client.requests, dropped_points=run.dropped_points)
 
 
 async def _ingest(run: _Run, wants: frozenset[str]) -> DayIngest:
@@ -152,8 +163,9 @@ async def _ingest(run: _Run, wants: frozenset[str]) -> DayIngest:
         day=run.day,
         markets=markets,
         refusals=refusals,
-        price_history=await _history(run, markets, PRICES in wants),
-        books=await _books(run, markets, BOOK in wants),
+        price_history=await _history(run, markets, PRICES in wants, is_complete),
+        books=await _books(run, markets, BOOK in wants, is_complete),
+        documents=await _documents(run, markets, DOCUMENTS in wants, is_complete),
         is_complete=is_complete,
         is_reused=is_reused,
     )
@@ -169,6 +181,8 @@ async def _fetch_markets(run: _Run) -> tuple[dict[str, pa.Table], bool]:
             best = found
         if not isinstance(problem, PagingError):
             break
+    if best is not None and problem is None and best.ends_empty:
+        best, problem = await _confirmed(run, best)
     tables = best.tables() if best else {}
     run.gather(row, tables, run.client.requests - before, problem)
     if problem is not None and not (best and best.pages):
@@ -176,7 +190,29 @@ async def _fetch_markets(run: _Run) -> tuple[dict[str, pa.Table], bool]:
     return tables, problem is None
 
 
-async def _list(run: _Run, partition_id: str) -> tuple[DayRows, WebError | None]:
+async def _confirmed(run: _Run, first: DayRows) -> tuple[DayRows, WebError | None]:
+    """A listing that ended with an empty page, or had nothing at all, is believed only when a second one, cut into
+    other pages, brings the same markets, and the source has open markets to list at all.
+    """
+    held = [page["record_count"] for page in first.pages if page["record_count"]]
+    size = max(1, min(held, default=run.config.page_size) // 2)
+    second, problem = await _list(run, first.partition_id, size)
+    if problem is not None:
+        return first, problem
+    if second.ids > first.ids and not second.ends_empty:
+        return second, None
+    if second.ids != first.ids:
+        words = f"{len(first.ids)} markets, then {len(second.ids)}"
+        return first, WebError(
+            f"Gamma's list ended with an empty page and brought {words} when cut into other pages: it is not complete. "
+            "Run the same command again later"
+        )
+    if not first.ids and not await run.client.has_open_markets():
+        return first, WebError("Gamma lists no open market on any day: an empty list is no day without markets")
+    return first, None
+
+
+async def _list(run: _Run, partition_id: str, page_size: int | None = None) -> tuple[DayRows, WebError | None]:
     """Every page of the day, and what broke the listing off if something did."""
     rows = DayRows(run.day, run.config, partition_id)
     filters = {
@@ -185,7 +221,7 @@ async def _list(run: _Run, partition_id: str) -> tuple[DayRows, WebError | None]
         "end_date_max": f"{run.day.end_at:%Y-%m-%dT%H:%M:%SZ}",  # the last moment itself is cut off here, locally
     }
     try:
-        async for page in run.client.pages(filters):
+        async for page in run.client.pages(filters, page_size):
             rows.add(page)
             run.report(Step("page", f"{partition_id} page {page.number}", rows=len(page.records)))
     except WebError as error:
@@ -193,7 +229,7 @@ async def _list(run: _Run, partition_id: str) -> tuple[DayRows, WebError | None]
     return rows, None
 
 
-async def _history(run: _Run, markets: pa.Table, is_wanted: bool) -> pa.Table:
+async def _history(run: _Run, markets: pa.Table, is_wanted: bool, is_whole: bool) -> pa.Table:
     """History of every market up to its own snapshot; a day that landed without it may still get it."""
     landed = run.landed(PRICES, "polymarket_price_history")
     if landed is not None or not is_wanted or not markets.num_rows:
@@ -206,16 +242,19 @@ async def _history(run: _Run, markets: pa.Table, is_wanted: bool) -> pa.Table:
         until: datetime = market["observed_at"]
         since = until - timedelta(days=run.config.history_days)
         answers = await run.client.price_history(market["token_id"], since, until, minutes)
-        points = history_points([answer.value for answer in answers], until)
+        points, dropped = history_points([answer.value for answer in answers], until)
+        run.dropped_points += dropped
         about = key | clocks(answers[-1]) | {name: market[name] for name in ("market_id", "token_id")}
         return [{**about, "price_at": moment, "price": price} for moment, price in points]
 
-    return await _each(run, row, markets, of_market, "polymarket_price_history")
+    return await _each(run, row, markets, of_market, "polymarket_price_history", is_whole)
 
 
-async def _books(run: _Run, markets: pa.Table, is_wanted: bool) -> pa.Table:
+async def _books(run: _Run, markets: pa.Table, is_wanted: bool, is_whole: bool) -> pa.Table:
     """Books of every market, only right after the listing: a book of tomorrow is no part of today's snapshot."""
     landed = run.landed(BOOK, "polymarket_books")
+    if landed is not None and set(markets["market_id"].to_pylist()) - set(landed["market_id"].to_pylist()):
+        landed = None  # of another listing of the day
     if landed is not None or not is_wanted or not markets.num_rows:
         return BOOKS.empty_table() if landed is None else landed
     row = run.started(BOOK)
@@ -230,7 +269,32 @@ async def _books(run: _Run, markets: pa.Table, is_wanted: bool) -> pa.Table:
         about = key | stamp | {name: market[name] for name in ("market_id", "token_id")}
         return [about | (read_book(answer.value) if answer else no_book())]
 
-    return await _each(run, row, markets, of_market, "polymarket_books")
+    return await _each(run, row, markets, of_market, "polymarket_books", is_whole)
+
+
+async def _documents(run: _Run, markets: pa.Table, is_wanted: bool, is_whole: bool) -> pa.Table:
+    """What the news said about the most liquid markets, found right after the listing, once for every experiment."""
+    landed = run.landed(DOCUMENTS, "polymarket_documents")
+    if landed is not None or not is_wanted or not markets.num_rows:
+        return NEWS.empty_table() if landed is None else landed
+    row, config = run.started(DOCUMENTS), run.config
+    key = day_key(run.day, row.partition.partition_id)
+    oldest = timedelta(minutes=config.news_max_age_minutes)
+
+    async def of_market(market: Row) -> list[Row]:
+        until: datetime = market["observed_at"]
+        query = research.query_of(market["question"], until, config.news_days, config.news_per_market)
+        if query is None:
+            return []
+        answer = await run.client.articles(query)
+        if answer.observed_at - until > oldest:
+            raise WebError("the snapshot is too old for research to belong to it")
+        about = key | clocks(answer) | {"market_id": market["market_id"], "query": query["query"]}
+        return [about | found for found in research.document_rows(answer.value, config.news_per_market)]
+
+    ranked = sorted(range(markets.num_rows), key=lambda n: (-(markets["liquidity_usd"][n].as_py() or 0), n))
+    chosen = markets.take(sorted(ranked[: config.news_max_markets]))
+    return await _each(run, row, chosen, of_market, "polymarket_documents", is_whole)
 
 
 async def _each(
@@ -239,8 +303,12 @@ async def _each(
     markets: pa.Table,
     fetch: Callable[[Row], Coroutine[Any, Any, list[Row]]],
     table: str,
+    is_whole: bool,
 ) -> pa.Table:
-    """`fetch` for every market at once (the client holds the pace); one that fails is counted, others stay."""
+    """`fetch` for every market at once (the client holds the pace); one that fails is counted, others stay.
+
+    What belongs to a listing that is not whole is never complete: the next run asks for all of it again.
+    """
     before, errors = run.client.requests, list[BaseException]()
     done: dict[str, list[Row]] = {}
 
@@ -257,13 +325,14 @@ async def _each(
     rows = [found for market in asked for found in done.get(market["market_id"], [])]
     made = pa.Table.from_pylist(rows, schema=POLYMARKET_TABLES[table])
     problem = WebError(f"{len(errors)} of {len(asked)} markets failed, e.g. {errors[0]}") if errors else None
+    if problem is None and not is_whole:
+        problem = WebError("the listing is not whole, so neither is this")
     run.gather(row, {table: made}, run.client.requests - before, problem)
     return made
 
 
 def markets_with_tokens(markets: pa.Table) -> Sequence[Row]:
-    """market_id, observed_at and the token of the first outcome."""
-    columns = markets.select(["market_id", "token_ids", "observed_at"]).cast(
-        pa.schema([MARKETS.field(name) for name in ("market_id", "token_ids", "observed_at")])
-    )
+    """market_id, question, observed_at and the token of the first outcome."""
+    names = ["market_id", "question", "token_ids", "observed_at"]
+    columns = markets.select(names).cast(pa.schema([MARKETS.field(name) for name in names]))
     return [{**row, "token_id": row["token_ids"][0]} for row in columns.to_pylist()]

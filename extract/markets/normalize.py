@@ -1,6 +1,7 @@
 """From a record as Gamma writes it to a typed market, or to the reason why not. Pure: no I/O, no clock.
 
-Nothing is repaired. A record that lacks what a forecast needs is refused on its own; its neighbours stay.
+Nothing is repaired. A record that lacks what a forecast needs (who it is, what is asked, its outcomes, prices, tokens,
+state and day) is refused on its own, its neighbours stay. Any other field that cannot be read is null, with a note.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import Any, TypeAlias
 
 from extract.markets.fields import (
     Malformed,
+    Notes,
     Record,
     array,
     as_number,
+    day_of,
     flag,
     identity,
     missing,
@@ -30,8 +33,15 @@ Row: TypeAlias = dict[str, Any]
 PRICE_SUM_TOLERANCE = 0.02  # two prices of one market add up to 1: exactly so in 189 of 189 recorded open ones
 _CONDITION = re.compile(r"0x[0-9a-f]{64}")
 _TOKEN = re.compile(r"\d{1,78}|0x[0-9a-fA-F]{64}")
-# in an event that may still get outcomes, those not yet named: "Person B", "Team AF", and the one for all the rest
-_UNNAMED = re.compile(r"(?:[A-Z][a-z]+ [A-Z]{1,2}|Other)")
+# In an event that may still get outcomes, those not yet named: a word for what they will be and a place in the row A,
+# B, ... Z, AA, AB, ...; and the one for all the rest. "Team GB" and "Liverpool FC" are names: no event has that many
+# places, and a club is no kind of outcome. Convention: docs.polymarket.com/developers/neg-risk/overview.
+_KINDS = (
+    "Actor|Album|Artist|Author|Book|Candidate|City|Club|Coach|Company|Contestant|Country|Driver|Entity|Film|Game|Individual|"
+    "Model|Movie|Name|Nominee|Option|Organization|Other|Outcome|Party|Person|Place|Placeholder|Player|Politician|Show|Song|"
+    "State|Team"
+)
+_UNNAMED = re.compile(rf"(?:(?:{_KINDS}) A?[A-Z]|Other)", re.IGNORECASE)
 
 
 def normalize_market(record: Any) -> Row:
@@ -41,40 +51,42 @@ def normalize_market(record: Any) -> Row:
     market_id = identity(record, "id")
     if market_id is None:
         raise missing("id")
-    events = objects(record, "events")
+    notes = Notes()
+    events = notes.reading(objects, record, "events")
     event: Record = events[0] if events else {}
-    row: Row = {"market_id": market_id, "condition_id": _condition(record), **_words(record), **_event(event)}
-    row |= _outcomes(record)
-    row |= book_columns(number(record, "bestBid", low=0, high=1), number(record, "bestAsk", low=0, high=1))
-    row |= _prices(record) | _sizes(record) | _neg_risk(record, event) | _fees(record) | _state(record)
-    return row | _times(record)
+    row: Row = {"market_id": market_id, "condition_id": condition_of(record)}
+    row |= _words(record, notes) | _event(event, notes) | _outcomes(record) | _book(record, notes)
+    row |= _prices(record, notes) | _sizes(record, notes) | _neg_risk(record, event, notes) | _fees(record, notes)
+    row |= _state(record, notes) | _times(record, notes)
+    return row | {"notes": notes.lines}
 
 
-def _condition(record: Record) -> str:
+def condition_of(record: Record) -> str:
+    """The condition's 32 bytes as lower-case hex. Errors: Malformed."""
     condition = needed_text(record, "conditionId").lower()
     if not _CONDITION.fullmatch(condition):
         raise Malformed("bad_id", "conditionId", f"conditionId is {shown(condition)}, not 32 bytes of hex")
     return condition
 
 
-def _words(record: Record) -> Row:
+def _words(record: Record, notes: Notes) -> Row:
     return {
-        "slug": text(record, "slug"),
-        "question": needed_text(record, "question"),
-        "description": text(record, "description"),
-        "category": text(record, "category"),
+        "slug": notes.words(record, "slug"),
+        "question": notes.needed_words(record, "question"),
+        "description": notes.words(record, "description"),
+        "category": notes.words(record, "category"),
     }
 
 
-def _event(event: Record) -> Row:
-    series = objects(event, "series")
+def _event(event: Record, notes: Notes) -> Row:
+    series = notes.reading(objects, event, "series")
     first: Record = series[0] if series else {}
     return {
-        "event_id": identity(event, "id"),
-        "event_slug": text(event, "slug"),
-        "event_title": text(event, "title"),
-        "series_slug": text(event, "seriesSlug") or text(first, "slug"),
-        "series_recurrence": text(first, "recurrence"),
+        "event_id": notes.reading(identity, event, "id"),
+        "event_slug": notes.words(event, "slug"),
+        "event_title": notes.words(event, "title"),
+        "series_slug": notes.words(event, "seriesSlug") or notes.words(first, "slug"),
+        "series_recurrence": notes.words(first, "recurrence"),
     }
 
 
@@ -94,11 +106,11 @@ def _outcomes(record: Record) -> Row:
         raise Malformed("out_of_range", "outcomePrices", f"outcomePrices are {shown(values)}, outside [0, 1]")
     if abs(sum(prices) - 1) > PRICE_SUM_TOLERANCE:
         raise Malformed("prices_do_not_add_up", "outcomePrices", f"outcomePrices are {shown(values)}, not 1 together")
-    return {"outcomes": names, "outcome_prices": prices, "price": prices[0], "token_ids": _tokens(record)}
+    return {"outcomes": names, "outcome_prices": prices, "price": prices[0], "token_ids": tokens_of(record)}
 
 
-def _tokens(record: Record) -> list[str]:
-    """Tokens of the CTF, or the position ids that markets of protocol v2 have in their place."""
+def tokens_of(record: Record) -> list[str]:
+    """Tokens of the CTF, or the position ids that markets of protocol v2 have in their place. Errors: Malformed."""
     name = "clobTokenIds" if array(record, "clobTokenIds") else "positionIds"
     tokens = texts(record, name)
     if not tokens:
@@ -108,6 +120,17 @@ def _tokens(record: Record) -> list[str]:
     if tokens[0] == tokens[1] or not all(_TOKEN.fullmatch(token) for token in tokens):
         raise Malformed("bad_id", name, f"{name} are {shown(tokens)}")
     return tokens
+
+
+def _book(record: Record, notes: Notes) -> Row:
+    """Best prices of the listing; a side that cannot be read leaves the book unknown, which is not an empty side."""
+    before = len(notes.lines)
+    bid = notes.reading(number, record, "bestBid", low=0, high=1)
+    ask = notes.reading(number, record, "bestAsk", low=0, high=1)
+    found = book_columns(bid, ask)
+    return (
+        found if len(notes.lines) == before else found | {"midpoint": None, "spread": None, "book_status": "unreadable"}
+    )
 
 
 def book_columns(bid: float | None, ask: float | None) -> Row:
@@ -126,74 +149,93 @@ def book_columns(bid: float | None, ask: float | None) -> Row:
     return {"best_bid": bid, "best_ask": ask, **both}
 
 
-def _prices(record: Record) -> Row:
+def _prices(record: Record, notes: Notes) -> Row:
     changes = {"1h": "oneHourPriceChange", "1d": "oneDayPriceChange", "1w": "oneWeekPriceChange"}
     changes |= {"1m": "oneMonthPriceChange"}
     return {
-        "last_trade_price": number(record, "lastTradePrice", low=0, high=1) or None,
-        "tick_size": number(record, "orderPriceMinTickSize", low=0, high=1),
-        **{f"price_change_{span}": number(record, name, low=-1, high=1) for span, name in changes.items()},
+        "last_trade_price": notes.reading(number, record, "lastTradePrice", low=0, high=1) or None,
+        "tick_size": notes.reading(number, record, "orderPriceMinTickSize", low=0, high=1),
+        **{
+            f"price_change_{span}": notes.reading(number, record, name, low=-1, high=1)
+            for span, name in changes.items()
+        },
     }
 
 
-def _sizes(record: Record) -> Row:
+def _sizes(record: Record, notes: Notes) -> Row:
     """The numeric twins first: `volume` and `liquidity` are text, and absent on some records."""
     return {
-        "volume_usd": number(record, "volumeNum", "volume", low=0),
-        "volume_24h_usd": number(record, "volume24hr", low=0),
-        "volume_1w_usd": number(record, "volume1wk", low=0),
-        "liquidity_usd": number(record, "liquidityNum", "liquidity", low=0),
+        "volume_usd": notes.reading(number, record, "volumeNum", "volume", low=0),
+        "volume_24h_usd": notes.reading(number, record, "volume24hr", low=0),
+        "volume_1w_usd": notes.reading(number, record, "volume1wk", low=0),
+        "liquidity_usd": notes.reading(number, record, "liquidityNum", "liquidity", low=0),
     }
 
 
-def _neg_risk(record: Record, event: Record) -> Row:
-    is_augmented = bool(flag(event, "negRiskAugmented") or flag(record, "negRiskAugmented"))
-    is_unnamed = is_augmented and _UNNAMED.fullmatch(text(record, "groupItemTitle") or "") is not None
-    group = text(record, "negRiskMarketID") or text(event, "negRiskMarketID")
-    is_neg_risk = bool(flag(record, "negRisk"))
+def _neg_risk(record: Record, event: Record, notes: Notes) -> Row:
+    is_augmented = any(notes.reading(flag, where, "negRiskAugmented") for where in (event, record))
+    is_unnamed = is_augmented and _UNNAMED.fullmatch((notes.words(record, "groupItemTitle") or "").strip()) is not None
+    group = notes.reading(text, record, "negRiskMarketID") or notes.reading(text, event, "negRiskMarketID")
+    is_neg_risk = bool(notes.reading(flag, record, "negRisk"))
     return {
         "is_neg_risk": is_neg_risk,
         "neg_risk_market_id": group.lower() if group and is_neg_risk else None,
-        "is_neg_risk_placeholder": bool(flag(record, "negRiskOther")) or is_unnamed,
+        "is_neg_risk_placeholder": bool(notes.reading(flag, record, "negRiskOther")) or is_unnamed,
         "is_neg_risk_augmented": is_augmented,
     }
 
 
-def _fees(record: Record) -> Row:
+def _fees(record: Record, notes: Notes) -> Row:
     schedule = record.get("feeSchedule") or {}
     if not isinstance(schedule, Mapping):
-        raise Malformed("bad_json", "feeSchedule", f"feeSchedule is {shown(schedule)}, not an object")
+        notes.lines.append(f"feeSchedule is {shown(schedule)}, not an object")
+        schedule = {}
     return {
-        "is_fee_enabled": flag(record, "feesEnabled"),
-        "fee_rate": number(schedule, "rate", low=0),
-        "fee_exponent": number(schedule, "exponent", low=0),
-        "fee_taker_only": flag(schedule, "takerOnly"),
+        "is_fee_enabled": notes.reading(flag, record, "feesEnabled"),
+        "fee_rate": notes.reading(number, schedule, "rate", low=0),
+        "fee_exponent": notes.reading(number, schedule, "exponent", low=0),
+        "fee_taker_only": notes.reading(flag, schedule, "takerOnly"),
     }
 
 
-def _state(record: Record) -> Row:
+def _state(record: Record, notes: Notes) -> Row:
     is_active, is_closed = flag(record, "active"), flag(record, "closed")
     if is_active is None or is_closed is None:
         raise missing("active" if is_active is None else "closed")
     return {
         "is_active": is_active,
         "is_closed": is_closed,
-        "is_accepting_orders": flag(record, "acceptingOrders"),
-        "uma_status": last_uma_status(record),
+        "is_archived": notes.reading(flag, record, "archived"),
+        "is_accepting_orders": notes.reading(flag, record, "acceptingOrders"),
+        "uma_status": uma_status_of(record, notes),
     }
 
 
-def last_uma_status(record: Record) -> str | None:
-    """The last of its history; the single field only where there is no history."""
-    history = texts(record, "umaResolutionStatuses")
-    return history[-1] if history else text(record, "umaResolutionStatus")
+def uma_status_of(record: Record, notes: Notes) -> str | None:
+    """What the oracle says now: the single field, which is kept up to date, and else the last entry of its history.
+
+    On sports markets the history has stayed behind the single field since August 2026.
+    """
+    history = notes.reading(texts, record, "umaResolutionStatuses")
+    return notes.reading(text, record, "umaResolutionStatus") or (history[-1] if history else None)
 
 
-def _times(record: Record) -> Row:
-    end_at = moment(record, "endDate")
-    if end_at is None:
-        raise missing("endDate")
-    return {"start_at": moment(record, "startDate"), "end_at": end_at, "updated_at": moment(record, "updatedAt")}
+def _times(record: Record, notes: Notes) -> Row:
+    """The day is what a row needs of `endDate`; a date alone has one, but no moment."""
+    end_at, end_date = None, day_of(record, "endDate")
+    if end_date is None:
+        end_at = moment(record, "endDate")
+        if end_at is None:
+            raise missing("endDate")
+        end_date = end_at.date()
+    else:
+        notes.lines.append("endDate is a date without a time: the moment is not known")
+    times = {"start_at": "startDate", "updated_at": "updatedAt"}
+    return {
+        "end_at": end_at,
+        "end_date": end_date,
+        **{column: notes.reading(moment, record, name) for column, name in times.items()},
+    }
 
 
 def normalize_records(records: Sequence[Any]) -> tuple[list[tuple[int, Row]], list[tuple[int, Any, Malformed]]]:

@@ -12,19 +12,26 @@ from typing import Any
 from extract.markets.fields import Malformed, as_number
 from extract.markets.normalize import Row, book_columns
 
+_LATEST_SECOND = 10**11  # the year 5138; a time beyond it is one in milliseconds
 
-def history_points(answers: Sequence[Any], until: datetime) -> list[tuple[datetime, float]]:
-    """(time, price) in order, once each, none after `until`; points that are no price in [0, 1] are left out."""
+
+def history_points(answers: Sequence[Any], until: datetime) -> tuple[list[tuple[datetime, float]], int]:
+    """(time, price) in order, once each, none after `until`; and how many points were none: a text for a price, a
+    price outside [0, 1], a time that is not in seconds. Such a point is dropped, never guessed at."""
     points = [_point(point) for answer in answers for point in answer["history"]]
-    found = {second: price for second, price in points if 0 <= second <= until.timestamp() and 0 <= price <= 1}
-    return [(datetime.fromtimestamp(second, UTC), found[second]) for second in sorted(found)]
+    read = [point for point in points if point is not None]
+    found = {second: price for second, price in read if second <= until.timestamp()}
+    return [(datetime.fromtimestamp(second, UTC), found[second]) for second in sorted(found)], len(points) - len(read)
 
 
-def _point(point: Any) -> tuple[int, float]:
-    """(seconds, price); a point that is none lies before all time."""
+def _point(point: Any) -> tuple[int, float] | None:
+    """(seconds since 1970, price in [0, 1])."""
     second, price = (point.get("t"), point.get("p")) if isinstance(point, dict) else (None, None)
-    is_price = isinstance(price, int | float) and not isinstance(price, bool)
-    return (second, float(price or 0.0)) if type(second) is int and is_price else (-1, 0.0)
+    if type(second) is not int or not 0 <= second < _LATEST_SECOND:
+        return None
+    if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price <= 1:
+        return None
+    return second, float(price)
 
 
 def read_book(answer: Any) -> Row:

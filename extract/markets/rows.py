@@ -33,6 +33,7 @@ class DayRows:
     pages: list[Row] = field(default_factory=list)
     markets: list[Row] = field(default_factory=list)
     refusals: list[Row] = field(default_factory=list)
+    ends_empty: bool = False  # whether the last page so far had no records and no cursor
     _seen: set[str] = field(default_factory=set)
     _groups: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
@@ -40,6 +41,7 @@ class DayRows:
         """Take in one page."""
         stamp = self._key | clocks(page.answer)
         self.pages.append(page_row(page) | stamp)
+        self.ends_empty = not page.records and page.next_cursor is None
         rows, malformed = normalize_records(page.records)
         stamp |= {"page_number": page.number}
         for position, record, why in malformed:
@@ -62,6 +64,11 @@ class DayRows:
         reason, about, detail = left_out
         words = {"market_id": row["market_id"], "reason": reason, "field": about, "detail": detail}
         self.refusals.append({**stamp, **words})
+
+    @property
+    def ids(self) -> set[str]:
+        """Every market that came, wanted or not."""
+        return set(self._seen)
 
     @property
     def _key(self) -> Row:
@@ -97,7 +104,7 @@ def page_row(page: Page) -> Row:
         "page_number": page.number,
         "endpoint": page.endpoint,
         "query": json.dumps(page.query, sort_keys=True),
-        "body": page.answer.body.decode(),
+        "body": page.answer.body.decode(errors="replace"),
         "body_sha256": hashlib.sha256(page.answer.body).hexdigest(),
         "record_count": len(page.records),
         "next_cursor": page.next_cursor,

@@ -62,7 +62,9 @@ MARKETS = pa.schema(
         pa.field("best_ask", pa.float64()),  # null: nobody asks (the source's 1 too)
         pa.field("midpoint", pa.float64()),  # (bid + ask) / 2 of a two-sided book, else null
         pa.field("spread", pa.float64()),  # ask - bid of a two-sided book, else null
-        pa.field("book_status", pa.string(), nullable=False),  # two_sided, bid_only, ask_only, empty, crossed
+        pa.field(
+            "book_status", pa.string(), nullable=False
+        ),  # two_sided, bid_only, ask_only, empty, crossed, unreadable
         pa.field("last_trade_price", pa.float64()),  # null: never traded (the source's 0 too)
         pa.field("price_change_1h", pa.float64()),  # price now minus price then
         pa.field("price_change_1d", pa.float64()),
@@ -90,12 +92,15 @@ MARKETS = pa.schema(
         # state, as the source words it; none of it means "resolved" (see resolve.py)
         pa.field("is_active", pa.bool_(), nullable=False),
         pa.field("is_closed", pa.bool_(), nullable=False),
+        pa.field("is_archived", pa.bool_()),
         pa.field("is_accepting_orders", pa.bool_()),
-        pa.field("uma_status", pa.string()),  # last of its UMA statuses: proposed, disputed, resolved; null: none yet
+        pa.field("uma_status", pa.string()),  # what UMA says now: proposed, disputed, resolved; null: nothing yet
         # times
         pa.field("start_at", UTC),
-        pa.field("end_at", UTC, nullable=False),  # endDate: scheduled end, neither cutoff nor resolution
+        pa.field("end_at", UTC),  # endDate: scheduled end, neither cutoff nor resolution; null: a date without a time
+        pa.field("end_date", pa.date32()),  # its day, UTC (null in rows landed before there was this column)
         pa.field("updated_at", UTC),  # as the source says
+        pa.field("notes", pa.list_(pa.string())),  # fields that could not be read and are null, each with the reason
         *_FETCHED,  # observed_at IS the snapshot's time
     ]
 )
@@ -121,19 +126,24 @@ RESOLUTIONS = pa.schema(
         pa.field("partition_id", pa.string(), nullable=False),
         pa.field("market_id", pa.string(), nullable=False),
         pa.field("condition_id", pa.string()),
-        pa.field("status", pa.string(), nullable=False),  # resolved, void, undetermined
+        pa.field("status", pa.string(), nullable=False),  # resolved, void, undetermined; refused: about another market
         pa.field("reason", pa.string(), nullable=False),  # why: one_hot, half_half, not_closed, not_final, ...
-        pa.field("label", pa.int8()),  # 1: the first outcome happened, 0: the second; null unless resolved
+        pa.field("label", pa.int8()),  # 1: the snapshot's first outcome happened, 0: its second; null unless resolved
+        pa.field("winning_token_id", pa.string()),  # its token: what a label of any snapshot is told by
         pa.field("winning_outcome", pa.string()),  # its name; null unless resolved
-        pa.field("outcomes", pa.list_(pa.string())),
+        pa.field("outcomes", pa.list_(pa.string())),  # in the source's order at the end
+        pa.field("is_turned", pa.bool_()),  # whether that is the other order than the snapshot's
         pa.field("outcome_prices_text", pa.list_(pa.string())),  # as the source wrote them
         pa.field("is_closed", pa.bool_()),
         pa.field("uma_status", pa.string()),
         pa.field("uma_statuses", pa.list_(pa.string())),
+        pa.field("is_automatically_resolved", pa.bool_()),
+        pa.field("clob_winning_token_id", pa.string()),  # what the CLOB says, where it was asked
         pa.field("closed_at", UTC),  # closedTime
         pa.field("uma_end_at", UTC),  # umaEndDate
         pa.field("resolved_at", UTC),  # closedTime, else umaEndDate; null unless resolved or void
         pa.field("end_at", UTC),
+        pa.field("notes", pa.list_(pa.string())),  # fields that could not be read and are null; why it was refused
         pa.field("body", pa.string(), nullable=False),  # the record as it came ('' when there was none)
         *_FETCHED,  # observed_at: when this answer was known
     ]
@@ -169,6 +179,23 @@ BOOKS = pa.schema(
     ]
 )
 
+# One row per market and document that research found, also of those that no forecast may use.
+DOCUMENTS = pa.schema(
+    [
+        *_DAY,
+        pa.field("market_id", pa.string(), nullable=False),
+        pa.field("document_number", pa.int32(), nullable=False),  # 0 is the first of the answer
+        pa.field("query", pa.string(), nullable=False),  # what was searched for
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),  # site
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("language", pa.string()),
+        pa.field("text", pa.string()),  # null: headlines only
+        pa.field("published_at", UTC),  # when it was first seen in public; null: undated, so not usable
+        *_FETCHED,  # observed_at: when it was retrieved
+    ]
+)
+
 POLYMARKET_TABLES = {
     "polymarket_pages": PAGES,
     "polymarket_markets": MARKETS,
@@ -176,4 +203,5 @@ POLYMARKET_TABLES = {
     "polymarket_resolutions": RESOLUTIONS,
     "polymarket_price_history": PRICE_HISTORY,
     "polymarket_books": BOOKS,
+    "polymarket_documents": DOCUMENTS,
 }

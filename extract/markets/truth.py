@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
-import msgspec
 import pyarrow as pa
 
 from extract.config import Config
@@ -18,13 +19,13 @@ from extract.markets.client import PolymarketClient, batches
 from extract.markets.config import load_polymarket
 from extract.markets.normalize import Row
 from extract.markets.package import SOURCE, commit
-from extract.markets.resolve import UNDETERMINED, classify
+from extract.markets.resolve import REFUSED, RESOLVED, VOID, Asked, classify, unknown, wants_the_clob, with_the_clob
 from extract.markets.rows import clocks
 from extract.markets.tables import POLYMARKET_TABLES, RESOLUTIONS
 from extract.web import WebError
 from extract.work import Report, Step
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 _BATCHES_PER_PACKAGE = 20  # a package costs about a quarter of a second whatever it holds
 
 
@@ -38,37 +39,46 @@ class ResolutionFetch:
     requests: int = 0
 
 
+@dataclass
+class _Batch:
+    """What one batch came to: rows that land, ledger rows for what answered and for what did not, problems in words."""
+
+    table: pa.Table
+    ledger_rows: list[LedgerRow]
+    problems: list[str]
+
+
 async def fetch_resolutions(
     config: Config,
-    market_ids: Iterable[str],
+    asked: Iterable[Asked],
     run_id: str,
     report: Report,
     *,
     dry_run: bool = False,
     clock: Clock | None = None,
 ) -> ResolutionFetch:
-    """Ask how `market_ids` ended and land the answers; a batch that fails is recorded and the others go on.
+    """Ask how markets ended and land the answers; what fails is recorded, by id where it can be, and the rest goes on.
 
-    Asking the same ids again on the same day of the source lands over the earlier answers, not beside them.
+    Every answer stays: asking again lands beside the earlier ones, so that a result that changes is seen to change.
     """
     wanted, lake = load_polymarket(config.section("polymarket")), Lake.of(config)
-    made = ResolutionFetch()
-    parts = batches(market_ids, wanted.ids_per_request)
+    made, by_id = ResolutionFetch(), {each.market_id: each for each in asked}
+    parts = batches(by_id, wanted.ids_per_request)
     ledger = Ledger.read(lake)
     async with PolymarketClient.open(wanted, clock) as client:
         for start in range(0, len(parts), _BATCHES_PER_PACKAGE):
             tables, rows = list[pa.Table](), list[LedgerRow]()
             for ids in parts[start : start + _BATCHES_PER_PACKAGE]:
-                before = client.requests
-                table, row = await _batch(client, ledger, ids, run_id)
-                rows.append(row if row.error_class else _counted(row, table, client.requests - before))
-                tables.append(table)
-                if row.error_message:
-                    made.problems.append(f"{len(ids)} markets: {row.error_message}")
-                kind = "failed" if row.error_class else "done"
+                batch = await _batch(client, ledger, [by_id[name] for name in ids], run_id)
+                rows += batch.ledger_rows
+                tables.append(batch.table)
+                made.problems += batch.problems
                 unit = f"resolutions {len(tables) + start} of {len(parts)}"
-                report(Step(kind, unit, len(parts), len(tables) + start, table.num_rows, row.error_message or ""))
+                kind = "failed" if batch.problems else "done"
+                words = "; ".join(batch.problems)
+                report(Step(kind, unit, len(parts), len(tables) + start, batch.table.num_rows, words))
             landed = pa.concat_tables(tables)
+            rows = list({row.partition: row for row in rows}.values())  # the source as a whole is in every batch
             if not dry_run:
                 await commit(lake, {"polymarket_resolutions": landed}, rows, wanted.lock_wait_seconds)
             made.rows = pa.concat_tables([made.rows, landed])
@@ -77,38 +87,80 @@ async def fetch_resolutions(
     return made
 
 
-async def _batch(
-    client: PolymarketClient, ledger: Ledger, ids: Sequence[str], run_id: str
-) -> tuple[pa.Table, LedgerRow]:
-    """Rows of one batch with their ledger row, or none with a failed one."""
-    started, found = now(), dict[str, Row]()
+async def _batch(client: PolymarketClient, ledger: Ledger, asked: Sequence[Asked], run_id: str) -> _Batch:
+    """Rows of one batch with their ledger row; a failed one for ids that did not answer."""
+    started, before, by_id = now(), client.requests, {each.market_id: each for each in asked}
     try:
-        async for name, answer, record in client.markets_by_id(ids):
-            body = msgspec.json.encode(record).decode()
-            found[name] = {**classify(record), "market_id": name, "body": body, **clocks(answer)}
+        answers = await client.markets_by_id(list(by_id))
     except WebError as error:
-        partition = _partition(ids, started)
-        row = _row(partition, ledger, run_id, started)
-        return RESOLUTIONS.empty_table(), failed(row, error, str(error))
+        row = _ledger_row(_unanswered("the source"), ledger, run_id, started)
+        return _Batch(RESOLUTIONS.empty_table(), [failed(row, error, str(error))], [f"{len(asked)} markets: {error}"])
+    found: dict[str, Row] = {}
+    for name, (answer, record) in answers.found.items():
+        # a record may hold what msgspec does not write (half a character): escapes keep it as it came
+        found[name] = {**classify(record, by_id[name]), "body": json.dumps(record), **clocks(answer)}
+    problems = await _ask_the_clob(client, found, by_id)
     observed = max((row["observed_at"] for row in found.values()), default=started)
-    partition = _partition(ids, observed)
-    rows = [found.get(name) or _unknown(name, observed) for name in ids]
-    stamped = [{**row, "partition_id": partition.partition_id} for row in rows]
-    return pa.Table.from_pylist(stamped, schema=RESOLUTIONS), _row(partition, ledger, run_id, started)
+    told = [name for name in by_id if name not in answers.failed]
+    batch = _Batch(RESOLUTIONS.empty_table(), [], problems)
+    if told:
+        partition = _partition(told, observed)
+        rows = [found.get(name) or _not_found(by_id[name], observed) for name in told]
+        stamp = {"partition_id": partition.partition_id}
+        stamped = [{**row, **stamp, "market_id": name} for name, row in zip(told, rows, strict=True)]
+        batch.table = pa.Table.from_pylist(stamped, schema=RESOLUTIONS)
+        made = _ledger_row(partition, ledger, run_id, started)
+        calls = client.requests - before
+        batch.ledger_rows.append(replace(made, rows=len(rows), bytes=batch.table.nbytes, calls=calls))
+        for partition in map(_unanswered, ("the source", *told)):
+            state = ledger.states.get(partition.partition_id)
+            if state is not None and state.is_failing:
+                batch.ledger_rows.append(replaced_by_newer(partition, run_id))
+    if answers.failed:
+        [example, *_] = answers.failed.values()
+        names = sorted(answers.failed)
+        batch.problems.append(f"{len(names)} markets ({', '.join(names[:5])}): {example}")
+        for name, trouble in answers.failed.items():
+            row = _ledger_row(_unanswered(name), ledger, run_id, started)
+            batch.ledger_rows.append(failed(row, trouble, str(trouble)))
+    return batch
+
+
+async def _ask_the_clob(client: PolymarketClient, found: dict[str, Row], by_id: dict[str, Asked]) -> list[str]:
+    """Decide rows that lack nothing but a statement by the CLOB's; problems in words (the rows then stay open)."""
+    problems: list[str] = []
+
+    async def ask(name: str) -> None:
+        asked = by_id[name]
+        try:
+            answer = await client.clob_market(str(asked.condition_id or found[name]["condition_id"]))
+        except WebError as error:
+            problems.append(f"market {name} at the CLOB: {error}")
+            return
+        if answer is not None:
+            found[name] = with_the_clob(found[name], answer.value, asked)
+
+    await asyncio.gather(*(ask(name) for name, row in found.items() if wants_the_clob(row)))
+    return problems
 
 
 def _partition(ids: Sequence[str], observed: datetime) -> Partition:
     key = f"{ids[0]}..{ids[-1]}-{fingerprint({'ids': list(ids)})[:8]}"
-    return Partition(SOURCE, "resolutions", key, f"{observed:%Y-%m-%d}")
+    return Partition(SOURCE, "resolutions", key, f"{observed:%Y-%m-%dT%H%M%S}")
 
 
 def replaced_by_newer(partition: Partition, run_id: str) -> LedgerRow:
-    """A ledger row that completes a damaged batch with no rows: its markets' answers stand in newer batches."""
+    """A ledger row that completes a damaged or unanswered partition with no rows: answers stand in newer ones."""
     moment = now()
     return LedgerRow(partition, COMPLETE, fingerprint({"version": CODE_VERSION}), run_id, moment, moment)
 
 
-def _row(partition: Partition, ledger: Ledger, run_id: str, started: datetime) -> LedgerRow:
+def _unanswered(name: str) -> Partition:
+    """What failed to answer, a market or the source as a whole: failing until it answers."""
+    return Partition(SOURCE, "resolutions", name, "unanswered")
+
+
+def _ledger_row(partition: Partition, ledger: Ledger, run_id: str, started: datetime) -> LedgerRow:
     return LedgerRow(
         partition=partition,
         status=COMPLETE,
@@ -121,31 +173,44 @@ def _row(partition: Partition, ledger: Ledger, run_id: str, started: datetime) -
     )
 
 
-def _counted(row: LedgerRow, table: pa.Table, calls: int) -> LedgerRow:
-    return replace(row, finished_at=now(), rows=table.num_rows, bytes=table.nbytes, calls=calls)
+def _not_found(asked: Asked, observed: datetime) -> Row:
+    return unknown(asked) | {"body": "", "observed_at": observed, "fetched_at": now()}
 
 
-def _unknown(market_id: str, observed: datetime) -> Row:
-    """A market that the source does not know (any more)."""
-    row = classify({}) | {"market_id": market_id, "reason": "not_found", "body": ""}
-    return row | {"observed_at": observed, "fetched_at": now()}
+def pending_markets(config: Config) -> list[Asked]:
+    """Markets whose snapshot landed and whose end is not known yet or was seen final only lately, as their newest
+    snapshot had them; without those whose scheduled end is longer ago than `resolve_for_days`.
 
-
-def pending_markets(config: Config) -> list[str]:
-    """Markets whose snapshot landed and whose end is not known yet, without those that ended too long ago
-    (`resolve_for_days` before the newest observation in the lake: the wall clock has no say).
+    Both spans count back from the newest observation in the lake: the wall clock has no say.
     """
     wanted, lake = load_polymarket(config.section("polymarket")), Lake.of(config)
     complete = {name for name, state in Ledger.read(lake).states.items() if state.complete}
-    snapshots = _columns(lake, "polymarket_markets", "partition_id", "market_id", "end_at", "observed_at")
+    names = ("partition_id", "market_id", "condition_id", "outcomes", "token_ids", "end_at", "end_date", "observed_at")
+    snapshots = [row for row in _columns(lake, "polymarket_markets", *names) if row["partition_id"] in complete]
     answers = _columns(lake, "polymarket_resolutions", "market_id", "status", "observed_at")
     newest = max((row["observed_at"] for row in [*snapshots, *answers]), default=None)
     if newest is None:
         return []
-    oldest = newest - timedelta(days=wanted.resolve_for_days)
-    final = {row["market_id"] for row in answers if row["status"] != UNDETERMINED}
-    due = {r["market_id"] for r in snapshots if r["partition_id"] in complete and r["end_at"] >= oldest}
-    return sorted(due - final, key=lambda name: (len(name), name))
+    oldest, settled = newest - timedelta(days=wanted.resolve_for_days), newest - timedelta(days=wanted.recheck_for_days)
+    final: dict[str, datetime] = {}  # market -> since when it has been final without a break
+    for row in sorted(answers, key=lambda row: row["observed_at"]):
+        if row["status"] in (RESOLVED, VOID):
+            final.setdefault(row["market_id"], row["observed_at"])
+        elif row["status"] != REFUSED:
+            final.pop(row["market_id"], None)
+    due = {row["market_id"]: row for row in sorted(snapshots, key=lambda r: r["observed_at"]) if _ends(row) >= oldest}
+    asked = [_asked(row) for name, row in due.items() if final.get(name, newest) >= settled]
+    return sorted(asked, key=lambda each: (len(each.market_id), each.market_id))
+
+
+def _ends(row: Row) -> datetime:
+    """The scheduled end; the end of the day where only the day is known."""
+    moment: datetime = row["end_at"] or datetime.combine(row["end_date"], time.max, UTC)
+    return moment
+
+
+def _asked(row: Row) -> Asked:
+    return Asked(row["market_id"], row["condition_id"], tuple(row["outcomes"]), tuple(row["token_ids"]))
 
 
 def _columns(lake: Lake, table: str, *names: str) -> list[Row]:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from extract.config import load_config
 from extract.markets.config import load_polymarket
@@ -16,10 +17,12 @@ from operate.log import DurableLog
 from operate.markets import report
 from operate.markets.backfill import backfill
 from operate.markets.daily import DailyRun, Request
-from operate.markets.resolve import resolve
+from operate.markets.replay import replay
+from operate.markets.resolve import Spans, resolve
 from operate.markets.settings import MarketSettings
 from operate.markets.sources import Polymarket
 from operate.markets.store import DryStore, Store, run_id_of
+from operate.markets.transcript import transcript
 from operate.options import config_option, json_option
 
 
@@ -45,6 +48,7 @@ def markets() -> None:
 @click.option("--window-days", type=click.IntRange(0, 365), help="Markets that end this many days later  [default: 7].")
 @click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing anywhere.")
 @click.option("--force", is_flag=True, help="Compute and write a run anew that is complete already.")
+@click.option("--refetch", is_flag=True, help="Take a new snapshot in the place of the one that landed, and run on it.")
 @click.option("--debug-artifacts", is_flag=True, help="Also keep one JSON file per market with all inputs and results.")
 @json_option
 @config_option
@@ -53,6 +57,7 @@ def daily(
     window_days: int | None,
     dry_run: bool,
     force: bool,
+    refetch: bool,
     debug_artifacts: bool,
     as_json: bool,
     config_file: str | None,
@@ -64,27 +69,30 @@ def daily(
       foreshore markets daily
       foreshore markets daily --run-date 2026-11-21 --window-days 7
       foreshore markets daily --dry-run
+      foreshore markets daily --run-date 2026-11-21 --refetch
     """
     config = load_config(config_file)
-    settings = MarketSettings.of(config)
+    settings = MarketSettings.of(config, with_models=True)
     request = Request(
         run_date=run_date or datetime.now(UTC).date(),
         window_days=settings.window_days if window_days is None else window_days,
         force=force,
         keep_artifacts=debug_artifacts,
+        refetch=refetch,
     )
     store = DryStore.open(settings) if dry_run else Store.open(settings)
     log = None if dry_run else DurableLog(settings.log_file, run_id=run_id_of(request.run_date, request.window_days))
     try:
         run = DailyRun(settings, Polymarket(config), store, log, request)
         summary = run.execute()
+        calls = store.calls(summary.run_id) if settings.models and not dry_run else []
     finally:
         store.close()
     if isinstance(store, DryStore):
         report.show_dry(store, as_json, summary)
     else:
         is_ours = summary.kind not in ("busy", "done")
-        folder = report.leave(settings, summary, run.artifacts) if is_ours else None
+        folder = report.leave(settings, summary, run.artifacts, calls) if is_ours else None
         report.show(summary, as_json, folder)
     sys.exit(summary.exit_code)
 
@@ -106,8 +114,9 @@ def resolve_command(as_json: bool, config_file: str | None) -> None:
     log = DurableLog(settings.log_file, run_id=run_id)
     store = Store.open(settings)
     try:
-        for_days = load_polymarket(config.section("polymarket")).resolve_for_days
-        found = resolve(store, Polymarket(config), for_days, log, run_id)
+        source = load_polymarket(config.section("polymarket"))
+        spans = Spans(source.resolve_for_days, source.recheck_for_days)
+        found = resolve(store, Polymarket(config), spans, log, run_id)
     finally:
         store.close()
     if as_json:
@@ -118,7 +127,7 @@ def resolve_command(as_json: bool, config_file: str | None) -> None:
         counts = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items()))
         out.print(f"Asked for {found.asked} markets: {counts or 'no answer'}.")
     for problem in [] if as_json else found.problems[:10]:
-        err.print(f"[red]failed[/red] {problem}", markup=True)
+        err.print(f"[red]failed[/red] {escape(problem)}")
     sys.exit(found.exit_code)
 
 
@@ -135,7 +144,7 @@ def backfill_command(since: date | None, until: date | None, as_json: bool, conf
       foreshore markets backfill
       foreshore markets backfill --since 2026-11-01
     """
-    settings = MarketSettings.of(load_config(config_file))
+    settings = MarketSettings.of(load_config(config_file), with_models=True)
     store = Store.open(settings)
     try:
         found = backfill(settings, store, DurableLog(settings.log_file, run_id="backfill"), since, until)
@@ -150,3 +159,70 @@ def backfill_command(since: date | None, until: date | None, as_json: bool, conf
             out.print(table("", ["experiment", *(f"{kind}s" for kind in report.KINDS)], rows))
         out.print(f"{found.amended} markets of {found.runs} runs have new results; {len(found.failures)} failures.")
     sys.exit(found.exit_code)
+
+
+@markets.command("replay")
+@click.option("--run-date", type=Day(), required=True, help="Day of the run, UTC.")
+@click.option("--window-days", type=click.IntRange(0, 365), help="Its window  [default: 7].")
+@json_option
+@config_option
+def replay_command(run_date: date, window_days: int | None, as_json: bool, config_file: str | None) -> None:
+    """Compute a run's results again from what was kept of it, without a network, and compare.
+
+    \b
+    Examples
+      foreshore markets replay --run-date 2026-11-21
+    """
+    settings = MarketSettings.of(load_config(config_file), with_models=True)
+    run_id = run_id_of(run_date, settings.window_days if window_days is None else window_days)
+    store = Store.open(settings)
+    try:
+        found = replay(settings, store, run_id)
+    finally:
+        store.close()
+    if as_json:
+        print_json({**vars(found), "counts": dict(found.counts), "exit_code": found.exit_code})
+    elif not found.markets:
+        out.print(f"Nothing to do: the ledger has no run {run_id}.")
+    else:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(found.counts.items()))
+        out.print(f"{run_id}: {found.markets} markets, results {counts}.")
+    for place in [] if as_json else found.different[:10]:
+        err.print(f"[red]different[/red] {escape(place)}")
+    sys.exit(found.exit_code)
+
+
+@markets.command("transcript")
+@click.option("--run-date", type=Day(), required=True, help="Day of the run, UTC.")
+@click.option("--window-days", type=click.IntRange(0, 365), help="Its window  [default: 7].")
+@click.option("--market", help="Only of this market's id.")
+@click.option("--experiment", help="Only of this experiment.")
+@json_option
+@config_option
+def transcript_command(
+    run_date: date,
+    window_days: int | None,
+    market: str | None,
+    experiment: str | None,
+    as_json: bool,
+    config_file: str | None,
+) -> None:
+    """What language models were asked in a run and what they said.
+
+    \b
+    Examples
+      foreshore markets transcript --run-date 2026-11-21 --market 507285
+      foreshore markets transcript --run-date 2026-11-21 --experiment llm_blind --json
+    """
+    settings = MarketSettings.of(load_config(config_file))
+    run_id = run_id_of(run_date, settings.window_days if window_days is None else window_days)
+    store = Store.open(settings)
+    try:
+        calls = store.calls(run_id, experiment, market)
+    finally:
+        store.close()
+    if as_json:
+        print_json([vars(call) for call in calls])
+    else:
+        out.print(transcript(calls) or f"No model was asked in {run_id}.", markup=False)
+    sys.exit(0 if calls else 3)

@@ -8,29 +8,50 @@ from __future__ import annotations
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from decide.markets.experiments.protocol import Experiment, Snapshot, document, needs_of, resolved_until, settings_of
+from decide.markets.experiments.evaluate import usable_documents
+from decide.markets.experiments.protocol import (
+    Document,
+    Experiment,
+    Snapshot,
+    document,
+    needs_of,
+    resolved_until,
+    settings_of,
+)
 from extract.errors import ForeshoreError
 from extract.seeds import read_seed
+from extract.text import all_storable, storable
 from operate.log import DurableLog
+from operate.markets.asking import Wanted, ask_models, heard_of
 from operate.markets.engines import LedgerGone
-from operate.markets.listing import Listing, Source
+from operate.markets.listing import Listing, Source, Wish
 from operate.markets.pool import Evaluated, Pool, tasks_of
 from operate.markets.registry import load_experiments
 from operate.markets.settings import MarketSettings
-from operate.markets.snapshots import contracts_of
+from operate.markets.snapshots import contracts_of, documents_as_stored
 from operate.markets.store import Claim, Failure, LeaseLost, MarketRow, Store
-from operate.markets.worker import Setup
+from operate.markets.worker import Inputs, Setup
 
 ROWS_PER_COMMIT = 250  # opening and closing an embedded ledger takes 60 ms, whatever is written
 SECONDS_PER_COMMIT = 2.0
-RETRIABLE = {"ExperimentTimeout", "ExperimentDied", "ExperimentSuspended"}
+RETRIABLE = {
+    "ExperimentTimeout",
+    "ExperimentDied",
+    "ExperimentSuspended",
+    "ModelAnswerUnusable",
+    "ModelGarbage",
+    "ModelRateLimited",
+    "ModelSuspended",
+    "ModelTimeout",
+    "ModelUnreachable",
+}
 DONE, FAILED, PARTIAL, NOTHING = 0, 1, 2, 3
 
 
@@ -42,6 +63,7 @@ class Request:
     window_days: int
     force: bool = False
     keep_artifacts: bool = False
+    refetch: bool = False
 
 
 @dataclass
@@ -61,6 +83,11 @@ class Summary:
     listed: int = 0
     refused: int = 0
     due: int = 0
+    changed: int = 0
+    dropped_points: int = 0
+    model_calls: int = 0
+    model_tokens: int = 0
+    model_usd: float = 0.0
     written: int = 0
     excluded: int = 0
     processed: int = 0
@@ -86,14 +113,15 @@ class DailyRun:
         self, settings: MarketSettings, source: Source, store: Store, log: DurableLog | None, request: Request
     ) -> None:
         self.settings, self.source, self.store, self.log, self.request = settings, source, store, log, request
-        self.experiments = load_experiments(settings.experiments)
+        self.experiments = load_experiments(*settings.setup)
         self.artifacts: list[MarketRow] = []
 
     def execute(self) -> Summary:
         """Run to the end; what stops it is in the summary. Errors: only of a ledger that cannot be claimed."""
         started = time.monotonic()
         facts = {"code_version": code_version(), "config_sha256": self.settings.sha256}
-        claim = self.store.claim(self.request.run_date, self.request.window_days, force=self.request.force, facts=facts)
+        force = self.request.force or self.request.refetch
+        claim = self.store.claim(self.request.run_date, self.request.window_days, force=force, facts=facts)
         summary = Summary(claim.run_id, claim.run_date, claim.window_days, claim.target_date, claim.kind, claim.attempt)
         summary.is_dry_run = self.store.is_dry
         if not claim.is_ours:
@@ -106,8 +134,13 @@ class DailyRun:
             summary.note = str(error)
             summary.status = "partial" if summary.written else "failed"
             self._fail(summary, [Failure("", "write", type(error).__name__, str(error))])
-        except KeyboardInterrupt:
-            self._release(claim, "partial" if summary.written else "failed", "interrupted")
+        except Exception as error:  # nobody holds a run that its process has given up
+            summary.note = storable(f"{type(error).__name__}: {error}")
+            summary.status = "partial" if summary.written else "failed"
+            self._fail(summary, [Failure("", "run", type(error).__name__, storable(str(error)))])
+            self._release(claim, summary.status, summary.note)
+        except BaseException as error:
+            self._release(claim, "partial" if summary.written else "failed", type(error).__name__)
             raise
         summary.exit_code = {"complete": DONE, "partial": PARTIAL}.get(summary.status, FAILED)
         if summary.status == "complete" and not summary.listed:
@@ -127,7 +160,7 @@ class DailyRun:
         self._describe(claim, listing)
         self.store.write(claim, [], problems)
         before = time.monotonic()
-        error = self._experiment(claim, summary, listing.snapshots)
+        error = self._experiment(claim, summary, listing)
         summary.seconds["experiments_and_writes"] = round(time.monotonic() - before, 3)
         counts = self.store.counts(claim.run_id)
         summary.processed, summary.failing = counts["processed"], counts["failing"]
@@ -147,7 +180,7 @@ class DailyRun:
                 claim.window_days,
                 claim.run_id,
                 needs,
-                not self.store.is_dry,
+                Wish(save=not self.store.is_dry, refetch=self.request.refetch),
                 lambda kind, message: self._say(kind, stage="ingest", message=message),
             )
         except ForeshoreError as error:
@@ -160,6 +193,7 @@ class DailyRun:
         finally:
             summary.seconds["ingest"] = round(time.monotonic() - started, 3)
         summary.listed, summary.refused = len(listing.snapshots), listing.refused
+        summary.dropped_points = listing.dropped_points
         return listing
 
     def _describe(self, claim: Claim, listing: Listing) -> None:
@@ -170,36 +204,84 @@ class DailyRun:
         snapshot_at = listing.snapshots[0].snapshot_at if listing.snapshots else None
         self.store.describe(claim, snapshot_at, len(listing.snapshots), listing.refused, made)
 
-    def _experiment(self, claim: Claim, summary: Summary, snapshots: Sequence[Snapshot]) -> str | None:
+    def _experiment(self, claim: Claim, summary: Summary, listing: Listing) -> str | None:
         """Every experiment on every market that is due; what stopped it early, if anything did."""
-        done = {} if claim.kind == "forced" else self.store.processed(claim.run_id)
-        due = {s.market_id for s in snapshots} - (set(done) - self.store.failing(claim.run_id))
         earlier = self.store.processed(claim.run_id)
+        due = self._due(claim, summary, listing, earlier)
         summary.due = len(due)
         if not due:
             return None
-        writer = _Writer(self, claim, summary, earlier)
+        writer = _Writer(self, claim, summary, earlier, listing.documents)
         try:
-            with self._pool(snapshots) as pool:
-                for evaluated in pool.results(tasks_of(snapshots, due)):
+            inputs = self._inputs(claim, summary, listing, due)
+            with make_pool(self.settings, self.experiments, self.store, listing.snapshots[0]) as pool:
+                for evaluated in pool.results(tasks_of(listing.snapshots, due, inputs)):
                     writer.take(evaluated)
             writer.flush()
         except (LedgerGone, LeaseLost):
             raise
         except Exception as error:
-            failure = Failure("", "experiment", type(error).__name__, str(error))
-            writer.failures.append(failure)
+            words = storable(str(error))
+            writer.failures.append(Failure("", "experiment", type(error).__name__, words))
             writer.flush()
-            return f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {words}"
         return None
 
-    def _pool(self, snapshots: Sequence[Snapshot]) -> Pool:
-        return make_pool(self.settings, self.experiments, self.store, snapshots[0])
+    def _due(self, claim: Claim, summary: Summary, listing: Listing, earlier: Mapping[str, int]) -> set[str]:
+        """Markets without a row, with an open failure, or whose row rests on other inputs than there are now.
+
+        Prices that failed at first and came later change what a result rests on; with it, where an experiment looks at
+        siblings, the whole event.
+        """
+        everything = {s.market_id for s in listing.snapshots}
+        if claim.kind == "forced":
+            return everything
+        rested_on = self.store.inputs(claim.run_id)
+        changed = {
+            s.market_id
+            for s in listing.snapshots
+            if s.market_id in rested_on and rested_on[s.market_id] != market_row(s, [], listing.documents).inputs_sha256
+        }
+        if any("siblings" in needs_of(experiment) for experiment in self.experiments):
+            touched = {s.event_id for s in listing.snapshots if s.market_id in changed} - {None}
+            changed |= {s.market_id for s in listing.snapshots if s.event_id in touched and s.market_id in rested_on}
+        summary.changed = len(changed)
+        return everything - (set(earlier) - self.store.failing(claim.run_id)) | changed
+
+    def _inputs(self, claim: Claim, summary: Summary, listing: Listing, due: set[str]) -> Inputs:
+        """What experiments may be given beside snapshots: documents, and what models say, asked for now."""
+        documents = {
+            s.market_id: usable_documents(listing.documents.get(s.market_id, ()), s)[0] for s in listing.snapshots
+        }
+        if not self.settings.models:
+            return Inputs(documents=documents)
+        recorded = self.store.calls(claim.run_id)
+        if self.store.is_dry:  # what a dry run asks would be paid for and lost
+            heard = heard_of(self.settings.models, due, recorded, "not asked in a dry run")
+            return Inputs(documents=documents, heard=heard)
+        wanted = [
+            Wanted(model, s, documents[s.market_id])
+            for model in self.settings.models
+            for s in listing.snapshots
+            if s.market_id in due
+        ]
+        before = time.monotonic()
+        asked = ask_models(
+            wanted,
+            recorded,
+            self.settings.run_limits,
+            lambda calls: self.store.keep_calls(claim, calls),
+            lambda event, message: self._say(event, stage="model", message=message),
+        )
+        summary.seconds["models"] = round(time.monotonic() - before, 3)
+        summary.model_calls, summary.model_tokens = asked.calls, asked.spent.tokens
+        summary.model_usd = round(asked.spent.usd, 6)
+        return Inputs(documents=documents, heard=asked.heard, barred=asked.failures)
 
     def _release(self, claim: Claim, status: str, error: str) -> None:
         try:
             self.store.finish(claim, status, error)
-        except ForeshoreError as why:
+        except Exception as why:
             self._say("not released", stage="finish", message=str(why))
 
     def _fail(self, summary: Summary, failures: Sequence[Failure]) -> None:
@@ -217,8 +299,15 @@ class DailyRun:
 class _Writer:
     """Gathers markets and commits those that are ready together; each is one row, so none is ever half there."""
 
-    def __init__(self, run: DailyRun, claim: Claim, summary: Summary, earlier: dict[str, int]) -> None:
-        self.run, self.claim, self.summary, self.earlier = run, claim, summary, earlier
+    def __init__(
+        self,
+        run: DailyRun,
+        claim: Claim,
+        summary: Summary,
+        earlier: Mapping[str, int],
+        documents: Mapping[str, tuple[Document, ...]],
+    ) -> None:
+        self.run, self.claim, self.summary, self.earlier, self.documents = run, claim, summary, earlier, documents
         self.mandatory = {e.name for e in run.experiments if e.mandatory}
         self.markets: list[MarketRow] = []
         self.failures: list[Failure] = []
@@ -234,7 +323,8 @@ class _Writer:
         if is_excluded:
             self.summary.excluded += 1
         else:
-            self.markets.append(market_row(snapshot, [row for row in rows if "error_class" not in row]))
+            good = [row for row in rows if "error_class" not in row]
+            self.markets.append(market_row(snapshot, good, self.documents))
         if len(self.markets) >= ROWS_PER_COMMIT or time.monotonic() - self.since > SECONDS_PER_COMMIT:
             self.flush()
 
@@ -255,13 +345,19 @@ def make_pool(settings: MarketSettings, experiments: Sequence[Experiment], store
         experiments=settings.experiments,
         settings=settings_of(read_seed(settings.seeds, "markets/experiment_settings")),
         resolved=resolved_until(store.history(), first.snapshot_at),
+        models=settings.setup[1],
     )
     return Pool(experiments, setup, processes=settings.concurrency, timeout=settings.timeout_seconds)
 
 
-def market_row(snapshot: Snapshot, results: Sequence[dict[str, Any]]) -> MarketRow:
-    """The one row of a market: snapshot, contracts and results in its payload."""
-    payload = {"snapshot": document(snapshot), "contracts": contracts_of(snapshot), "results": list(results)}
+def market_row(
+    snapshot: Snapshot, results: Sequence[dict[str, Any]], documents: Mapping[str, Sequence[Document]]
+) -> MarketRow:
+    """The one row of a market: snapshot, contracts, what research found, and results in its payload."""
+    payload: dict[str, Any] = {"snapshot": document(snapshot), "contracts": contracts_of(snapshot)}
+    if found := documents.get(snapshot.market_id):
+        payload["documents"] = documents_as_stored(found, snapshot)
+    payload = all_storable({**payload, "results": list(results)})
     return MarketRow(snapshot.market_id, snapshot.event_id, snapshot.snapshot_at, snapshot.midpoint, payload)
 
 

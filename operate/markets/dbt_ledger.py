@@ -14,12 +14,13 @@ from typing import Any
 import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from operate.markets.engines import LedgerError
+from operate.markets.engines import DuckDbEngine, LedgerError
 from operate.markets.mirror import refresh
 from operate.markets.settings import LEDGER_URL
-from operate.markets.store import MIGRATIONS, statements
+from operate.markets.store import MIGRATIONS, Store, statements
 
 FRESH_SECONDS = 60.0  # one dbt command opens several connections; one copy is enough for it
+MIGRATION_PATIENCE = 5.0  # seconds
 _copied: dict[str, float] = {}
 
 
@@ -56,15 +57,32 @@ def attach(connection: duckdb.DuckDBPyConnection, file: Path, url: str | None) -
         except LedgerError as error:
             raise LedgerNotReadable(f"{error} (unset {LEDGER_URL} to build without it)") from None
     if not file.exists():
-        connection.execute("attach ':memory:' as ledger")
-        for migration in sorted(MIGRATIONS.glob("*.sql")):
-            for statement in statements(migration.read_text().replace("{json}", "json")):
-                connection.execute(statement.replace("create table ", "create table ledger.main."))
+        _attach_empty(connection)
         return
     try:
+        _bring_up_to_date(file)
         connection.execute(f"attach '{file}' as ledger (read_only)")
-    except duckdb.Error as error:
+    except (duckdb.Error, LedgerError) as error:
         raise LedgerNotReadable(
             f"the run ledger {file} is being written by another process (foreshore markets?): "
             f"wait for it and build again. {error}"
         ) from None
+
+
+def _attach_empty(connection: duckdb.DuckDBPyConnection) -> None:
+    """A ledger without a run, in memory."""
+    connection.execute("attach ':memory:' as ledger")
+    [before] = connection.execute("select current_database() || '.' || current_schema()").fetchall()
+    connection.execute("use ledger.main")
+    for migration in sorted(MIGRATIONS.glob("*.sql")):
+        for statement in statements(migration.read_text().replace("{json}", "json")):
+            connection.execute(statement)
+    connection.execute(f"use {before[0]}")
+
+
+def _bring_up_to_date(file: Path) -> None:
+    """Models read the columns of the newest migration, whatever version wrote the ledger last."""
+    with duckdb.connect(str(file), read_only=True) as ledger:
+        applied = {row[0] for row in ledger.execute("select name from ledger_migrations").fetchall()}
+    if {path.stem for path in MIGRATIONS.glob("*.sql")} - applied:
+        Store(DuckDbEngine(file, MIGRATION_PATIENCE)).migrate()

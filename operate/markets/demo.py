@@ -25,7 +25,7 @@ from operate.console import out, table
 from operate.log import DurableLog
 from operate.markets.daily import DailyRun, Request, Summary
 from operate.markets.report import leave
-from operate.markets.resolve import resolve
+from operate.markets.resolve import Spans, resolve
 from operate.markets.settings import LEDGER_FILE, MarketSettings
 from operate.markets.sources import Polymarket
 from operate.markets.store import Store, run_id_of
@@ -124,7 +124,7 @@ def _one_day(url: str, store: Store, source: Polymarket, settings: MarketSetting
 def _ask_ends(url: str, store: Store, source: Polymarket, settings: MarketSettings, moment: datetime) -> None:
     set_clock(url, moment)
     log = DurableLog(settings.log_file, run_id=f"resolve-{moment:%Y%m%d}")
-    resolve(store, source, 400, log, f"resolve-{moment:%Y%m%d}")
+    resolve(store, source, Spans(400), log, f"resolve-{moment:%Y%m%d}")
     log.close()
 
 

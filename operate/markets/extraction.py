@@ -17,7 +17,7 @@ from rich.markup import escape
 from extract.config import Config, load_config
 from extract.land import Lake
 from extract.ledger import Partition, now
-from extract.markets.daily import BOOK, PRICES, DayIngest, ingest_day
+from extract.markets.daily import BOOK, DOCUMENTS, PRICES, DayIngest, ingest_day
 from extract.markets.package import commit
 from extract.markets.truth import ResolutionFetch, fetch_resolutions, pending_markets, replaced_by_newer
 from extract.work import Report, Step
@@ -31,8 +31,11 @@ LOG_NAME = "extract.jsonl"
 @click.command("markets")
 @click.option("--run-date", type=click.DateTime(["%Y-%m-%d"]), help="Day of the run, UTC  [default: today].")
 @click.option("--window-days", type=click.IntRange(0), default=7, show_default=True, help="Markets that close so late.")
-@click.option("--with", "wants", multiple=True, type=click.Choice([PRICES, BOOK]), help="Also land these; repeatable.")
+@click.option(
+    "--with", "wants", multiple=True, type=click.Choice([PRICES, BOOK, DOCUMENTS]), help="Also land these; repeatable."
+)
 @click.option("--resolutions", is_flag=True, help="Instead: how the markets that landed so far have ended.")
+@click.option("--refetch", is_flag=True, help="Take a new snapshot in the place of one that landed.")
 @json_option
 @config_option
 def extract_markets(
@@ -40,6 +43,7 @@ def extract_markets(
     window_days: int,
     wants: Sequence[str],
     resolutions: bool,
+    refetch: bool,
     as_json: bool,
     config_file: str | None,
 ) -> None:
@@ -49,6 +53,7 @@ def extract_markets(
     Examples
       foreshore extract markets
       foreshore extract markets --run-date 2026-01-05 --window-days 7 --with price_history --with books
+      foreshore extract markets --run-date 2026-01-05 --refetch
       foreshore extract markets --resolutions
     """
     config = load_config(config_file)
@@ -65,7 +70,8 @@ def extract_markets(
             said = _resolutions(config, run_id, report)
         else:
             day = (run_date or now()).date()
-            said = _day(asyncio.run(ingest_day(config, day, window_days, run_id, report, wants=frozenset(wants))))
+            asked = {"wants": frozenset(wants), "refetch": refetch}
+            said = _day(asyncio.run(ingest_day(config, day, window_days, run_id, report, **asked)))
     except BaseException as error:
         log.write("stopped", error=type(error).__name__)
         raise
@@ -83,7 +89,9 @@ def _day(made: DayIngest) -> dict[str, Any]:
         "markets": made.markets.num_rows,
         "left_out": dict(sorted(Counter(made.refusals.column("reason").to_pylist()).items())),
         "history_points": made.price_history.num_rows,
+        "history_points_dropped": made.dropped_points,
         "books": made.books.num_rows,
+        "documents": made.documents.num_rows,
         "requests": made.requests,
         "problems": list(made.problems),
         "exit_code": 2 if made.problems else 3 if is_idle else 0,

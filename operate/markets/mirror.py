@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,27 @@ TABLES = {  # table -> columns that are documents
     "processing_runs": ("experiments",),
     "processing_failures": (),
     "market_outcomes": (),
+    "market_answers": (),
 }
+
+
+@dataclass(frozen=True)
+class Growing:
+    """A table of which only what was written since is copied: its document, its time of writing, its key."""
+
+    table: str
+    document: str
+    written: str
+    key: tuple[str, ...]
+
+
+MARKETS = Growing("processed_markets", "payload", "written_at", ("run_id", "market_id"))
+CALLS = Growing(
+    "model_calls",
+    "messages",
+    "asked_at",
+    ("run_id", "market_id", "experiment", "experiment_version", "sample", "attempt"),
+)
 OVERLAP = timedelta(hours=1)  # clocks of two writers may differ; rows written twice replace each other
 ROWS_AT_ONCE = 500
 
@@ -23,13 +44,12 @@ def refresh(url: str, file: Path, patience: float = 10.0) -> int:
     source, target = PostgresEngine(url, patience, read_only=True), DuckDbEngine(file, patience)
     Store(target).migrate()
     try:
-        since = target.transaction(lambda run: run("select max(written_at) from processed_markets"))[0][0]
-        moment = (since or datetime(1970, 1, 1, tzinfo=UTC)) - OVERLAP
         if not Store(source).is_migrated():
             return 0
         for table, documents in TABLES.items():
             _replace_all(source, target, table, documents)
-        return _add_markets(source, target, moment)
+        _add_new(source, target, CALLS)
+        return _add_new(source, target, MARKETS)
     finally:
         source.close()
 
@@ -51,17 +71,24 @@ def _replace_all(source: PostgresEngine, target: DuckDbEngine, table: str, docum
     target.transaction(work)
 
 
-def _add_markets(source: PostgresEngine, target: DuckDbEngine, since: datetime) -> int:
-    columns = _columns(target, "processed_markets")
-    asked = ", ".join("payload::text" if name == "payload" else name for name in columns)
-    sql = (
-        f"select {asked} from processed_markets where written_at >= ? and (run_id, market_id) > (?, ?) "
-        f"order by run_id, market_id limit {ROWS_AT_ONCE}"
-    )
-    place, count = ("", ""), 0
-    while rows := source.transaction(lambda run, place=place: run(sql, (since, *place))):  # type: ignore[misc]
-        target.transaction(lambda run, rows=rows: _insert(run, "insert or replace", "processed_markets", columns, rows))  # type: ignore[misc]
-        place, count = (rows[-1][0], rows[-1][1]), count + len(rows)
+def _add_new(source: PostgresEngine, target: DuckDbEngine, grown: Growing) -> int:
+    """Rows written since the newest copied one (and an hour before); returns how many came."""
+    newest = target.transaction(lambda run: run(f"select max({grown.written}) from {grown.table}"))[0][0]
+    since = (newest or datetime(1970, 1, 1, tzinfo=UTC)) - OVERLAP
+    columns, key = _columns(target, grown.table), ", ".join(grown.key)
+    asked = ", ".join(f"{name}::text" if name == grown.document else name for name in columns)
+    count, rows = 0, [()]
+    place: tuple[object, ...] = ()
+    while rows:
+        after = f"and ({key}) > ({', '.join('?' * len(place))})" if place else ""
+        sql = (
+            f"select {asked} from {grown.table} where {grown.written} >= ? {after} order by {key} limit {ROWS_AT_ONCE}"
+        )
+        rows = source.transaction(lambda run, sql=sql, place=place: run(sql, (since, *place)))  # type: ignore[misc]
+        if rows:
+            target.transaction(lambda run, rows=rows: _insert(run, "insert or replace", grown.table, columns, rows))  # type: ignore[misc]
+            place = tuple(rows[-1][columns.index(name)] for name in grown.key)
+        count += len(rows)
     return count
 
 

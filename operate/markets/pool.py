@@ -23,10 +23,11 @@ from typing import Any
 from decide.markets.experiments.protocol import Snapshot
 from decide.markets.experiments.registry import Experiment
 from operate.markets.registry import ExperimentError
-from operate.markets.worker import BOARD, LENGTH, NOBODY, Setup, Task
+from operate.markets.worker import BOARD, LENGTH, NOBODY, Inputs, Setup, Task
 
 START_SECONDS = 60.0
 MARKETS_PER_TASK = 32
+NOTHING_MORE = Inputs()
 MOST_HANGS = 3  # of one experiment in a run; then it is left alone for the rest of it
 
 
@@ -41,20 +42,20 @@ class Evaluated:
 def tasks_of(
     snapshots: Iterable[Snapshot],
     wanted: set[str],
-    earlier: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    inputs: Inputs = NOTHING_MORE,
 ) -> list[Task]:
     """Markets of an event stay together, small events share a task; `wanted` are the ids to compute."""
     events: dict[str, list[Snapshot]] = {}
     for snapshot in snapshots:
         events.setdefault(snapshot.cluster, []).append(snapshot)
+    by_market = _ByMarket(inputs)
     tasks: list[Task] = []
     held: list[Snapshot] = []
 
     def close() -> None:
         todo = tuple(n for n, s in enumerate(held) if s.market_id in wanted)
         if todo:
-            found = {s.market_id: earlier[s.market_id] for s in held if earlier and s.market_id in earlier}
-            tasks.append(Task(len(tasks), tuple(held), todo, {}, found))
+            tasks.append(Task(len(tasks), tuple(held), todo, by_market.of({s.market_id for s in held})))
         held.clear()
 
     for event in events.values():
@@ -65,6 +66,30 @@ def tasks_of(
         held.extend(event)
     close()
     return tasks
+
+
+class _ByMarket:
+    """The inputs of a run, found by market without looking at all of them for each task."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self.places: dict[str, list[tuple[str, str]]] = {}
+        for place in (*inputs.heard, *inputs.barred):
+            self.places.setdefault(place[0], []).append(place)
+
+    def of(self, markets: set[str]) -> Inputs:
+        whole, places = self.inputs, [place for name in markets for place in self.places.get(name, ())]
+        return Inputs(
+            {name: whole.documents[name] for name in markets if name in whole.documents},
+            {place: whole.heard[place] for place in places if place in whole.heard},
+            {place: whole.barred[place] for place in places if place in whole.barred},
+            {name: whole.earlier[name] for name in markets if name in whole.earlier},
+        )
+
+
+def _barring(task: Task, more: Mapping[tuple[str, str], Mapping[str, Any]]) -> Task:
+    """The task without some experiments on some markets; what was barred before keeps its reason."""
+    return replace(task, inputs=replace(task.inputs, barred={**more, **task.inputs.barred}))
 
 
 class _Worker:
@@ -230,8 +255,7 @@ class Pool:
         task = worker.task
         self._retire(worker)
         if task is not None and task.todo:
-            barred = {**task.barred, (market, experiment): failure} if failure else task.barred
-            waiting.appendleft(replace(task, barred=barred))
+            waiting.appendleft(_barring(task, {(market, experiment): failure} if failure else {}))
         self._hire()
 
     def _without_suspended(self, task: Task) -> Task:
@@ -241,7 +265,7 @@ class Pool:
             return task
         note = {"error_class": "ExperimentSuspended", "message": f"hung {MOST_HANGS} times in this run; not started"}
         more = {(task.snapshots[n].market_id, name): note for n in task.todo for name in tired}
-        return replace(task, barred={**more, **task.barred})
+        return _barring(task, more)
 
     def _hire(self) -> None:
         worker = _Worker(self._setup)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from decide.errors import DecisionError
+from decide.markets.experiments.language_model import LanguageModel, ModelSpec
 from decide.markets.experiments.protocol import Experiment
 from decide.markets.experiments.registry import arrange
 from extract.errors import ForeshoreError
@@ -20,9 +21,9 @@ class ExperimentError(ForeshoreError):
     """An experiment cannot be loaded; the message names its place and what is wrong."""
 
 
-def load_experiments(places: Sequence[str]) -> tuple[Experiment, ...]:
-    """The `EXPERIMENT` (or each of `EXPERIMENTS`) of every module, ordered by what they require."""
-    found: list[Experiment] = []
+def load_experiments(places: Sequence[str], models: Sequence[ModelSpec] = ()) -> tuple[Experiment, ...]:
+    """The `EXPERIMENT` (or each of `EXPERIMENTS`) of every module and one per model, ordered by what they require."""
+    found: list[Experiment] = [LanguageModel(spec) for spec in models]
     for place in places:
         found += _of(place)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from rich.markup import escape
 
 from decide.markets.experiments.protocol import canonical
 from operate.console import err, out, print_json, table, to_json
+from operate.markets.calls import Call
 from operate.markets.daily import NOTHING, Summary
 from operate.markets.settings import MarketSettings
 from operate.markets.store import DryStore, MarketRow
+from operate.markets.transcript import FILE_NAME, transcript
 
 METRICS_NAME = "foreshore_markets.prom"
 KINDS = ("forecast", "stake", "skip", "failure")
@@ -29,14 +31,19 @@ def write_atomically(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def leave(settings: MarketSettings, summary: Summary, artifacts: Iterable[MarketRow] = ()) -> Path:
-    """summary.json of the run, the metrics of the newest run, one artifact per market if kept; the run's folder."""
+def leave(
+    settings: MarketSettings, summary: Summary, artifacts: Iterable[MarketRow] = (), calls: Sequence[Call] = ()
+) -> Path:
+    """summary.json of the run, the metrics of the newest run, one artifact per market if kept, a transcript where
+    models were asked; the run's folder."""
     folder = settings.run_folder(summary.run_id)
     text = json.dumps(to_json(vars(summary)), indent=2, default=str)
     write_atomically(folder / "summary.json", text + "\n")
     write_atomically(settings.root / "markets" / METRICS_NAME, metrics(summary))
     for row in artifacts:
         write_atomically(folder / "artifacts" / f"{row.market_id}.json", canonical(row.payload) + "\n")
+    if calls:
+        write_atomically(folder / FILE_NAME, transcript(calls))
     return folder
 
 
@@ -84,6 +91,11 @@ def show(summary: Summary, as_json: bool, folder: Path | None) -> None:
         f"{summary.written} {verb} now, {summary.processed} in all, {summary.failing} failing, "
         f"{summary.seconds.get('total', 0):.1f} s."
     )
+    if summary.model_calls:
+        spent = f"{summary.model_tokens:,} tokens and {summary.model_usd:.4f} USD"
+        out.print(f"{summary.model_calls} calls of language models; {spent} of the run's budget are spent.")
+    if summary.dropped_points:
+        out.print(f"{summary.dropped_points} points of price history were none and are left out.")
     for failure in summary.failures[:10]:
         where = " ".join(filter(None, (failure["stage"], failure["experiment"], failure["market_id"])))
         err.print(f"[red]failed[/red] {escape(where)}: {escape(failure['error_class'])}: {escape(failure['message'])}")

@@ -12,6 +12,14 @@ from operate.markets.store import Store
 ROWS_PER_COMMIT = 200
 
 
+@dataclass(frozen=True)
+class Spans:
+    """Days: how long after its scheduled end a market is asked about, how long one seen final is looked at again."""
+
+    for_days: int = 180
+    recheck_days: int = 14
+
+
 @dataclass
 class Resolved:
     """Markets asked, answers by status, problems in words."""
@@ -27,9 +35,9 @@ class Resolved:
         return (2 if self.counts else 1) if self.problems else 0
 
 
-def resolve(store: Store, source: Source, for_days: int, log: DurableLog, run_id: str) -> Resolved:
-    """Fetch every end that is not final yet and note it in the ledger."""
-    due = store.unresolved(for_days)
+def resolve(store: Store, source: Source, spans: Spans, log: DurableLog, run_id: str) -> Resolved:
+    """Fetch every end that is not final yet, or only lately, and note it in the ledger."""
+    due = store.unresolved(spans.for_days, spans.recheck_days)
     found = Resolved(asked=len(due))
     if not due:
         return found

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decide.markets.experiments.language_model import ModelSpec
 from decide.markets.experiments.protocol import sha256_of
 from extract.config import ENVIRONMENT_VARIABLE, Config
 from extract.errors import ConfigError
+from operate.markets.models import RUN_LIMITS, Limits, Model, load_limits, load_models
 
 LEDGER_URL = "FORESHORE_LEDGER_URL"  # a PostgreSQL ledger
 LEDGER_FILE = "FORESHORE_LEDGER"  # another file for the embedded one
@@ -34,6 +36,8 @@ _KEYS = {
     "experiment_timeout_seconds": (int, float),
     "lease_seconds": (int, float),
     "database_patience_seconds": (int, float),
+    "language_models": dict,
+    "language_model_budget": dict,
 }
 
 
@@ -51,6 +55,8 @@ class MarketSettings:
     timeout_seconds: float = 10.0
     lease_seconds: float = 120.0
     patience_seconds: float = 30.0
+    models: tuple[Model, ...] = ()
+    run_limits: Limits = RUN_LIMITS
 
     def __repr__(self) -> str:
         return f"MarketSettings({'postgres' if self.ledger_url else self.ledger_file})"
@@ -58,7 +64,15 @@ class MarketSettings:
     @property
     def sha256(self) -> str:
         """Of what shapes the results: experiments and their order do, concurrency does not."""
-        return sha256_of({"experiments": list(self.experiments), "window_days": self.window_days})
+        shaping = {"experiments": list(self.experiments), "window_days": self.window_days}
+        if self.models:
+            shaping["models"] = [[m.experiment.name, m.experiment.version] for m in self.models]
+        return sha256_of(shaping)
+
+    @property
+    def setup(self) -> tuple[tuple[str, ...], tuple[ModelSpec, ...]]:
+        """What every process of a run loads: places of experiments, and specs of those that a model makes."""
+        return self.experiments, tuple(model.spec for model in self.models)
 
     def run_folder(self, run_id: str) -> Path:
         """Where a run leaves its summary, metrics and debug artifacts."""
@@ -69,8 +83,11 @@ class MarketSettings:
         return self.root / "logs" / "markets.jsonl"
 
     @classmethod
-    def of(cls, config: Config, environ: Mapping[str, str] | None = None) -> MarketSettings:
-        """Read and check; ConfigError names the key. In production a ledger without a URL is refused."""
+    def of(cls, config: Config, environ: Mapping[str, str] | None = None, with_models: bool = False) -> MarketSettings:
+        """Read and check; ConfigError names the key. In production a ledger without a URL is refused.
+
+        `with_models`: for commands that run experiments; others need no endpoint in their environment.
+        """
         found = os.environ if environ is None else environ
         section = dict(config.section("markets"))
         _check(config, section)
@@ -93,6 +110,12 @@ class MarketSettings:
             timeout_seconds=float(section.get("experiment_timeout_seconds", cls.timeout_seconds)),
             lease_seconds=float(section.get("lease_seconds", cls.lease_seconds)),
             patience_seconds=float(section.get("database_patience_seconds", cls.patience_seconds)),
+            models=load_models(config, section.get("language_models", {}), found) if with_models else (),
+            run_limits=load_limits(
+                f"{config.path}: [markets.language_model_budget]",
+                section.get("language_model_budget", {}),
+                RUN_LIMITS,
+            ),
         )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from decide.markets.experiments.protocol import PricePoint, Snapshot
+from decide.markets.experiments.evaluate import usable_documents
+from decide.markets.experiments.protocol import Document, PricePoint, Snapshot
 
 _TIMES = ("snapshot_at", "observed_at", "end_at")
 COLUMNS = [
@@ -44,11 +45,13 @@ def snapshots_of(
     markets: Sequence[Mapping[str, Any]],
     prices: Sequence[Mapping[str, Any]] = (),
     books: Sequence[Mapping[str, Any]] = (),
+    documents: Sequence[Mapping[str, Any]] = (),
 ) -> list[Snapshot]:
-    """One snapshot per normalized market, all known when the last of them had been read; books overrule the listing."""
+    """One snapshot per normalized market, all known when the last thing about them had been read; books overrule the
+    listing."""
     if not markets:
         return []
-    snapshot_at = max(row["observed_at"] for row in (*markets, *books))
+    snapshot_at = max(row["observed_at"] for row in (*markets, *books, *documents))
     past: dict[str, list[PricePoint]] = {}
     for point in sorted(prices, key=lambda p: p["price_at"]):
         past.setdefault(point["market_id"], []).append(PricePoint(point["price_at"], point["price"]))
@@ -91,6 +94,42 @@ def _snapshot(
         is_placeholder=row["is_neg_risk_placeholder"],
         prices=prices,
     )
+
+
+def documents_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Document, ...]]:
+    """What research found, by market, in the order in which it came."""
+    found: dict[str, list[Document]] = {}
+    for row in sorted(rows, key=lambda row: (row["market_id"], row["document_number"])):
+        made = Document(
+            title=row["title"],
+            source=row["source"],
+            url=row["url"],
+            published_at=row["published_at"],
+            retrieved_at=row["observed_at"],
+            text=row["text"] or "",
+        )
+        found.setdefault(row["market_id"], []).append(made)
+    return {market: tuple(documents) for market, documents in found.items()}
+
+
+def documents_from(payload: Mapping[str, Any]) -> tuple[Document, ...]:
+    """The documents that were stored with a market, without those that were refused."""
+    return tuple(
+        Document(
+            **{name: row[name] for name in ("title", "source", "url", "text")},
+            published_at=datetime.fromisoformat(row["published_at"]) if row["published_at"] else None,
+            retrieved_at=datetime.fromisoformat(row["retrieved_at"]),
+        )
+        for row in payload.get("documents", [])
+        if row["refused"] is None
+    )
+
+
+def documents_as_stored(documents: Sequence[Document], snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Every document that was found, the refused ones with the reason."""
+    kept, refused = usable_documents(documents, snapshot)
+    told = [(each, None) for each in kept]
+    return [{**asdict(each), "refused": why} for each, why in (*told, *refused)]
 
 
 def contracts_of(snapshot: Snapshot) -> list[dict[str, Any]]:

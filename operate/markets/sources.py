@@ -8,14 +8,19 @@ from datetime import date
 from typing import Any
 
 from extract.config import Config
-from extract.markets.daily import BOOK, PRICES, ingest_day
+from extract.markets.daily import BOOK, DOCUMENTS, PRICES, ingest_day
+from extract.markets.resolve import Asked
 from extract.markets.truth import fetch_resolutions
 from extract.work import Step
-from operate.markets.listing import Listing, Say
-from operate.markets.snapshots import COLUMNS, snapshots_of
+from operate.markets.listing import Listing, Say, Wish
+from operate.markets.snapshots import COLUMNS, documents_of, snapshots_of
 from operate.markets.store import OutcomeRow
 
-WANTS = {"prices": PRICES, "book": BOOK}  # what experiments may need -> what the extractor calls it
+WANTS = {
+    "prices": PRICES,
+    "book": BOOK,
+    "documents": DOCUMENTS,
+}  # what experiments may need -> what the extractor calls it
 
 
 class Polymarket:
@@ -25,19 +30,31 @@ class Polymarket:
         self.config = config
 
     def listing(
-        self, run_date: date, window_days: int, run_id: str, needs: Sequence[str], save: bool, say: Say
+        self, run_date: date, window_days: int, run_id: str, needs: Sequence[str], wish: Wish, say: Say
     ) -> Listing:
         wants = frozenset(WANTS[need] for need in needs if need in WANTS)
         found = asyncio.run(
-            ingest_day(self.config, run_date, window_days, run_id, _told(say), wants=wants, dry_run=not save)
+            ingest_day(
+                self.config,
+                run_date,
+                window_days,
+                run_id,
+                _told(say),
+                wants=wants,
+                dry_run=not wish.save,
+                refetch=wish.refetch,
+            )
         )
         markets = found.markets.select(COLUMNS).to_pylist()
-        snapshots = snapshots_of(markets, found.price_history.to_pylist(), found.books.to_pylist())
-        return Listing(snapshots, found.refusals.num_rows, found.problems)
+        documents = found.documents.to_pylist()
+        snapshots = snapshots_of(markets, found.price_history.to_pylist(), found.books.to_pylist(), documents)
+        return Listing(
+            snapshots, found.refusals.num_rows, found.problems, documents_of(documents), found.dropped_points
+        )
 
-    def outcomes(self, market_ids: Sequence[str], run_id: str, say: Say) -> tuple[list[OutcomeRow], list[str]]:
-        found = asyncio.run(fetch_resolutions(self.config, market_ids, run_id, _told(say)))
-        columns = ["market_id", "status", "label", "resolved_at", "observed_at"]
+    def outcomes(self, asked: Sequence[Asked], run_id: str, say: Say) -> tuple[list[OutcomeRow], list[str]]:
+        found = asyncio.run(fetch_resolutions(self.config, asked, run_id, _told(say)))
+        columns = ["market_id", "status", "label", "resolved_at", "observed_at", "winning_token_id"]
         return [_outcome(row) for row in found.rows.select(columns).to_pylist()], found.problems
 
 
@@ -46,4 +63,5 @@ def _told(say: Say) -> Callable[[Step], None]:
 
 
 def _outcome(row: dict[str, Any]) -> OutcomeRow:
-    return OutcomeRow(row["market_id"], row["status"], row["label"], row["resolved_at"], row["observed_at"])
+    told = (row["label"], row["resolved_at"], row["observed_at"], row["winning_token_id"])
+    return OutcomeRow(row["market_id"], row["status"], *told)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from decide.markets.experiments.protocol import Outcome, canonical, sha256_of
+from extract.markets.resolve import REFUSED, Asked
+from extract.text import storable
+from operate.markets.calls import CALL_COLUMNS, Call
 from operate.markets.engines import DuckDbEngine, Engine, LedgerError, PostgresEngine, Run
 from operate.markets.settings import MarketSettings
 
@@ -61,6 +64,17 @@ class MarketRow:
     def sha256(self) -> str:
         return sha256_of(self.payload)
 
+    @property
+    def inputs_sha256(self) -> str:
+        """Of what the results rest on, without the times at which it was read."""
+        return inputs_sha256(self.payload)
+
+
+def inputs_sha256(payload: Mapping[str, Any]) -> str:
+    """Of a market's snapshot and documents without the moments of reading: the market is due again when it changes."""
+    snapshot = {k: v for k, v in payload["snapshot"].items() if k not in ("snapshot_at", "observed_at")}
+    return sha256_of([snapshot, payload.get("documents", [])])
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -84,20 +98,35 @@ class Failure:
     is_retriable: bool = True
     is_stale_success: bool = False
 
+    @property
+    def problem(self) -> str:
+        """What tells two problems of one place apart."""
+        return sha256_of([self.error_class, self.message])[:12]
+
 
 @dataclass(frozen=True)
 class OutcomeRow:
-    """What the source says of a market's end. `known_at` is when it was first final; null until then."""
+    """What the source says of a market's end, in the terms of its newest snapshot."""
 
     market_id: str
     status: str
     label: int | None
     resolved_at: datetime | None
     checked_at: datetime
+    winning_token_id: str | None = None
 
     @property
     def is_final(self) -> bool:
         return self.status in ("resolved", "void")
+
+    @property
+    def says_nothing(self) -> bool:
+        """About another market, or not readable: what was known before stands."""
+        return self.status == REFUSED
+
+    @property
+    def said(self) -> tuple[str, int | None, str | None]:
+        return (self.status, self.label, self.winning_token_id)
 
 
 def run_id_of(run_date: date, window_days: int) -> str:
@@ -226,7 +255,7 @@ class Store:
 
         def work(run: Run) -> None:
             if markets:
-                line = f"(?, ?, ?, ?, ?, ?, cast(? as {self.engine.json}), ?, ?)"
+                line = f"(?, ?, ?, ?, ?, ?, cast(? as {self.engine.json}), ?, ?, ?, ?, ?, ?)"
                 rows = [_market_values(claim, market, now) for market in markets]
                 run(_UPSERT_MARKETS.format(values=", ".join([line] * len(rows))), [v for row in rows for v in row])
             self._note(run, claim.run_id, claim.attempt, failures)
@@ -236,7 +265,8 @@ class Store:
     def finish(self, claim: Claim, status: str, error: str | None = None) -> None:
         """Release the run with its status: complete, partial or failed."""
         now = datetime.now(UTC)
-        self._as_owner(claim, lambda run: run(_FINISH, (status, error, now, now, claim.run_id)))
+        words = None if error is None else storable(error)
+        self._as_owner(claim, lambda run: run(_FINISH, (status, words, now, now, claim.run_id)))
 
     def _as_owner(self, claim: Claim, work: Any) -> None:
         """Run `work` in a transaction that proves and renews the lease first."""
@@ -254,6 +284,11 @@ class Store:
     def processed(self, run_id: str) -> dict[str, int]:
         """Market → attempt that wrote it."""
         return dict(self._read("select market_id, attempt from processed_markets where run_id = ?", (run_id,)))
+
+    def inputs(self, run_id: str) -> dict[str, str]:
+        """Market → digest of what its results rest on; markets written before there was one are left out."""
+        sql = "select market_id, inputs_sha256 from processed_markets where run_id = ? and inputs_sha256 is not null"
+        return dict(self._read(sql, (run_id,)))
 
     def failing(self, run_id: str) -> set[str]:
         """Markets whose newest failure is not older than what was written for them."""
@@ -280,12 +315,19 @@ class Store:
         """Every own resolved market: its last price seen before the end was known, what happened, known since when."""
         return [Outcome(*row) for row in self._read(_HISTORY)]
 
-    def unresolved(self, for_days: int) -> list[str]:
-        """Markets whose end is not final yet; those last seen `for_days` before the newest snapshot are given up."""
-        newest = self._read("select max(snapshot_at) from processed_markets")[0][0]
+    def unresolved(self, for_days: int, recheck_days: int = 0) -> list[Asked]:
+        """Markets whose end is not final, or final since less than `recheck_days`, as their newest snapshot has them.
+
+        Those whose scheduled end is `for_days` ago are given up. Days count back from the newest thing in the ledger.
+        """
+        newest = self._read(_NEWEST)[0][0]
         if newest is None:
             return []
-        return [row[0] for row in self._read(_UNRESOLVED, (newest - timedelta(days=for_days),))]
+        spans = (newest - timedelta(days=for_days), newest - timedelta(days=recheck_days))
+        return [
+            Asked(market, condition, tuple(json.loads(outcomes or "[]")), tuple(json.loads(tokens or "[]")))
+            for market, condition, outcomes, tokens in self._read(_UNRESOLVED, spans)
+        ]
 
     def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self.engine.transaction(lambda run: run(sql, parameters))
@@ -293,15 +335,41 @@ class Store:
     # -- outcomes and second thoughts
 
     def record_outcomes(self, rows: Iterable[OutcomeRow]) -> None:
-        """What is final stays as it was first known; anything else is overwritten by the newest answer."""
-        values = [
-            (r.market_id, r.status, r.label, r.resolved_at, r.checked_at if r.is_final else None, r.checked_at)
-            for r in rows
-        ]
-        if values:
-            line = "(?, ?, ?, ?, ?, ?)"
-            sql = _UPSERT_OUTCOMES.format(values=", ".join([line] * len(values)))
-            self.engine.transaction(lambda run: run(sql, [v for row in values for v in row]))
+        """Note the newest answers. One that differs from what stood is a row of its own in `market_answers`: a result
+        that was taken back or turned stays on record with its time, as what was known until then."""
+        told = {row.market_id: row for row in rows if not row.says_nothing}
+        if told:
+            self.engine.transaction(lambda run: _record(run, list(told.values())))
+
+    def answers(self, market_id: str) -> list[tuple[Any, ...]]:
+        """Every answer that stood about a market: (status, label, known_at), oldest first."""
+        sql = "select status, label, known_at from market_answers where market_id = ? order by known_at"
+        return self._read(sql, (market_id,))
+
+    # -- what language models were asked
+
+    def record_calls(self, run_id: str, calls: Sequence[Call]) -> None:
+        """Keep calls; one that is there already is left as it is."""
+        self.engine.transaction(lambda run: self._insert_calls(run, run_id, calls))
+
+    def _insert_calls(self, run: Run, run_id: str, calls: Sequence[Call]) -> None:
+        if not calls:
+            return
+        line = "(" + ", ".join(f"cast(? as {self.engine.json})" if n == "messages" else "?" for n in CALL_COLUMNS) + ")"
+        sql = _INSERT_CALLS.format(columns=", ".join(CALL_COLUMNS), values=", ".join([line] * len(calls)))
+        run(sql, [value for call in calls for value in call.values(run_id)])
+
+    def keep_calls(self, claim: Claim, calls: Sequence[Call]) -> None:
+        """Keep calls of a run that we hold; without any it is a sign of life that renews the lease."""
+        self._as_owner(claim, lambda run: self._insert_calls(run, claim.run_id, calls))
+
+    def calls(self, run_id: str, experiment: str | None = None, market_id: str | None = None) -> list[Call]:
+        """Calls of a run in the order of market, experiment, sample and attempt."""
+        wanted = {"experiment": experiment, "market_id": market_id}
+        named = {name: value for name, value in wanted.items() if value is not None}
+        condition = "".join(f" and {name} = ?" for name in named)
+        sql = f"select {', '.join(CALL_COLUMNS)} from model_calls where run_id = ?{condition} {_CALL_ORDER}"
+        return [Call.of(row) for row in self._read(sql, (run_id, *named.values()))]
 
     def amend(self, run_id: str, changes: Sequence[tuple[Stored, dict[str, Any]]], failures: Sequence[Failure]) -> int:
         """Give markets that were written before a new payload (a backfill), unless another has changed them since;
@@ -325,10 +393,11 @@ class Store:
 
     def _note(self, run: Run, run_id: str, attempt: int, failures: Sequence[Failure]) -> None:
         now = datetime.now(UTC)
-        unique = {(f.market_id, f.stage, f.experiment): f for f in failures}  # one statement may not meet a key twice
+        # one statement may not meet a key twice
+        unique = {(f.market_id, f.stage, f.experiment, f.problem): f for f in failures}
         rows = [_failure_values(run_id, attempt, failure, now) for failure in unique.values()]
         if rows:
-            line = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            line = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             run(_UPSERT_FAILURES.format(values=", ".join([line] * len(rows))), [v for row in rows for v in row])
 
 
@@ -388,6 +457,16 @@ class DryStore(Store):
     def runs(self, since: date | None = None, until: date | None = None) -> list[dict[str, Any]]:
         return self.reader.runs(since, until) if self.reader else []
 
+    def inputs(self, run_id: str) -> dict[str, str]:
+        return self.reader.inputs(run_id) if self.reader else {}
+
+    def calls(self, run_id: str, experiment: str | None = None, market_id: str | None = None) -> list[Call]:
+        return self.reader.calls(run_id, experiment, market_id) if self.reader else []
+
+    def record_calls(self, run_id: str, calls: Sequence[Call]) -> None: ...
+
+    def keep_calls(self, claim: Claim, calls: Sequence[Call]) -> None: ...
+
     def history(self) -> list[Outcome]:
         return self.reader.history() if self.reader else []
 
@@ -403,7 +482,46 @@ def _market_values(claim: Claim, market: MarketRow, now: datetime) -> tuple[Any,
         canonical(market.payload),
         market.sha256,
         now,
+        market.payload["snapshot"].get("end_at"),
+        *_two_tokens(market),
+        market.inputs_sha256,
     )
+
+
+def _two_tokens(market: MarketRow) -> tuple[str | None, str | None]:
+    first, second, *_ = (*market.payload["snapshot"].get("token_ids", ()), None, None)
+    return first, second
+
+
+def _differs(stands: Sequence[Any], row: OutcomeRow) -> bool:
+    """Whether an answer is another than what stands; rows of older ledgers do not name the token that won."""
+    status, label, token = stands
+    if status != row.status:
+        return True
+    return row.is_final and (
+        label != row.label or (None not in (token, row.winning_token_id) and token != row.winning_token_id)
+    )
+
+
+def _record(run: Run, rows: Sequence[OutcomeRow]) -> None:
+    """Newest answers over the earlier ones, and a row more where what stands has changed."""
+    marks = ", ".join("?" * len(rows))
+    seen = run(_STANDING.format(marks=marks), [row.market_id for row in rows])
+    standing = {market: (said, known_at) for market, *said, known_at in seen}
+    new = []
+    for row in rows:
+        said, known_at = standing.get(row.market_id, (["undetermined", None, None], None))
+        if known_at is not None and row.checked_at < known_at:
+            continue  # an answer from before what stands
+        if _differs(said, row):
+            new.append((row.market_id, row.checked_at, *row.said, row.resolved_at))
+    if new:
+        line = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(new))
+        run(_INSERT_ANSWERS.format(values=line), [value for row in new for value in row])
+    values = [(r.market_id, r.status, r.label, r.resolved_at, r.checked_at) for r in rows]
+    line = ", ".join(["(?, ?, ?, ?, null, ?)"] * len(values))
+    run(_UPSERT_OUTCOMES.format(values=line), [value for row in values for value in row])
+    run(_SINCE.format(marks=marks), [row.market_id for row in rows])
 
 
 def _failure_values(run_id: str, attempt: int, failure: Failure, now: datetime) -> tuple[Any, ...]:
@@ -413,8 +531,9 @@ def _failure_values(run_id: str, attempt: int, failure: Failure, now: datetime) 
         failure.market_id,
         failure.stage,
         failure.experiment,
-        failure.error_class,
-        failure.message[:2000],
+        failure.problem,
+        storable(failure.error_class),
+        storable(failure.message)[:2000],
         failure.is_retriable,
         failure.is_stale_success,
         now,
@@ -445,18 +564,21 @@ _RENEW = "update processing_runs set lease_until = ? where run_id = ? and owner 
 _FINISH = "update processing_runs set status = ?, error = ?, finished_at = ?, lease_until = ? where run_id = ?"
 _UPSERT_MARKETS = """
     insert into processed_markets (
-        run_id, market_id, event_id, attempt, snapshot_at, midpoint, payload, payload_sha256, written_at
+        run_id, market_id, event_id, attempt, snapshot_at, midpoint, payload, payload_sha256, written_at, end_at,
+        first_token_id, second_token_id, inputs_sha256
     ) values {values}
     on conflict (run_id, market_id) do update set
         event_id = excluded.event_id, attempt = excluded.attempt, snapshot_at = excluded.snapshot_at,
         midpoint = excluded.midpoint, payload = excluded.payload, payload_sha256 = excluded.payload_sha256,
-        written_at = excluded.written_at
+        written_at = excluded.written_at, end_at = excluded.end_at, first_token_id = excluded.first_token_id,
+        second_token_id = excluded.second_token_id, inputs_sha256 = excluded.inputs_sha256
 """
 _UPSERT_FAILURES = """
     insert into processing_failures (
-        run_id, attempt, market_id, stage, experiment, error_class, message, is_retriable, is_stale_success, failed_at
+        run_id, attempt, market_id, stage, experiment, problem, error_class, message, is_retriable, is_stale_success,
+        failed_at
     ) values {values}
-    on conflict (run_id, attempt, market_id, stage, experiment) do update set
+    on conflict (run_id, attempt, market_id, stage, experiment, problem) do update set
         error_class = excluded.error_class, message = excluded.message, failed_at = excluded.failed_at
 """
 _UPSERT_OUTCOMES = """
@@ -464,8 +586,36 @@ _UPSERT_OUTCOMES = """
     on conflict (market_id) do update set
         status = excluded.status, label = excluded.label, resolved_at = excluded.resolved_at,
         known_at = excluded.known_at, checked_at = excluded.checked_at
-    where market_outcomes.known_at is null
+    where market_outcomes.checked_at <= excluded.checked_at
 """
+_STANDING = """
+    select market_id, status, label, winning_token_id, known_at from (
+        select *, row_number() over (partition by market_id order by known_at desc) as newest
+        from market_answers where market_id in ({marks})
+    ) as answers
+    where newest = 1
+"""
+_INSERT_ANSWERS = """
+    insert into market_answers (market_id, known_at, status, label, winning_token_id, resolved_at) values {values}
+    on conflict do nothing
+"""
+_SINCE = """
+    update market_outcomes set known_at = (
+        select max(answers.known_at) from market_answers as answers
+        where answers.market_id = market_outcomes.market_id and answers.status = market_outcomes.status
+    )
+    where market_id in ({marks}) and status in ('resolved', 'void')
+"""
+_NEWEST = """
+    select max(moment) from (
+        select max(snapshot_at) as moment from processed_markets
+        union all
+        select max(checked_at) as moment from market_outcomes
+    ) as moments
+"""
+_INSERT_CALLS = "insert into model_calls ({columns}) values {values} on conflict do nothing"
+_CALL_ORDER = "order by market_id, experiment, experiment_version, sample, attempt"
+
 _FAILING = """
     select distinct failures.market_id
     from processing_failures as failures
@@ -478,23 +628,43 @@ _RUNS = """
     where run_date between ? and ? order by run_date, window_days
 """
 _HISTORY = """
-    select market_id, cluster, midpoint, label, known_at from (
+    select market_id, cluster, midpoint, happened, known_at, superseded_at from (
         select
             markets.market_id, coalesce(markets.event_id, markets.market_id) as cluster, markets.midpoint,
-            outcomes.label, outcomes.known_at,
-            row_number() over (partition by markets.market_id order by markets.snapshot_at desc) as newest
-        from market_outcomes as outcomes
+            case
+                when answers.winning_token_id is null then answers.label
+                when answers.winning_token_id = markets.first_token_id then 1
+                when answers.winning_token_id = markets.second_token_id then 0
+            end as happened,
+            answers.known_at, answers.superseded_at,
+            row_number() over (
+                partition by markets.market_id, answers.known_at order by markets.snapshot_at desc
+            ) as newest
+        from (
+            select *, lead(known_at) over (partition by market_id order by known_at) as superseded_at
+            from market_answers
+        ) as answers
         inner join processed_markets as markets
-            on markets.market_id = outcomes.market_id and markets.snapshot_at < outcomes.known_at
-        where outcomes.status = 'resolved'
+            on markets.market_id = answers.market_id and markets.snapshot_at < answers.known_at
+        where answers.status = 'resolved'
     ) as seen
-    where newest = 1 order by known_at, market_id
+    where newest = 1 and happened is not null order by known_at, market_id
 """
 _PAYLOADS = "select market_id, event_id, payload, payload_sha256 from processed_markets where run_id = ? order by 1"
 _UNRESOLVED = """
-    select distinct markets.market_id
-    from processed_markets as markets
+    select
+        markets.market_id,
+        (markets.payload -> 'snapshot' ->> 'condition_id') as condition_id,
+        (markets.payload -> 'snapshot' ->> 'outcomes') as outcomes,
+        (markets.payload -> 'snapshot' ->> 'token_ids') as token_ids
+    from (
+        select *, row_number() over (partition by market_id order by snapshot_at desc) as newest
+        from processed_markets
+    ) as markets
     left join market_outcomes as outcomes on outcomes.market_id = markets.market_id
-    where outcomes.known_at is null and markets.snapshot_at >= ?
-    order by 1
+    where
+        markets.newest = 1
+        and coalesce(markets.end_at, markets.snapshot_at) >= ?
+        and (outcomes.known_at is null or outcomes.known_at >= ?)
+    order by length(markets.market_id), markets.market_id
 """

@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from decide.markets.experiments.evaluate import Known, answer, context_for, known_until
-from decide.markets.experiments.protocol import Experiment, Resolved, Result, Snapshot, plain, result_of
+from decide.markets.experiments.evaluate import Heard, Known, answer, context_for, known_until
+from decide.markets.experiments.language_model import ModelSpec
+from decide.markets.experiments.protocol import Document, Experiment, Resolved, Result, Snapshot, plain, result_of
+from extract.text import all_storable
 from operate.markets.registry import load_experiments
 
 # Since when (monotonic), market's place in the task (-1: none), experiment's place. Time stands first and only grows:
@@ -35,18 +37,28 @@ class Setup:
     experiments: tuple[str, ...]
     settings: Mapping[str, Mapping[str, float]]
     resolved: Resolved
+    models: tuple[ModelSpec, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is known of markets beside their snapshots: `documents` by market, `heard` of models by (market,
+    experiment), `barred` (market, experiment) -> its failure, `earlier` market -> results that exist already."""
+
+    documents: Mapping[str, tuple[Document, ...]] = field(default_factory=dict)
+    heard: Mapping[tuple[str, str], Heard] = field(default_factory=dict)
+    barred: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    earlier: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Task:
-    """Markets that belong together. `todo` are places in `snapshots`; `barred` (market, experiment) -> its failure;
-    `earlier` market -> results that exist already (a backfill)."""
+    """Markets that belong together. `todo` are places in `snapshots`."""
 
     number: int
     snapshots: tuple[Snapshot, ...]
     todo: tuple[int, ...]
-    barred: Mapping[tuple[str, str], Mapping[str, Any]]
-    earlier: Mapping[str, Sequence[Mapping[str, Any]]]
+    inputs: Inputs
 
 
 def evaluate_market(
@@ -54,7 +66,9 @@ def evaluate_market(
 ) -> list[dict[str, Any]]:
     """A row per experiment: a result with its input hash, or the error that it raised."""
     snapshot = task.snapshots[place]
-    done = {(row["experiment"], row["version"]): row for row in task.earlier.get(snapshot.market_id, ())}
+    inputs = task.inputs
+    done = {(row["experiment"], row["version"]): row for row in inputs.earlier.get(snapshot.market_id, ())}
+    documents = inputs.documents.get(snapshot.market_id, ())
     siblings = [s for s in task.snapshots if s.event_id == snapshot.event_id and s.event_id] or [snapshot]
     results: dict[str, Result] = {}
     rows: list[dict[str, Any]] = []
@@ -64,7 +78,7 @@ def evaluate_market(
         if before is not None:
             results[experiment.name] = result_of(before)
             continue
-        barred = task.barred.get((snapshot.market_id, experiment.name))
+        barred = inputs.barred.get((snapshot.market_id, experiment.name))
         if barred is not None:
             rows.append({**about, **barred})
             continue
@@ -74,7 +88,8 @@ def evaluate_market(
         if board is not None:
             board(place, number)
         try:
-            context = context_for(experiment, known, siblings, results)
+            heard = inputs.heard.get((snapshot.market_id, experiment.name))
+            context = context_for(experiment, known, siblings, results, documents, heard)
             result, hashed = answer(experiment, snapshot, context)
             row = {**about, **plain(result), "input_hash": hashed, "known_until": known_until(snapshot, context)}
         except Exception as error:
@@ -82,7 +97,7 @@ def evaluate_market(
             continue
         results[experiment.name] = result
         rows.append(row)
-    return rows
+    return [all_storable(row) for row in rows]
 
 
 def serve(source: BinaryIO, sink: BinaryIO, board_fd: int) -> None:
@@ -99,7 +114,7 @@ def serve(source: BinaryIO, sink: BinaryIO, board_fd: int) -> None:
 
     setup: Setup = pickle.load(source)
     try:
-        experiments = load_experiments(setup.experiments)
+        experiments = load_experiments(setup.experiments, setup.models)
     except Exception as error:
         send("broken", f"{error}")
         return

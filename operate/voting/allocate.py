@@ -13,8 +13,8 @@ from decide.errors import DecisionError, Infeasible, NothingToGain
 from decide.voting import instance, joint_instance
 from decide.voting.optimum.branch import Effort
 from extract.errors import RequestError
+from extract.json_text import parse_json
 from operate.console import out, print_json, table
-from operate.json_text import parse_json
 
 STATUS: dict[type[Exception], str] = {Infeasible: "infeasible", NothingToGain: "nothing_to_gain"}
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from extract.config import Config
 from extract.errors import RequestError
+from extract.json_text import parse_json
 from extract.land import Lake
 from extract.seeds import read_seed
 from extract.voting.submissions import Submission, parse_submission, record_submission
 from operate.console import out, print_json, table
-from operate.json_text import parse_json
 from operate.warehouse import Warehouse, query
 
 

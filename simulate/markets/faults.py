@@ -15,6 +15,11 @@ KINDS: Final = {  # kind -> what its value is
     "drop": "nothing: the connection breaks in the middle of the answer",
     "short_pages": "most records of a page, whatever `limit` says",
     "empty_page": "nothing: a page without records but with a cursor",
+    "ends_early": "nothing: a page without records and without a cursor",
+    "text_points": "nothing: prices of a history are texts",
+    "late_points": "nothing: times of a history are in milliseconds",
+    "late_news": "nothing: articles are dated after what was asked for",
+    "undated_news": "nothing: articles have no date",
     "ignore_filters": "nothing: `end_date_*` and `id` are not heeded",
 }
 

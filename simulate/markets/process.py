@@ -37,6 +37,10 @@ class RunningMarkets:
         """Switch a fault of `market_faults.KINDS` on."""
         self._send("POST", "/_control", {"kind": kind, "value": value, "path": path, "count": count, "skip": skip})
 
+    def amend(self, records: dict[str, dict[str, Any]]) -> None:
+        """Write fields of records anew; `heal` undoes it."""
+        self._send("POST", "/_records", records)
+
     def heal(self) -> None:
         self._send("DELETE", "/_control")
 
@@ -73,6 +77,53 @@ def running_markets(out: Path, **options: int | str) -> Iterator[RunningMarkets]
                 raise RuntimeError(f"the server did not start:\n{(folder / 'polymarket.log').read_text()[-3000:]}")
             time.sleep(0.02)
         yield RunningMarkets(folder, json.loads(ready.read_text()), process)
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+@dataclass(frozen=True)
+class RunningModel:
+    """An endpoint that serves; `url` is its base for a client."""
+
+    url: str
+
+    def fault(self, kind: str, count: int | None = None, about: str = "") -> None:
+        """Switch a fault of `language_model.FAULTS` on."""
+        self._send("POST", "/_faults", [{"kind": kind, "count": count, "about": about}])
+
+    def heal(self) -> None:
+        """No fault, and nobody has called."""
+        self._send("DELETE", "/_faults")
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What every request brought: its body and its Authorization header."""
+        return list(self._send("GET", "/_calls"))
+
+    def _send(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        root = self.url.removesuffix("/v1")
+        request = urllib.request.Request(root + path, data, {"content-type": "application/json"}, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+
+@contextmanager
+def running_model(out: Path) -> Iterator[RunningModel]:
+    """An endpoint for the duration."""
+    out.mkdir(parents=True, exist_ok=True)
+    ready = out / "language_model.json"
+    ready.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "simulate", "language-model", "--port=0", f"--out={out}"]
+    with (out / "language_model.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the endpoint did not start:\n{(out / 'language_model.log').read_text()[-3000:]}")
+            time.sleep(0.02)
+        yield RunningModel(json.loads(ready.read_text())["url"])
     finally:
         process.terminate()
         process.wait(15)

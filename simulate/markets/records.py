@@ -135,6 +135,34 @@ def _oddly(record: Record, oddity: str | None) -> Record:
     return record | {"liquidityNum": "n/a"} if oddity == "text_liquidity" else record
 
 
+def article(about: str, number: int, seen: datetime | None) -> Record:
+    """An article as GDELT lists it."""
+    return {
+        "url": f"https://news{number}.example/{slugged(about)}",
+        "url_mobile": "",
+        "title": f"Report {number}: what is known about {about}",
+        "seendate": f"{seen:%Y%m%dT%H%M%SZ}" if seen else "",
+        "socialimage": "",
+        "domain": f"news{number}.example",
+        "language": "English",
+        "sourcecountry": "United States",
+    }
+
+
+def clob_record(market: Market, moment: datetime) -> Record:
+    """A market as the CLOB's `/markets/{condition_id}` has it: by token, with the winner once there is a result."""
+    is_over = market.is_closed(moment) and market.event.fate in ("normal", "early", "disputed")
+    won = [is_over and market.is_true, is_over and not market.is_true]
+    told = zip(market.token_ids, outcomes(market), outcome_prices(market, moment), won, strict=True)
+    return {
+        "condition_id": market.condition_id,
+        "question": market.question,
+        "closed": market.is_closed(moment),
+        "archived": False,
+        "tokens": [{"token_id": t, "outcome": name, "price": float(p), "winner": w} for t, name, p, w in told],
+    }
+
+
 def group_id(event: Event) -> str:
     return f"0x{event.number:064x}"
 

@@ -3,7 +3,9 @@
 `GET /markets/keyset`, `/events/keyset`, `/markets/{id}`, `/markets`, `/prices-history`, `/book` and `/midpoint` answer
 as at the server's clock, which is also the `Date` of every answer. `POST /_clock {"now": ISO time}` sets it and
 `GET /_clock` reads it. `POST /_control {"kind": ..., "value": ..., "path": ..., "count": ..., "skip": ...}` switches a
-fault of `market_faults.py` on, `DELETE /_control` all off; `GET /_stats` counts requests; `GET /_truth` tells all ends.
+fault of `faults.py` on, `DELETE /_control` all off; `GET /_stats` counts requests; `GET /_truth` tells all ends.
+`POST /_records {"<id>": {field: value}}` writes fields of a record anew (`{"absent": true}` takes one away), for a
+condition's hex in place of the id those of the CLOB's record; `DELETE /_control` undoes that too.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ import click
 from aiohttp import web
 
 from simulate.markets.faults import Fault
-from simulate.markets.records import book, event_record, gamma_record, history, price
+from simulate.markets.records import article, book, clob_record, event_record, gamma_record, history, price
 from simulate.markets.world import Market, MarketWorld, Size
 
 PAGE_CAP = 100  # a list never has more, whatever `limit` asks for
@@ -42,6 +44,7 @@ class Server:
         self.world, self.page_cap = world, page_cap
         self.now = datetime.combine(world.size.start, RUN_TIME, UTC)
         self.faults: list[Fault] = []
+        self.amendments: dict[str, dict[str, Any]] = {}
         self.stats: Counter[str] = Counter()
 
     def app(self) -> web.Application:
@@ -54,6 +57,7 @@ class Server:
             "/prices-history": self._history,
             "/book": self._book,
             "/midpoint": self._midpoint,
+            "/api/v2/doc/doc": self._articles,
             "/_truth": self._truth,
             "/_clock": self._clock,
             "/_stats": self._count,
@@ -63,6 +67,7 @@ class Server:
         made.router.add_post("/_clock", self._set_clock)
         made.router.add_post("/_control", self._add_fault)
         made.router.add_delete("/_control", self._clear_faults)
+        made.router.add_post("/_records", self._amend)
         return made
 
     @web.middleware
@@ -83,7 +88,7 @@ class Server:
 
     async def _markets_page(self, request: web.Request) -> web.Response:
         found = list(self._selected(request))
-        return self._page(request, "markets", found, lambda m: gamma_record(m, self.now), lambda m: int(m.market_id))
+        return self._page(request, "markets", found, self._gamma, lambda m: int(m.market_id))
 
     async def _events_page(self, request: web.Request) -> web.Response:
         grouped: dict[int, list[Market]] = {}
@@ -91,7 +96,7 @@ class Server:
             grouped.setdefault(market.event.number, []).append(market)
 
         def record(group: list[Market]) -> dict[str, Any]:
-            inside = [{k: v for k, v in gamma_record(m, self.now).items() if k != "events"} for m in group]
+            inside = [{k: v for k, v in self._gamma(m).items() if k != "events"} for m in group]
             return event_record(group[0].event) | {"markets": inside}
 
         return self._page(request, "events", list(grouped.values()), record, lambda group: group[0].event.number)
@@ -128,6 +133,8 @@ class Server:
         rest = [item for item in found if key(item) > after]
         page = [] if "empty_page" in struck else rest[:limit]
         body: dict[str, Any] = {name: [record(item) for item in page]}
+        if "ends_early" in struck:
+            return web.json_response({name: []})
         if len(rest) > len(page) or "stuck_cursor" in struck:
             body["next_cursor"] = _cursor(key(page[-1]) if page else after, mark)
         return web.json_response(body)
@@ -141,13 +148,28 @@ class Server:
         known = [self.world.by_id(name) for name in ids] if ids else list(self._selected(request))
         page = [market for market in known if market and market.is_listed(self.now)][offset : offset + limit]
         headers = {"deprecation": "true", "sunset": "Fri, 01 May 2026 00:00:00 GMT"}
-        return web.json_response([gamma_record(market, self.now) for market in page], headers=headers)
+        return web.json_response([self._gamma(market) for market in page], headers=headers)
 
     async def _market(self, request: web.Request) -> web.Response:
-        market = self.world.by_id(request.match_info["id"])
+        name = request.match_info["id"]
+        market = self.world.by_condition(name) if name.startswith("0x") else self.world.by_id(name)
         if market is None or not market.is_listed(self.now):
             return web.json_response({"type": "not found error", "error": "id not found"}, status=404)
-        return web.json_response(gamma_record(market, self.now))
+        if name.startswith("0x"):
+            return web.json_response(self._amended(name, clob_record(market, self.now)))
+        return web.json_response(self._gamma(market))
+
+    def _gamma(self, market: Market) -> dict[str, Any]:
+        return self._amended(market.market_id, gamma_record(market, self.now))
+
+    def _amended(self, name: str, record: dict[str, Any]) -> dict[str, Any]:
+        """A record with the fields that were written anew for it."""
+        for field, value in self.amendments.get(name, {}).items():
+            if value == {"absent": True}:
+                record.pop(field, None)
+            else:
+                record[field] = value
+        return record
 
     # the CLOB
 
@@ -159,7 +181,12 @@ class Server:
         if found is None or until - since > LONGEST_HISTORY_SECONDS or until <= since or minutes not in _FIDELITIES:
             return web.json_response({"history": []})
         last = min(datetime.fromtimestamp(until, UTC), self.now)
-        return web.json_response({"history": history(*found, datetime.fromtimestamp(since, UTC), last, minutes)})
+        points = history(*found, datetime.fromtimestamp(since, UTC), last, minutes)
+        if "text_points" in request["faults"]:
+            points = [{**point, "p": str(point["p"])} for point in points]
+        if "late_points" in request["faults"]:
+            points = [{**point, "t": point["t"] * 1000} for point in points]
+        return web.json_response({"history": points})
 
     async def _book(self, request: web.Request) -> web.Response:
         found = self.world.by_token(request.query.get("token_id", ""))
@@ -172,6 +199,23 @@ class Server:
             return web.json_response({"error": _NO_BOOK}, status=404)
         shown = price(found[0], self.now)
         return web.json_response({"mid": f"{shown if found[1] == 0 else 1 - shown:.6g}"})
+
+    # the news
+
+    async def _articles(self, request: web.Request) -> web.Response:
+        """GDELT's ArtList: articles about whatever is asked for, seen within the window, newest first."""
+        query, struck = request.query, request["faults"]
+        if not query.get("query") or query.get("mode", "").lower() != "artlist" or query.get("format") != "json":
+            return web.Response(text="Your query was too short or too long.", content_type="text/html")
+        until = datetime.strptime(query["enddatetime"], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        since = datetime.strptime(query["startdatetime"], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        ahead = timedelta(days=2) if "late_news" in struck else -timedelta(hours=5)
+        found = []
+        for number in range(min(int(query.get("maxrecords", 75)), 4)):
+            seen = min(until, self.now) + ahead - timedelta(hours=20 * number)
+            if seen >= since:
+                found.append(article(query["query"], number, None if "undated_news" in struck else seen))
+        return web.json_response({"articles": found})
 
     # for those who run the world
 
@@ -212,8 +256,14 @@ class Server:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"faults": len(self.faults)})
 
+    async def _amend(self, request: web.Request) -> web.Response:
+        for name, fields in (await request.json()).items():
+            self.amendments.setdefault(name, {}).update(fields)
+        return web.json_response({"amended": len(self.amendments)})
+
     async def _clear_faults(self, request: web.Request) -> web.Response:
         self.faults.clear()
+        self.amendments.clear()
         return web.json_response({"faults": 0})
 
 

@@ -156,6 +156,7 @@ class MarketWorld:
 
     size: Size
     _by_token: dict[str, Market] = field(default_factory=dict)
+    _by_condition: dict[str, Market] = field(default_factory=dict)
 
     @property
     def last_day(self) -> date:
@@ -180,6 +181,12 @@ class MarketWorld:
         if day is None or not self.size.start <= day <= self.last_day:
             return None
         return next((m for m in self.of_day(day) if m.market_id == market_id), None)
+
+    def by_condition(self, condition_id: str) -> Market | None:
+        """The market of a condition."""
+        if not self._by_condition:
+            self._by_condition = {market.condition_id: market for market in self.markets()}
+        return self._by_condition.get(condition_id)
 
     def by_token(self, token_id: str) -> tuple[Market, int] | None:
         """The market of a token, and which of its two outcomes the token is."""

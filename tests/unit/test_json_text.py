@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from operate.json_text import DEEPEST, parse_json
+from extract.json_text import DEEPEST, parse_json
 
 
 @pytest.fixture

@@ -20,14 +20,15 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 from decide.errors import DecisionError
 
-NEEDS = ("resolved", "siblings", "prices", "book")
+NEEDS = ("resolved", "siblings", "prices", "book", "documents", "answers")
+BUDGET = "budget"  # why a market was not asked about: the skip says this word
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,46 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """Something that was found about a market before its snapshot was complete: what a later forecast may rest on too.
+
+    `published_at` is what its source says (None: it does not), `retrieved_at` when it was fetched, by its source's
+    clock.
+    """
+
+    title: str
+    source: str
+    url: str
+    published_at: datetime | None
+    retrieved_at: datetime
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a language model said in one call. `finish` is why it stopped: stop, length, refused, content_filter."""
+
+    sample: int
+    attempt: int
+    text: str
+    finish: str
+    model: str
+    request_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """A resolved market: the price we saw last before it resolved, what happened (1 or 0), when we came to know it."""
+    """A resolved market: the price we saw last before it resolved, what happened (1 or 0), when we came to know it.
+
+    `superseded_at`: since when another answer stands in its place (the result was taken back); None: none does.
+    """
 
     market_id: str
     cluster: str
     price: float | None
     happened: int
     known_at: datetime
+    superseded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +143,7 @@ class Resolved:
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", sha256_of([asdict(outcome) for outcome in self.outcomes]))
+        object.__setattr__(self, "digest", sha256_of([_learned(outcome) for outcome in self.outcomes]))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Resolved) and other.digest == self.digest
@@ -125,10 +158,16 @@ class Resolved:
 def resolved_until(outcomes: Iterable[Outcome], until: datetime) -> Resolved:
     """The outcomes known at `until` (inclusive), each market once: the law of point in time for what is learned."""
     known = sorted(
-        (o for o in outcomes if o.known_at <= until),
+        (o for o in outcomes if o.known_at <= until and not (o.superseded_at and o.superseded_at <= until)),
         key=lambda o: (o.known_at, o.market_id, -1 if o.price is None else o.price),
     )
-    return Resolved(tuple({outcome.market_id: outcome for outcome in known}.values()))
+    # that a result will be taken back later is not known then, so it must not be seen in what is handed over
+    return Resolved(tuple({outcome.market_id: replace(outcome, superseded_at=None) for outcome in known}.values()))
+
+
+def _learned(outcome: Outcome) -> dict[str, Any]:
+    """What can be learned from an outcome; its digest did not change when `superseded_at` came to it."""
+    return {name: value for name, value in asdict(outcome).items() if name != "superseded_at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +178,9 @@ class Forecast:
     details: Mapping[str, float | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.probability) and 0 <= self.probability <= 1):
-            raise DecisionError(f"probability {self.probability!r} is not within [0, 1]")
+        if not (is_number(self.probability) and 0 <= self.probability <= 1):
+            raise DecisionError(f"probability {self.probability!r} is not a number within [0, 1]")
+        object.__setattr__(self, "probability", float(self.probability))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +193,11 @@ class Stake:
     details: Mapping[str, float | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.side not in ("yes", "no") or not 0 < self.fraction < 1 or not 0 < self.price < 1:
+        sized = (self.fraction, self.price)
+        if self.side not in ("yes", "no") or not all(is_number(value) and 0 < value < 1 for value in sized):
             raise DecisionError(f"stake {self.side!r} of {self.fraction!r} at {self.price!r}: yes or no, within (0, 1)")
+        object.__setattr__(self, "fraction", float(self.fraction))
+        object.__setattr__(self, "price", float(self.price))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +207,16 @@ class Skip:
     reason: str
 
     def __post_init__(self) -> None:
-        if not self.reason.strip():
+        if not isinstance(self.reason, str) or not self.reason.strip():
             raise DecisionError("a skip must say why")
 
 
 Result = Forecast | Stake | Skip
+
+
+def is_number(value: Any) -> bool:
+    """A finite int or float. True is an int to Python and a word to every database."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +224,18 @@ class Context:
     """What an experiment asked for beside the snapshot; the rest is empty.
 
     `settings`: its rows of the seed `experiment_settings`. `results`: of what it requires, by name. `resolved` and
-    `siblings` (every market of its event in the same run, itself included) when it needs them.
+    `siblings` (every market of its event in the same run, itself included) when it needs them. `documents`: what was
+    found about the market and is from before the snapshot. `answers`: what its language model said, every call in
+    order; `withheld` says why it was not asked.
     """
 
     settings: Mapping[str, float] = field(default_factory=dict)
     results: Mapping[str, Result] = field(default_factory=dict)
     resolved: Resolved = field(default_factory=Resolved)
     siblings: tuple[Snapshot, ...] = ()
+    documents: tuple[Document, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    withheld: str = ""
 
 
 @runtime_checkable
@@ -206,17 +259,20 @@ def needs_of(experiment: Experiment) -> tuple[str, ...]:
 
 def input_hash(experiment: Experiment, snapshot: Snapshot, context: Context) -> str:
     """SHA-256 of name, version and every input: two runs with the same hash must give the same result."""
-    return sha256_of(
-        {
-            "experiment": experiment.name,
-            "version": experiment.version,
-            "snapshot": snapshot_digest(snapshot),
-            "settings": dict(context.settings),
-            "results": {name: plain(result) for name, result in context.results.items()},
-            "resolved": context.resolved.digest,
-            "siblings": [snapshot_digest(sibling) for sibling in context.siblings],
-        }
-    )
+    found: dict[str, Any] = {
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "snapshot": snapshot_digest(snapshot),
+        "settings": dict(context.settings),
+        "results": {name: plain(result) for name, result in context.results.items()},
+        "resolved": context.resolved.digest,
+        "siblings": [snapshot_digest(sibling) for sibling in context.siblings],
+    }
+    if context.documents:
+        found["documents"] = [asdict(each) for each in context.documents]
+    if context.answers or context.withheld:
+        found |= {"answers": [asdict(each) for each in context.answers], "withheld": context.withheld}
+    return sha256_of(found)
 
 
 @lru_cache(maxsize=1024)

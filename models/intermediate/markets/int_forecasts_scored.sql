@@ -22,7 +22,7 @@ market_prices as (
     select
         run_id,
         market_id,
-        max_by(probability, experiment_version) as market_probability
+        max_by(probability, {{ version_order('experiment_version') }}) as market_probability
     from results
     where experiment = 'market_price'
     group by run_id, market_id
@@ -38,16 +38,28 @@ labelled as (
         results.experiment_version,
         results.probability,
         market_prices.market_probability,
-        resolutions.label,
+        -- of the outcome that the forecast's own snapshot had first, whatever order the end record has
+        case
+            when resolutions.winning_token_id is null then resolutions.label
+            when resolutions.winning_token_id = results.first_token_id then 1
+            when resolutions.winning_token_id = results.second_token_id then 0
+        end as label,
         results.snapshot_at,
-        resolutions.resolved_at,
-        {{ seconds_between('results.snapshot_at', 'resolutions.resolved_at') }} / 86400.0 as days_to_resolution,
-        {{ seconds_between('results.snapshot_at', 'resolutions.end_at') }} / 86400.0 as days_to_end
+        resolutions.ended_at as resolved_at,
+        resolutions.end_time_kind = 'known' as is_undated,
+        -- a model whose maker states no cutoff, or a later one than the snapshot, may have known how it ended
+        coalesce(
+            results.training_cutoff = 'unknown'
+            or try_cast(results.training_cutoff as date) >= cast(results.snapshot_at as date),
+            false
+        ) as is_foreknown,
+        {{ seconds_between('results.snapshot_at', 'resolutions.ended_at') }} / 86400.0 as days_to_resolution,
+        {{ seconds_between('results.snapshot_at', 'results.end_at') }} / 86400.0 as days_to_end
     from results
     inner join resolutions on results.market_id = resolutions.market_id
     left join market_prices on results.run_id = market_prices.run_id and results.market_id = market_prices.market_id
     where
-        results.snapshot_at < resolutions.resolved_at
+        results.snapshot_at < resolutions.ended_at
         and results.run_id not in (select failed.subject from failed)
         and 'market ' || results.market_id not in (select failed.subject from failed)
 ),
@@ -62,6 +74,7 @@ timed as (
             resolved_at
         )) as stood_until_at
     from labelled
+    where label is not null
 )
 
 select

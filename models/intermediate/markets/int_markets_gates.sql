@@ -19,7 +19,7 @@ newest as (
         count(*) as landed_count,
         date_diff('second', max(finished_at), now()) as age_seconds
     from ledger
-    where source = 'polymarket' and table_group = 'markets' and status = 'complete'
+    where source = 'markets' and table_group = 'markets' and status = 'complete'
 ),
 
 gates as (
@@ -53,7 +53,11 @@ gates as (
         'foreshore markets resolve'
     from outcomes
     inner join resolutions on outcomes.market_id = resolutions.market_id
-    where outcomes.resolution_status = 'resolved' and resolutions.resolution_status in ('resolved', 'void')
+    where
+        outcomes.resolution_status = 'resolved'
+        and resolutions.resolution_status in ('resolved', 'void')
+        -- each keeps its own newest answer; where one is older, the result may have turned since
+        and outcomes.checked_at = resolutions.last_asked_at
     union all
     select
         'market ' || market_id,
@@ -87,7 +91,7 @@ gates as (
     where landed_count > 0
     union all
     {{ gates_of_failing_partitions(
-        sources="'polymarket'",
+        sources="'markets'",
         scope='score',
         subject="partition_key",
         period="partition_window",

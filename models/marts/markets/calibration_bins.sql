@@ -1,5 +1,6 @@
 with scored as (
     select * from {{ ref('int_forecasts_scored') }}
+    where not is_foreknown
 ),
 
 binned as (

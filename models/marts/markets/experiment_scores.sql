@@ -74,6 +74,7 @@ forecasts as (
         count(distinct market_id) as market_count,
         count(distinct event_cluster) as event_count,
         count(market_brier) as paired_count,
+        count(*) filter (where is_undated) as undated_count,
         avg(brier) as brier,
         avg(log_loss) as log_score,
         avg(label) as base_rate,
@@ -88,11 +89,15 @@ ended as (
     select
         results.*,
         case
-            when (results.stake_side = 'yes') = (resolutions.label = 1) then 1 / results.stake_price else 0
+            when (results.stake_side = 'yes') = (
+                coalesce(resolutions.winning_token_id = results.first_token_id, resolutions.label = 1)
+            )
+                then 1 / results.stake_price
+            else 0
         end as paid_back
     from results
     inner join resolutions on results.market_id = resolutions.market_id
-    where results.snapshot_at < resolutions.resolved_at
+    where results.snapshot_at < resolutions.ended_at
 ),
 
 asked as (
@@ -120,6 +125,7 @@ wanted as (
         coalesce(forecasts.market_count, 0) as market_count,
         coalesce(forecasts.event_count, 0) as event_count,
         coalesce(forecasts.paired_count, 0) as paired_count,
+        coalesce(forecasts.undated_count, 0) as undated_count,
         forecasts.brier,
         forecasts.log_score,
         forecasts.base_rate,
@@ -154,6 +160,7 @@ select
     wanted.market_count,
     wanted.event_count,
     wanted.paired_count,
+    wanted.undated_count,
     wanted.resolved_count,
     wanted.skip_count,
     case when wanted.is_shown then wanted.base_rate end as base_rate,

@@ -16,6 +16,7 @@ select
     failures.market_id,
     failures.stage,
     failures.experiment,
+    failures.problem,
     failures.error_class,
     failures.error_message,
     failures.is_retriable,

@@ -8,6 +8,7 @@ select
     nullif(market_id, '') as market_id,
     stage,
     nullif(experiment, '') as experiment,
+    problem,
     error_class,
     message as error_message,
     is_retriable,

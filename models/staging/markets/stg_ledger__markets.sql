@@ -8,8 +8,11 @@ select
     event_id,
     payload_sha256,
     payload,
+    first_token_id,
+    second_token_id,
     attempt,
     midpoint,
+    end_at,
     snapshot_at,
     written_at
 from source

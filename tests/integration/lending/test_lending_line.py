@@ -7,10 +7,8 @@ import dataclasses
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from decimal import Decimal
 from typing import Any
@@ -25,6 +23,7 @@ from extract.lending.cost import costs
 from extract.lending.days import day_of, parse_day
 from extract.lending.plan import Request
 from extract.lending.run import measure_periods
+from tests.kills import files, kill_when
 from tests.lending_line_fixtures import LendingLine
 from tests.line_fixtures import ROOT
 from tests.price_fixtures import Api
@@ -228,11 +227,7 @@ def test_killed_anywhere_it_resumes_to_the_same_rows(
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(2.5 + chance.random() * 2)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
+        kills += kill_when(process, files(lending_line.folder), chance.randrange(2, 40))
     assert kills >= 2 and lending_line.extract() in (0, 3)
     assert lending_line.everything() == built_lending_line.everything()
 

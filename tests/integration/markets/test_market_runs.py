@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
+from decide.markets.experiments.protocol import PricePoint, sha256_of
 from extract.errors import ForeshoreError
 from operate.log import DurableLog, last_lines
 from operate.markets import report
 from operate.markets.backfill import backfill
 from operate.markets.daily import DailyRun, Request, Summary
 from operate.markets.registry import ExperimentError
-from operate.markets.resolve import resolve
+from operate.markets.resolve import Spans, resolve
 from operate.markets.settings import SHIPPED
 from operate.markets.store import DryStore, OutcomeRow
 from tests.market_run_fixtures import AT, DAY, ROOT, HandMade, Room, a_snapshot, settings_in
@@ -199,6 +200,49 @@ def test_siblings_come_from_the_same_event_and_moment_only(embedded: Room) -> No
     assert results(embedded)["00004"]["mine"]["details"]["of"] == "00003,00004,00005"
 
 
+def test_inputs_that_came_late_make_their_markets_due_again(room: Room) -> None:
+    """Prices failed at first: results were computed without them, and are computed again with them."""
+    body = "return Forecast(0.9 if snapshot.prices else 0.1)"
+    places = mine(room.settings.root, body, needs=("prices",))
+    first = room.run(HandMade(MARKETS, problems=("price_history: 3 of 12 markets failed",)), experiments=places)
+    assert first.status == "partial" and results(room)["00003"]["mine"]["probability"] == 0.1
+    late = [replace(s, prices=(PricePoint(AT, 0.4),)) if s.market_id == "00003" else s for s in MARKETS]
+    again = room.run(HandMade(late), experiments=places)
+    assert (again.status, again.due, again.changed, again.written) == ("complete", 1, 1, 1)
+    assert results(room)["00003"]["mine"]["probability"] == 0.9
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return Skip('half \\ud800 and nul \\x00')",
+        "raise ValueError('half \\ud800 and nul \\x00')",
+        "return Forecast(0.5, {'why': 'half \\ud800'})",
+        "return Forecast(True)",
+        "return Forecast(snapshot.price > 0)",
+    ],
+)
+def test_whatever_an_experiment_says_costs_only_itself(room: Room, body: str) -> None:
+    summary = room.run(HandMade(MARKETS[:3]), experiments=mine(room.settings.root, body))
+    is_failure = "True" in body or "price >" in body or "raise" in body
+    assert (summary.status, summary.processed) == ("partial" if is_failure else "complete", 3)
+    store = room.store()
+    assert store.runs()[0]["status"] == summary.status, "never left running"
+    for row in store.payloads(RUN):
+        assert row.payload_sha256 == sha256_of(row.payload)
+        assert all(type(r.get("probability", 0.0)) is float for r in row.payload["results"])
+    store.close()
+
+
+def test_a_run_that_breaks_in_a_way_nobody_thought_of_is_released(embedded: Room) -> None:
+    store = embedded.store()
+    store.describe = lambda *_: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    summary = DailyRun(embedded.settings, HandMade(MARKETS), store, None, Request(DAY, 7)).execute()
+    assert (summary.status, summary.exit_code) == ("failed", 1) and "ZeroDivisionError" in summary.note
+    assert store.runs()[0]["status"] == "failed"
+    store.close()
+
+
 # -- ends, and experiments that came later
 
 
@@ -218,9 +262,9 @@ def test_a_run_knows_the_ends_of_its_day_and_a_backfill_on_it_no_more(room: Room
     room.run(HandMade(first), experiments=plain)
     store, log = room.store(), DurableLog(room.settings.root / "log.jsonl")
     source = HandMade([], ends=ends(first[:35], 1, 9) | ends(first[35:], 0, 11))
-    found = resolve(store, source, 400, log, "r")
+    found = resolve(store, source, Spans(400, 0), log, "r")
     assert (found.asked, found.counts, found.exit_code) == (40, {"resolved": 40}, 0)
-    assert resolve(store, source, 400, log, "r").exit_code == 3
+    assert resolve(store, source, Spans(400, 0), log, "r").asked == 5, "those whose end became known last of all"
     room.run(HandMade(second), day=DAY + timedelta(days=10), experiments=plain)
     made = backfill(replace(room.settings, experiments=SHIPPED), store, log)
     assert (made.runs, made.amended, made.exit_code) == (2, 80, 0)
@@ -347,5 +391,10 @@ def test_the_command_runs_a_day_resolves_it_and_says_so(market_line: MarketLine)
     assert asked.returncode == 0, asked.stderr
     counts = json.loads(asked.stdout)["counts"]
     assert sum(counts.values()) == summary["processed"] and counts["resolved"] > 10
+    market_line.server.control("status", 400, path="/markets")
+    market_line.server.amend({"x": {}})
+    told = cli(market_line, "resolve")
+    assert told.returncode == 1 and "Traceback" not in told.stderr
+    market_line.server.heal()
     wrong = cli(market_line, "daily", "--run-date", "tomorrow")
     assert wrong.returncode == 64 and "is no date" in wrong.stderr

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from extract.errors import Busy, RequestError
@@ -22,10 +23,11 @@ from extract.ledger import COMPLETE, FAILED
 from extract.markets.client import PolymarketClient
 from extract.markets.config import Polymarket
 from extract.markets.daily import BOOK, PRICES
+from extract.markets.resolve import Asked
 from extract.markets.rows import in_partition
-from extract.markets.tables import MARKETS, PAGES
-from extract.markets.truth import pending_markets
+from extract.markets.tables import MARKETS, PAGES, RESOLUTIONS
 from extract.web import WebError
+from tests.kills import files, kill_when
 from tests.polymarket_fixtures import FIRST, MarketLine, ids, reasons
 
 ROOT = Path(__file__).parents[3]
@@ -232,15 +234,75 @@ def test_a_lake_in_use_is_waited_for_and_then_named(market_line: MarketLine) -> 
     assert market_line.ingest().is_complete
 
 
+# days that heal
+
+
+def test_a_listing_of_nothing_is_no_day_without_markets(market_line: MarketLine) -> None:
+    market_line.server.control("ends_early", path=KEYSET)
+    made = market_line.ingest()
+    assert not made.is_complete and "no open market on any day" in made.problems[0]
+    market_line.server.heal()
+    assert set(ids(market_line.ingest())) == market_line.wanted(), "it heals by itself"
+
+
+def test_a_listing_of_nothing_once_is_asked_again(market_line: MarketLine) -> None:
+    market_line.server.control("ends_early", path=KEYSET, count=1)
+    made = market_line.ingest()
+    assert made.is_complete and set(ids(made)) == market_line.wanted()
+
+
+def test_a_day_that_really_has_no_market_is_complete(market_line: MarketLine) -> None:
+    made = market_line.ingest(date(2027, 6, 1))
+    assert made.is_complete and not made.problems and made.markets.num_rows == 0
+
+
+def test_a_second_page_that_is_empty_is_not_the_end(market_line: MarketLine) -> None:
+    market_line.server.control("ends_early", path=KEYSET, skip=1)
+    made = market_line.ingest()
+    assert not made.is_complete and "not complete" in made.problems[0] and made.markets.num_rows > 0
+    market_line.server.heal()
+    market_line.server.control("ends_early", path=KEYSET, skip=1, count=1)
+    assert market_line.ingest().is_complete, "a second listing brought the rest"
+    assert set(ids(market_line.ingest())) == market_line.wanted()
+
+
+def test_a_complete_day_is_taken_anew_on_request(market_line: MarketLine) -> None:
+    first = market_line.ingest(wants=frozenset({BOOK}))
+    market_line.at(FIRST, hour=12)
+    again = market_line.ingest(refetch=True, wants=frozenset({BOOK}))
+    assert again.requests and again.markets["observed_at"][0].as_py() > first.markets["observed_at"][0].as_py()
+    read = market_line.ingest(wants=frozenset({BOOK}))
+    assert read.is_reused and read.requests == 0 and read.markets.equals(again.markets)
+    assert read.books.equals(again.books)
+
+
+def test_half_a_character_in_one_record_costs_one_note(market_line: MarketLine) -> None:
+    name = sorted(market_line.wanted())[0]
+    market_line.server.amend({name: {"question": "Will \ud800 it \x00?", "description": "\udfff", "volumeNum": -0.01}})
+    made = market_line.ingest()
+    assert made.is_complete and set(ids(made)) == market_line.wanted() and made.requests == 3
+    (row,) = [row for row in made.markets.to_pylist() if row["market_id"] == name]
+    assert row["question"] == "Will \ufffd it \ufffd?" and len(row["notes"]) >= 2
+    market_line.at(date(2026, 2, 1))
+    assert not market_line.resolve(market_line.pending()).problems
+
+
+def test_points_of_a_history_that_are_none_are_counted(market_line: MarketLine) -> None:
+    market_line.server.control("text_points", path="/prices-history", count=1)
+    market_line.server.control("late_points", path="/prices-history", count=1, skip=1)
+    made = market_line.ingest(wants=frozenset({PRICES}))
+    assert not made.problems and made.dropped_points > 300 and made.price_history.num_rows > 0
+
+
 # truth
 
 
 def test_ends_are_what_the_world_says_and_nothing_else_is_scored(market_line: MarketLine) -> None:
     market_line.ingest()
     truth = market_line.server.truth()
-    assert set(pending_markets(market_line.config())) == market_line.wanted()
+    assert {each.market_id for each in market_line.pending()} == market_line.wanted()
     market_line.at(date(2026, 1, 19))
-    made = market_line.resolve([*pending_markets(market_line.config()), "999999"])
+    made = market_line.resolve([*market_line.pending(), Asked("999999")])
     rows = {row["market_id"]: row for row in made.rows.to_pylist()}
     assert rows.pop("999999")["reason"] == "not_found"
     assert made.counts["resolved"] > 30 and made.counts["void"] >= 1 and not made.problems
@@ -252,14 +314,17 @@ def test_ends_are_what_the_world_says_and_nothing_else_is_scored(market_line: Ma
         assert row["label"] == (int(told["is_true"]) if is_over else None)
         assert (row["status"] == "void") is (told["fate"] == "void")
         assert row["observed_at"] == now and (row["resolved_at"] or now) <= now
+    assert {each.market_id for each in market_line.pending()} == set(rows), "what is final is looked at again"
     undetermined = {name for name, row in rows.items() if row["status"] == "undetermined"}
-    assert set(pending_markets(market_line.config())) == undetermined
+    market_line.at(date(2026, 2, 10))
+    market_line.resolve(market_line.pending())
+    assert {each.market_id for each in market_line.pending()} == undetermined
 
 
 def test_ends_by_list_and_one_by_one_are_the_same(market_line: MarketLine) -> None:
     market_line.ingest()
     market_line.at(date(2026, 1, 14))
-    asked = pending_markets(market_line.config())[:12]
+    asked = market_line.pending()[:12]
     listed = market_line.resolve(asked)
     for kind, value in (("ignore_filters", None), ("stuck_cursor", None), ("status", 422)):
         market_line.server.control(kind, value, path=KEYSET)
@@ -275,13 +340,87 @@ def test_ends_by_list_and_one_by_one_are_the_same(market_line: MarketLine) -> No
 def test_a_batch_that_fails_is_recorded_and_the_others_land(market_line: MarketLine) -> None:
     market_line.ingest()
     market_line.at(date(2026, 1, 19))
-    asked = pending_markets(market_line.config())
+    asked = market_line.pending()
     market_line.server.control("status", 500, path="/markets", count=2)
     made = market_line.resolve(asked, tries=2, ids_per_request=20)
     assert len(made.problems) == 1 and made.rows.num_rows == len(asked) - 20
-    again = market_line.resolve(pending_markets(market_line.config()), ids_per_request=20)
+    again = market_line.resolve(market_line.pending(), ids_per_request=20)
     assert not again.problems
     assert market_line.resolve([]).rows.num_rows == 0
+
+
+def test_one_id_that_always_answers_500_costs_itself_only(market_line: MarketLine) -> None:
+    market_line.ingest()
+    market_line.at(date(2026, 2, 10))
+    asked = market_line.pending()
+    bad = asked[7].market_id
+    market_line.server.control("status", 500, path=KEYSET)
+    market_line.server.control("status", 500, path=f"/markets/{bad}")
+    made = market_line.resolve(asked, tries=2)
+    assert len(made.problems) == 1 and bad in made.problems[0] and "1 markets" in made.problems[0]
+    rows = made.rows.column("market_id").to_pylist()
+    assert set(rows) == {each.market_id for each in asked} - {bad}
+    market_line.server.heal()
+    assert bad in {each.market_id for each in market_line.pending()}
+
+
+def test_a_source_that_is_down_is_not_asked_for_every_id(market_line: MarketLine) -> None:
+    market_line.ingest()
+    before = sum(market_line.server.stats().values())
+    market_line.server.control("status", 500)
+    made = market_line.resolve(market_line.pending(), tries=2)
+    assert made.rows.num_rows == 0 and made.problems
+    assert sum(market_line.server.stats().values()) - before < 12
+
+
+def ending(market_line: MarketLine, **fields: object) -> dict[str, Any]:
+    """How one market's end is told when its record has these fields."""
+    market_line.ingest()
+    market_line.at(date(2026, 2, 1))
+    told = market_line.server.truth()
+    asked = next(a for a in market_line.pending() if told[a.market_id]["fate"] == "normal")
+    market_line.server.amend({asked.market_id: fields})
+    (row,) = market_line.resolve([asked]).rows.to_pylist()
+    assert row["label"] in (None, int(told[asked.market_id]["is_true"]))
+    return dict(row)
+
+
+GONE = {"absent": True}
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ({"umaResolutionStatuses": '["proposed"]', "umaResolutionStatus": "resolved"}, "resolved", "one_hot"),
+        (
+            {"umaResolutionStatuses": '["proposed"]', "umaResolutionStatus": GONE, "automaticallyResolved": True},
+            "resolved",
+            "one_hot",
+        ),
+        ({"umaResolutionStatuses": "[]", "umaResolutionStatus": GONE}, "resolved", "clob_winner"),
+        ({"umaResolutionStatuses": '["disputed"]', "umaResolutionStatus": "disputed"}, "undetermined", "not_final"),
+        ({"conditionId": "0x" + "77" * 32}, "refused", "other_condition"),
+        ({"outcomes": '["Up", "Down"]'}, "refused", "other_outcomes"),
+        ({"closedTime": GONE, "umaEndDate": "soon", "endDate": "2026-01-12", "volume": -0.01}, "resolved", "one_hot"),
+    ],
+)
+def test_ends_as_sources_write_them(market_line: MarketLine, fields: dict[str, Any], status: str, reason: str) -> None:
+    row = ending(market_line, **fields)
+    assert (row["status"], row["reason"]) == (status, reason)
+    assert (row["label"] is not None) is (status == "resolved")
+
+
+def test_a_result_that_turns_is_seen_because_it_is_looked_at_again(market_line: MarketLine) -> None:
+    row = ending(market_line)
+    turned = [*json.loads(json.dumps(row["outcome_prices_text"]))][::-1]
+    market_line.server.amend({row["market_id"]: {"outcomePrices": json.dumps(turned)}})
+    market_line.at(date(2026, 2, 9))
+    asked = [each for each in market_line.pending() if each.market_id == row["market_id"]]
+    (again,) = market_line.resolve(asked).rows.to_pylist()
+    assert again["label"] == 1 - row["label"] and again["winning_token_id"] != row["winning_token_id"]
+    schema = pa.schema([RESOLUTIONS.field(name) for name in ("market_id", "label")])
+    landed = Lake(market_line.config().raw_url).read_committed("polymarket_resolutions", schema).to_pylist()
+    assert [r["label"] for r in landed if r["market_id"] == row["market_id"]] == [row["label"], 1 - row["label"]]
 
 
 # kills
@@ -299,16 +438,8 @@ def _run(line: MarketLine) -> subprocess.Popen[bytes]:
 @pytest.mark.slow
 def test_killed_anywhere_and_started_again_a_day_is_whole_and_single(market_line: MarketLine, tmp_path: Path) -> None:
     clean = MarketLine(market_line.server, tmp_path / "clean").ingest(wants=frozenset({PRICES}))
-    started = time.monotonic()
-    for killed in range(4):
-        process = _run(market_line)
-        if killed == 0:
-            while process.poll() is None and not (tmp_path / "logs" / "extract.jsonl").exists():
-                time.sleep(0.01)
-            started = time.monotonic() - started  # when work begins; kills are spread over what follows
-        time.sleep(max(0.0, started - 0.1) * (killed > 0) + 0.3 * killed)
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
+    for killed in range(4):  # at the first, second .. file that it writes
+        kill_when(_run(market_line), files(tmp_path), 1 + 2 * killed)
         assert _landed(market_line) in (0, clean.markets.num_rows)
     last = _run(market_line)
     assert last.wait(60) in (0, 3), last.stderr and last.stderr.read()

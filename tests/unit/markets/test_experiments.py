@@ -45,7 +45,7 @@ from extract.seeds import read_seed
 from operate.markets.registry import ExperimentError, load_experiments
 from operate.markets.settings import SHIPPED
 from operate.markets.snapshots import snapshot_from
-from operate.markets.worker import Task, evaluate_market
+from operate.markets.worker import Inputs, Task, evaluate_market
 from tests.market_run_fixtures import AT, ROOT, a_snapshot
 
 SETTINGS = settings_of(read_seed(ROOT / "seeds", "markets/experiment_settings"))
@@ -212,7 +212,7 @@ def test_whatever_the_market_results_are_valid_and_can_be_written(
 
 def evaluate(snapshot: Snapshot, resolved: Resolved, siblings: tuple[Snapshot, ...] = ()) -> list[dict[str, Any]]:
     experiments = load_experiments(SHIPPED)
-    task = Task(0, (snapshot, *siblings), (0,), {}, {})
+    task = Task(0, (snapshot, *siblings), (0,), Inputs())
     return evaluate_market(experiments, Known(SETTINGS, resolved), task, 0)
 
 

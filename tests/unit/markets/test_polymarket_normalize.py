@@ -72,22 +72,14 @@ REFUSED = [
     ({"clobTokenIds": '["1", "1"]'}, "bad_id", "clobTokenIds"),
     ({"clobTokenIds": '["1", "two"]'}, "bad_id", "clobTokenIds"),
     ({"endDate": ...}, "missing_field", "endDate"),
-    ({"endDate": "2026-01-12"}, "bad_time", "endDate"),
     ({"endDate": "2026-01-12T12:00:00"}, "bad_time", "endDate"),
     ({"endDate": "2026-02-30T12:00:00Z"}, "bad_time", "endDate"),
     ({"endDate": 1768219200}, "bad_text", "endDate"),
-    ({"bestBid": 1.2}, "out_of_range", "bestBid"),
-    ({"bestAsk": "none"}, "bad_number", "bestAsk"),
-    ({"liquidityNum": "n/a"}, "bad_number", "liquidityNum"),
-    ({"volume": "-1"}, "out_of_range", "volume"),
-    ({"volume": "1" * 200}, "bad_number", "volume"),
     ({"active": "true"}, "bad_flag", "active"),
     ({"closed": ...}, "missing_field", "closed"),
-    ({"events": {"id": 1}}, "bad_json", "events"),
-    ({"events": ["x"]}, "bad_json", "events"),
-    ({"feeSchedule": "0.03"}, "bad_json", "feeSchedule"),
-    ({"oneDayPriceChange": 3}, "out_of_range", "oneDayPriceChange"),
-    ({"question": "\ud800"}, "bad_text", "question"),
+    ({"id": "50\x007"}, "bad_text", "id"),
+    ({"conditionId": "0x\ud800"}, "bad_text", "conditionId"),
+    ({"question": 7}, "bad_text", "question"),
 ]
 
 
@@ -97,6 +89,42 @@ def test_a_bad_record_is_refused_with_its_reason(changes: dict[str, Any], reason
         normalize_market(a_record(**changes))
     assert (refused.value.reason, refused.value.field) == (reason, field)
     assert field in refused.value.detail or reason == "length_mismatch"
+
+
+NOTED = [
+    ({"endDate": "2026-01-12"}, "end_at", None, "endDate"),
+    ({"startDate": "2026-01-12"}, "start_at", None, "startDate"),
+    ({"bestBid": 1.2}, "book_status", "unreadable", "bestBid"),
+    ({"bestAsk": "none"}, "midpoint", None, "bestAsk"),
+    ({"liquidityNum": "n/a", "liquidity": ...}, "liquidity_usd", None, "liquidityNum"),
+    ({"liquidityNum": "n/a", "liquidity": "7.5"}, "liquidity_usd", 7.5, "liquidityNum"),
+    ({"volumeNum": ..., "volume": -0.01}, "volume_usd", None, "volume"),
+    ({"volumeNum": ..., "volume": "1" * 200}, "volume_usd", None, "volume"),
+    ({"events": {"id": 1}}, "event_id", None, "events"),
+    ({"events": ["x"]}, "event_id", None, "events"),
+    ({"feeSchedule": "0.03"}, "fee_rate", None, "feeSchedule"),
+    ({"oneDayPriceChange": 3}, "price_change_1d", None, "oneDayPriceChange"),
+    ({"archived": "no"}, "is_archived", None, "archived"),
+    ({"slug": 5}, "slug", None, "slug"),
+    ({"question": "Will\ud800 it\x00?"}, "question", "Will\ufffd it\ufffd?", "question"),
+    ({"description": "a\x00b"}, "description", "a\ufffdb", "description"),
+]
+
+
+@pytest.mark.parametrize(("changes", "column", "value", "field"), NOTED)
+def test_what_no_forecast_needs_is_null_with_a_note(
+    changes: dict[str, Any], column: str, value: Any, field: str
+) -> None:
+    row = normalize_market(a_record(**changes))
+    assert row[column] == value
+    assert [note.split()[0] for note in row["notes"]] == [field]
+    assert normalize_market(a_record())["notes"] == []
+
+
+def test_a_date_without_a_time_still_has_its_day() -> None:
+    row = normalize_market(a_record(endDate="2026-01-12"))
+    assert row["end_date"] == date(2026, 1, 12) and why_not(row, DAY, Polymarket()) is None
+    assert why_not(normalize_market(a_record(endDate="2026-01-13")), DAY, Polymarket()) is not None
 
 
 def test_bad_records_leave_their_neighbours() -> None:
@@ -129,17 +157,20 @@ def test_tokens_of_protocol_v2_are_position_ids() -> None:
     assert row["token_ids"] == ["5", "6"]
 
 
-def test_the_last_status_of_the_history_counts() -> None:
-    row = normalize_market(a_record(umaResolutionStatuses='["proposed", "disputed"]', umaResolutionStatus="proposed"))
-    assert row["uma_status"] == "disputed"
-    assert normalize_market(a_record(umaResolutionStatus="proposed"))["uma_status"] == "proposed"
+def test_the_newest_statement_counts_and_a_history_where_there_is_no_other() -> None:
+    row = normalize_market(a_record(umaResolutionStatuses='["proposed", "disputed"]', umaResolutionStatus="resolved"))
+    assert row["uma_status"] == "resolved"
+    assert normalize_market(a_record(umaResolutionStatuses='["proposed", "disputed"]'))["uma_status"] == "disputed"
 
 
 def test_an_unnamed_outcome_of_an_open_group_is_a_placeholder() -> None:
     augmented = {"events": [{"id": "1", "negRiskAugmented": True}], "negRisk": True, "negRiskMarketID": "0xAB"}
     named = normalize_market(a_record(groupItemTitle="Nikola Jokic", **augmented))
     assert (named["is_neg_risk_placeholder"], named["neg_risk_market_id"]) == (False, "0xab")
-    assert normalize_market(a_record(groupItemTitle="Person B", **augmented))["is_neg_risk_placeholder"]
+    for unnamed in ("Person B", "Team AF", "Candidate Z", "Other", "Movie A"):
+        assert normalize_market(a_record(groupItemTitle=unnamed, **augmented))["is_neg_risk_placeholder"], unnamed
+    for real in ("Team GB", "Liverpool FC", "Sheffield U", "Plan B", "Team USA", "Ronaldo", "Mel B"):
+        assert not normalize_market(a_record(groupItemTitle=real, **augmented))["is_neg_risk_placeholder"], real
     assert normalize_market(a_record(negRiskOther=True))["is_neg_risk_placeholder"]
     assert not normalize_market(a_record(groupItemTitle="Person B"))["is_neg_risk_placeholder"]
 
@@ -154,7 +185,7 @@ def test_an_unnamed_outcome_of_an_open_group_is_a_placeholder() -> None:
     ],
 )
 def test_the_target_day_has_its_first_moment_and_not_the_next_midnight(end: datetime, is_in: bool) -> None:
-    row = normalize_market(a_record()) | {"end_at": end}
+    row = normalize_market(a_record(endDate=end.isoformat()))
     assert (why_not(row, DAY, Polymarket()) is None) is is_in
 
 
@@ -163,6 +194,7 @@ def test_the_target_day_has_its_first_moment_and_not_the_next_midnight(end: date
     [
         ({"closed": True}, "closed"),
         ({"active": False}, "not_active"),
+        ({"archived": True}, "archived"),
         ({"negRiskOther": True}, "neg_risk_placeholder"),
         ({"slug": "btc-updown-5m-1768219200"}, "recurring_series"),
         ({"events": [{"id": "1", "seriesSlug": "btc-up-or-down-5m"}]}, "recurring_series"),
@@ -176,7 +208,7 @@ def test_filters_name_their_reason(changes: dict[str, Any], reason: str | None) 
     left_out = why_not(row, DAY, Polymarket(min_liquidity_usd=1_000))
     assert (left_out and left_out[0]) == reason
     lax = Polymarket(skip_recurring=False, skip_neg_risk_placeholders=False)
-    assert (why_not(row, DAY, lax) is None) is (not row["is_closed"] and row["is_active"])
+    assert (why_not(row, DAY, lax) is None) is (not row["is_closed"] and row["is_active"] and not row["is_archived"])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +244,14 @@ def test_history_has_no_point_after_the_snapshot() -> None:
     points = [{"t": second + 1, "p": 0.9}, {"t": second, "p": 0.5}, {"t": second - 60, "p": 0.4}]
     odd = [{"t": second - 60, "p": 0.45}, {"t": "x", "p": 0.1}, {"p": 0.1}, {"t": 5, "p": True}, {"t": 9, "p": 2}, 7]
     found = history_points([{"history": points}, {"history": odd}], until)
-    assert found == [(until - timedelta(seconds=60), 0.45), (until, 0.5)]
+    assert found == ([(until - timedelta(seconds=60), 0.45), (until, 0.5)], 5)
+
+
+def test_points_with_a_text_price_or_in_milliseconds_are_counted() -> None:
+    until = datetime(2026, 1, 5, tzinfo=UTC)
+    second = int(until.timestamp()) - 60
+    odd = [{"t": second, "p": "0.45"}, {"t": second * 1000, "p": 0.45}, {"t": -1, "p": 0.4}, {"t": second, "p": -0.1}]
+    assert history_points([{"history": odd}], until) == ([], 4)
 
 
 def test_a_book_may_list_its_levels_either_way() -> None:

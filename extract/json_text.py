@@ -1,4 +1,4 @@
-"""JSON that a person hands in: parsed with its nesting looked at first.
+"""JSON from outside (a person, a source): parsed with its nesting looked at first.
 
 How deep a parser may go is the interpreter's recursion limit, and a dependency (py_ecc) raises that to 100,000, where a
 text of opening brackets ends the process (measured) instead of raising an error.
