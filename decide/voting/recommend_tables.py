@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from decide.once import Answers, Kept, digest
 from decide.thresholds import Rows, thresholds
 from decide.voting import constants
 from decide.voting.decision_tables import WINDOW_KEYS, Case, cases
@@ -73,6 +74,10 @@ class Settings:
         own = _recorded(self.submissions, case)
         return self.stages if not own else _stages(self.windows, [*_recorded(self.submissions), *own], self.thresholds)
 
+    def fixed(self, protocol: str, profile: str) -> tuple[Any, ...]:
+        """All constants that a decision of an exchange under a profile may read, but `stages_known`."""
+        return self.rules.get(protocol), self.guard, self.profiles[profile]
+
     def setting(self, protocol: str, profile: str, stages: tuple[Stage, ...] | None = None) -> Setting | None:
         """What is fixed for an exchange, None where `voting_rules` has no line for it."""
         rule = self.rules.get(protocol)
@@ -94,13 +99,35 @@ def _recorded(rows: Rows, case: Case | None = None) -> list[Mapping[str, Any]]:
 
 
 def recommend_tables(
-    panel: pa.Table, quantiles: pa.Table, forecasts: pa.Table, voter_windows: pa.Table, seeds: Seeds
+    panel: pa.Table,
+    quantiles: pa.Table,
+    forecasts: pa.Table,
+    voter_windows: pa.Table,
+    seeds: Seeds,
+    kept: pa.Table | None = None,
+    code: str = "",
 ) -> pa.Table:
-    """One row per decision under the default profile, its votes nested (SCHEMA)."""
+    """One row per decision under the default profile, its votes nested (SCHEMA, sealed).
+
+    `kept` is this table as an earlier build left it, `code` the version of what decides: a decision that rests on the
+    same rows, constants and code is taken over as it stands. The truth is no input of a decision.
+    """
     settings = Settings.of(seeds)
-    found = cases(panel, quantiles, forecasts, voter_windows, settings.sets)
-    rows = [recommendation_row(case, settings, settings.default_profile) for case in found]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    profile = settings.default_profile
+    answers = Answers(Kept(kept, SCHEMA, WINDOW_KEYS), SCHEMA)
+    wanted, fixed = [settings.profiles[profile].scenario_set], dict[str, str]()
+    for case in cases(panel, quantiles, forecasts, voter_windows, settings.sets):
+        protocol = case.key[0]
+        if protocol not in fixed:
+            fixed[protocol] = digest(code, settings.fixed(protocol, profile))
+        inputs = digest(fixed[protocol], settings.stages_known(case), case.seen(wanted))
+        where = answers.kept.find(case.key, inputs)
+        if where is not None:
+            answers.keep(where)
+        else:
+            row = recommendation_row(case, settings, profile)
+            answers.add(pa.Table.from_pylist([row], schema=SCHEMA), inputs)
+    return answers.table()
 
 
 def recommendation_row(case: Case, settings: Settings, profile: str) -> dict[str, Any]:
