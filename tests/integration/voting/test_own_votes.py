@@ -31,7 +31,8 @@ def asked(small_world: simulate.RunningWorld, tmp_path_factory: pytest.TempPathF
     project = folder / "project"
     project.mkdir()
     for path in ROOT.iterdir():
-        if path.name not in ("seeds", "data", "target", "logs") and not path.name.startswith("."):
+        hidden = path.name.startswith(".") and path.name != ".dbtignore"
+        if path.name not in ("seeds", "data", "target", "logs") and not hidden:
             (project / path.name).symlink_to(path)
     shutil.copytree(ROOT / "seeds", project / "seeds")
     with (project / "seeds" / "voting" / "voters.csv").open() as handle:
