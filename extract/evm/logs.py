@@ -210,7 +210,7 @@ class _Scan:
         return True
 
     def _learn_narrowness(self, endpoint: Endpoint, width: Width, start: int, last: int) -> None:
-        """Half was answered where the whole was not: keep to it, as a cap where words said no, else until it is tried again."""
+        """Half was answered where the whole was not: a cap where words said no, else until more is tried again."""
         blocks, kind = self.narrow.pop(start, (None, None))
         if blocks is None or last - start + 1 != blocks:
             return
