@@ -41,12 +41,3 @@ def files(folder: Path) -> Callable[[], int]:
         return found
 
     return count
-
-
-def lines(pattern: str, folder: Path) -> Callable[[], int]:
-    """How many lines the files of a folder that match a pattern hold."""
-
-    def count() -> int:
-        return sum(path.read_bytes().count(b"\n") for path in folder.glob(pattern) if path.is_file())
-
-    return count

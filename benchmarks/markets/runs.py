@@ -1,4 +1,4 @@
-"""A daily run of 1,000 markets and 7 experiments, end to end against the local server, on both ledgers; an ORM beside.
+"""A daily run of 1,000 markets and 8 experiments, end to end against the local server, on both ledgers; an ORM beside.
 
 End to end: list the day over HTTP, normalize, land, run the experiments, write the ledger. The peer only writes what
 ours has computed, so it is given the easier half.
@@ -23,7 +23,7 @@ from decide.markets.experiments.protocol import canonical
 from operate.markets.demo import simulated_markets
 from operate.markets.store import Store
 
-FORECASTERS = [
+EXPERIMENTS = [
     "baseline_snapshot",
     "market_price",
     "base_rate",
@@ -31,6 +31,7 @@ FORECASTERS = [
     "negrisk_coherent",
     "momentum",
     "time_decay",
+    "kelly",
 ]
 DAY = date(2025, 12, 29)  # a week before the first simulated day
 _RUN = """
@@ -71,10 +72,10 @@ print(seconds, summary.processed, peak, summary.seconds)
 
 
 def configure(folder: Path, url: str) -> Path:
-    """A configuration with a lake of its own and seven forecasters."""
+    """A configuration with a lake of its own and the eight shipped experiments."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    modules = ", ".join(f'"decide.markets.experiments.{name}"' for name in FORECASTERS)
+    modules = ", ".join(f'"decide.markets.experiments.{name}"' for name in EXPERIMENTS)
     path = folder / "foreshore.toml"
     path.write_text(
         f'[storage]\nroot = "{folder}"\nraw_url = "{folder}/raw"\n'
@@ -176,7 +177,7 @@ def main() -> None:
                 seconds, markets, megabytes = run_once(work / "duck", url, None)
                 facts["large"] = f"{markets:,} markets in {seconds:.1f} s, peak {megabytes} MB, workers included"
     shutil.rmtree(work, ignore_errors=True)
-    show(result("Daily run, 7 experiments", contestants, count, "markets", **facts), options.json)
+    show(result("Daily run, 8 experiments", contestants, count, "markets", **facts), options.json)
 
 
 def _first(work: Path, url: str) -> int:
@@ -187,7 +188,7 @@ def _first(work: Path, url: str) -> int:
     store = Store(DuckDbEngine(work / "first" / "ledger" / "markets.duckdb", 10))
     rows = [canonical(row.payload) for row in store.payloads(f"{DAY}-w7")]
     (work / "payloads.jsonl").write_text("\n".join(rows) + "\n")
-    assert len(json.loads(rows[0])["results"]) == len(FORECASTERS)
+    assert len(json.loads(rows[0])["results"]) == len(EXPERIMENTS)
     return count
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from decide.quantiles import Floats
-from decide.voting.decision_tables import Case, Truth
+from decide.voting.decision_tables import Case
 from decide.voting.recommend import Setting
 from decide.voting.situation import Answer, RiskProfile, Situation, answer
 
@@ -44,12 +44,12 @@ def choose(strategy: Strategy, case: Case, setting: Setting, previous: Floats, h
     situation = case.situations[strategy.profile.scenario_set] if strategy.kind == "forecast" else case.snapshot
     situation = replace(situation, previous=previous)
     if strategy.kind == "hindsight":
-        return _hindsight(situation, case.truth, strategy.profile, setting)
+        return hindsight(case, strategy.profile, setting, limited=False)
     if strategy.kind in ("forecast", "snapshot"):
         return _solved(situation, strategy.profile, setting)
     is_hold = strategy.kind == "hold"
     wanted = (
-        _hold(held, situation.power, strategy.profile.min_votes)
+        _held(held, situation, case, strategy.profile.min_votes)
         if is_hold
         else _simple(strategy.kind, situation, strategy)
     )
@@ -59,24 +59,29 @@ def choose(strategy: Strategy, case: Case, setting: Setting, previous: Floats, h
     return Choice(votes, situation.returns(votes), situation.weights, 0.0, "ok")
 
 
-def _solved(situation: Situation, profile: RiskProfile, setting: Setting) -> Choice:
-    found: Answer = answer(situation, profile, setting.rule)
+def _solved(situation: Situation, profile: RiskProfile, setting: Setting, limited: bool = True) -> Choice:
+    found: Answer = answer(situation, profile, setting.rule, limited)
     if found.allocation is None:
         return _nothing(situation, found.outcome)
     votes = np.asarray(found.allocation.votes, dtype=np.float64)
     return Choice(votes, situation.returns(votes), situation.weights, float(found.allocation.gap), "ok")
 
 
-def _hindsight(situation: Situation, truth: Truth, profile: RiskProfile, setting: Setting) -> Choice:
-    """The optimum on the truth, same k_max and min_votes, no turnover cap: regret is then never negative."""
+def hindsight(case: Case, profile: RiskProfile, setting: Setting, limited: bool) -> Choice:
+    """The optimum on the case's truth under the exchange's own limits: what everything is measured against.
+
+    `limited`: under the profile's limits too. No turnover cap in either: regret is then never negative.
+    """
+    truth = case.truth
     known = np.isfinite(truth.votes) & np.isfinite(truth.rewards)
     after = replace(
-        situation,
+        case.snapshot,
         votes=np.where(known, truth.votes, 0.0)[:, None],
         rewards=np.where(known, truth.rewards, 0.0)[:, None],
         weights=np.ones(1),
+        previous=np.zeros(len(known)),
     )
-    return _solved(after, replace(profile, risk="none", risk_aversion=0.0, max_turnover=None), setting)
+    return _solved(after, replace(profile, risk="none", risk_aversion=0.0, max_turnover=None), setting, limited)
 
 
 def _simple(kind: str, situation: Situation, strategy: Strategy) -> Floats | None:
@@ -85,12 +90,15 @@ def _simple(kind: str, situation: Situation, strategy: Strategy) -> Floats | Non
     Every chosen gauge gets min_votes first, so the rules obey the same limits as the optimum.
     """
     power, least = situation.power, strategy.profile.min_votes
-    if not np.isfinite(power) or power <= 0 or not len(situation.gauges):
+    if not np.isfinite(power) or power <= 0 or not situation.votable.any():
         return None
     count = min(
-        strategy.profile.k_max, len(situation.gauges), int(power // least) if least > 0 else strategy.profile.k_max
+        strategy.profile.k_max,
+        int(situation.votable.sum()),
+        int(power // least) if least > 0 else strategy.profile.k_max,
     )
     score = situation.rewards[:, 0] / (situation.votes[:, 0] + max(least, 1.0))
+    score = np.where(situation.votable, score, 0.0)
     chosen = np.argsort(-score, kind="stable")[:count]
     if not count or not score[chosen].sum() > 0:
         return None
@@ -98,6 +106,14 @@ def _simple(kind: str, situation: Situation, strategy: Strategy) -> Floats | Non
     votes = np.zeros(len(situation.gauges))
     votes[chosen] = least + (power - count * least) * share
     return votes
+
+
+def _held(held: Floats, situation: Situation, case: Case, least: float) -> Floats | None:
+    """Where votes carry over, what stands is kept, on dead gauges too; else it is cast again on living ones."""
+    if not case.window["votes_reset_each_epoch"]:
+        total = held.sum()
+        return held * min(situation.power / total, 1.0) if total > 0 and np.isfinite(situation.power) else None
+    return _hold(np.where(situation.votable, held, 0.0), situation.power, least)
 
 
 def _hold(held: Floats, power: float, least: float) -> Floats | None:

@@ -155,8 +155,8 @@ def show_plan(config: Config, request: Request, as_json: bool) -> int:
         console.print(f"Blocks a day are assumed, not the chain's own of then (no provider): {', '.join(assumed)}.")
     console.print(
         "[dim]naive: each CSU scans each day by itself, 10 blocks a request. Ours: one scan per chain and day, ranges "
-        "as wide as the provider and its results allow. CSUs that did not exist then are not counted. Nothing was "
-        "done.[/dim]"
+        "as wide as the provider and its results allow. CSUs that begin later are not counted, by their start date or, "
+        "where the chain was asked, their start block. Nothing was done.[/dim]"
     )
     return 0 if naive else 3
 

@@ -50,8 +50,11 @@ flows as (
             attempts.csu_id is null
             or liquidations.block_number not between attempts.from_block and attempts.to_block
         ) as outside_count,
-        min(liquidations.transaction_hash) as first_transaction
+        count(*) filter (
+            where liquidations.block_at < days.window_start_at or liquidations.block_at >= days.window_end_at
+        ) as mistimed_count
     from liquidations
+    left join days on liquidations.chain_id = days.chain_id and liquidations.day = days.day
     left join attempts
         on
             liquidations.csu_id = attempts.csu_id
@@ -116,6 +119,14 @@ judged as (
     select
         csu_id,
         day,
+        'liquidation_times_follow_blocks',
+        mistimed_count,
+        mistimed_count || ' liquidations are stamped outside the hours of their day'
+    from flows
+    union all
+    select
+        csu_id,
+        day,
         'days_meet',
         coalesce(problem_count, 0),
         evidence
@@ -156,7 +167,8 @@ gates as (
         problem_count as measured,
         0 as allowed,
         evidence,
-        'foreshore extract lending --csu ' || csu_id || ' --since ' || day || ' --until ' || day || ' --no-resume' as cure
+        'foreshore extract lending --csu ' || csu_id || ' --since ' || day || ' --until ' || day
+        || ' --no-resume' as cure
     from told
     union all
     {{ gates_of_failing_partitions(

@@ -14,6 +14,10 @@ scans as (
     select * from {{ ref('stg_voting__event_scans') }}
 ),
 
+events as (
+    select * from {{ ref('stg_voting__events') }}
+),
+
 gauge_windows as (
     select * from {{ ref('int_gauge_windows') }}
 ),
@@ -24,6 +28,14 @@ votes_by_voter as (
 
 rewards as (
     select * from {{ ref('int_rewards_valued') }}
+),
+
+own_votes as (
+    select * from {{ ref('int_own_votes') }}
+),
+
+replayed_rewards as (
+    select * from {{ ref('int_rewards_replayed') }}
 ),
 
 coverage as (
@@ -101,6 +113,30 @@ read_windows as (
     group by windows.protocol, windows.epoch, windows.decision_window
 ),
 
+-- a log stamped in milliseconds, with zero or by another hour would come before a decision by its block and after it by
+-- its time, or the other way round
+mistimed as (
+    select
+        windows.protocol,
+        windows.epoch,
+        windows.decision_window,
+        count(*) filter (
+            where events.block_at > windows.observed_at or events.block_at < epochs.epoch_start_at
+        ) as mistimed_count,
+        min(events.transaction_hash) filter (
+            where events.block_at > windows.observed_at or events.block_at < epochs.epoch_start_at
+        ) as first_mistimed
+    from windows
+    inner join epochs on windows.protocol = epochs.protocol and windows.epoch = epochs.epoch
+    inner join events
+        on
+            windows.protocol = events.protocol
+            and windows.epoch = events.scan_epoch
+            and windows.observed_block >= events.block_number
+            and epochs.start_block <= events.block_number
+    group by windows.protocol, windows.epoch, windows.decision_window
+),
+
 stale as (
     select
         protocol,
@@ -111,6 +147,52 @@ stale as (
         ) as stale_count,
         max(price_age_seconds) filter (where value_status = 'ok') as oldest_seconds
     from rewards
+    group by all
+),
+
+-- the contract's word counts; where events can speak and disagree, one of the two was read wrong
+own_differences as (
+    select
+        own_votes.protocol,
+        own_votes.epoch,
+        own_votes.decision_window,
+        count(*) filter (
+            where own_votes.is_asked and gauge_windows.is_alive and own_votes.votes_raw <> own_votes.replayed_raw
+        ) as difference_count,
+        min(own_votes.voter_id) filter (where own_votes.votes_raw <> own_votes.replayed_raw) as first_voter
+    from own_votes
+    inner join gauge_windows
+        on
+            own_votes.protocol = gauge_windows.protocol
+            and own_votes.epoch = gauge_windows.epoch
+            and own_votes.decision_window = gauge_windows.decision_window
+            and own_votes.gauge_address = gauge_windows.gauge_address
+    group by all
+),
+
+-- a reward that events show in a bribe or token that the state does not list would be unseen money
+beyond_state as (
+    select
+        windows.protocol,
+        windows.epoch,
+        windows.decision_window,
+        count(*) filter (
+            where replayed_rewards.reward_replayed_raw > 0 and rewards.bribe_address is null
+        ) as beyond_count,
+        min(replayed_rewards.bribe_address) filter (where rewards.bribe_address is null) as first_beyond
+    from windows
+    inner join replayed_rewards
+        on
+            windows.protocol = replayed_rewards.protocol
+            and windows.epoch = replayed_rewards.epoch
+            and windows.observed_block = replayed_rewards.replay_block
+    left join rewards
+        on
+            windows.protocol = rewards.protocol
+            and windows.epoch = rewards.epoch
+            and windows.decision_window = rewards.decision_window
+            and replayed_rewards.bribe_address = rewards.bribe_address
+            and replayed_rewards.token_address = rewards.token_address
     group by all
 ),
 
@@ -204,6 +286,20 @@ window_gates as (
         protocol,
         epoch,
         decision_window,
+        'event_times_follow_blocks',
+        'decision',
+        'fail',
+        mistimed_count as problem_count,
+        mistimed_count as measured,
+        0 as allowed,
+        mistimed_count || ' logs lie outside the epoch or after the block they come before, first: ' || first_mistimed,
+        true
+    from mistimed
+    union all
+    select
+        protocol,
+        epoch,
+        decision_window,
         'no_leak',
         'decision',
         case verdict when 'leak' then 'fail' else 'warn' end,
@@ -257,6 +353,34 @@ window_gates as (
         stale_count || ' prices in use are stale, the oldest by ' || oldest_seconds || ' s',
         false
     from stale
+    union all
+    select
+        protocol,
+        epoch,
+        decision_window,
+        'own_votes_confirmed_by_events',
+        'nothing',
+        'warn',
+        difference_count as problem_count,
+        difference_count as measured,
+        0,
+        difference_count || ' own votes differ between contract and events, first: voter ' || first_voter,
+        true
+    from own_differences
+    union all
+    select
+        protocol,
+        epoch,
+        decision_window,
+        'events_explained_by_state',
+        'decision',
+        'fail',
+        beyond_count as problem_count,
+        beyond_count as measured,
+        0,
+        beyond_count || ' rewards in events are in no bribe or token that the state lists, first: ' || first_beyond,
+        true
+    from beyond_state
 ),
 
 epoch_gates as (

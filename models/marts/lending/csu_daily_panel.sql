@@ -31,16 +31,16 @@ reserves as (
         csu_id,
         day,
         -- nothing priced is null; priced, but by nobody to be trusted, is zero here and counted beside
-        coalesce(sum(supplied_usd) filter (where not is_unverified), if(count(supplied_usd) > 0, 0, null)) as gross_tvl_usd,
-        coalesce(sum(borrowed_usd) filter (where not is_unverified), if(count(borrowed_usd) > 0, 0, null)) as debt_usd,
-        coalesce(sum(net_usd) filter (where not is_unverified), if(count(net_usd) > 0, 0, null)) as net_tvl_usd,
-        coalesce(sum(available_usd) filter (where not is_unverified), if(count(available_usd) > 0, 0, null)) as available_usd,
-        coalesce(sum(held_usd) filter (where not is_unverified), if(count(held_usd) > 0, 0, null)) as defillama_tvl_usd,
-        coalesce(sum(minted_usd) filter (where not is_unverified), if(count(minted_usd) > 0, 0, null)) as minted_usd,
-        coalesce(sum(deficit_usd) filter (where not is_unverified), if(count(deficit_usd) > 0, 0, null)) as deficit_usd,
-        coalesce(sum(absorbed_usd) filter (where not is_unverified), if(count(absorbed_usd) > 0, 0, null)) as absorbed_usd,
-        coalesce(sum(supplied_usd) filter (where is_unverified), if(count(supplied_usd) > 0, 0, null)) as unverified_usd,
-        coalesce(sum(borrowed_usd) filter (where is_unverified), if(count(borrowed_usd) > 0, 0, null)) as unverified_debt_usd,
+        {{ sum_known('supplied_usd', 'not is_unverified') }} as gross_tvl_usd,
+        {{ sum_known('borrowed_usd', 'not is_unverified') }} as debt_usd,
+        {{ sum_known('net_usd', 'not is_unverified') }} as net_tvl_usd,
+        {{ sum_known('available_usd', 'not is_unverified') }} as available_usd,
+        {{ sum_known('held_usd', 'not is_unverified') }} as defillama_tvl_usd,
+        {{ sum_known('minted_usd', 'not is_unverified') }} as minted_usd,
+        {{ sum_known('deficit_usd', 'not is_unverified') }} as deficit_usd,
+        {{ sum_known('absorbed_usd', 'not is_unverified') }} as absorbed_usd,
+        {{ sum_known('supplied_usd', 'is_unverified') }} as unverified_usd,
+        {{ sum_known('borrowed_usd', 'is_unverified') }} as unverified_debt_usd,
         count(*) as reserve_count,
         count(*) filter (where read_status <> 'ok') as unread_count,
         count(*) filter (where accrual = 'as_stored') as unaccrued_count,
@@ -105,7 +105,10 @@ joined as (
         coalesce(flows.flow_check_count, 0) as flow_check_count,
         coalesce(flows.flow_disagree_count, 0) as flow_disagree_count,
         flows.first_disagreement,
-        if(flows.flow_check_count > 0 and flows.flow_open_count = 0, 'flow_and_state', statuses.confirmed_by) as confirmation,
+        case
+            when flows.flow_check_count > 0 and flows.flow_open_count = 0 then 'flow_and_state'
+            else coalesce(statuses.confirmed_by, 'unconfirmed')
+        end as confirmation,
         statuses.extraction_status = 'extracted' as is_extracted
     from statuses
     left join reserves on statuses.csu_id = reserves.csu_id and statuses.day = reserves.day
@@ -123,7 +126,9 @@ judged as (
             when coalesce(undecoded_count, 0) > 0 then undecoded_count || ' liquidations not decoded'
             when missing_price_count > 0 then missing_price_count || ' prices missing, first: ' || first_missing
             when flow_disagree_count > 0
-                then flow_disagree_count || ' reserves moved otherwise than their events say, first: ' || first_disagreement
+                then
+                    flow_disagree_count || ' reserves moved otherwise than their events say, first: '
+                    || first_disagreement
             when confirmation = 'unconfirmed' then 'nobody confirmed the state: add a second provider'
         end as verdict
     from joined
@@ -141,23 +146,22 @@ select
     end as panel_status,
     verdict as reason,
     if(is_extracted, confirmation, null) as confirmed_by,
-    if(is_extracted, if(reserve_count is null, 0, gross_tvl_usd), null) as gross_tvl_usd,
-    if(is_extracted, if(reserve_count is null, 0, debt_usd), null) as debt_usd,
-    if(is_extracted, if(reserve_count is null, 0, net_tvl_usd), null) as net_tvl_usd,
-    if(is_extracted, if(reserve_count is null, 0, available_usd), null) as available_usd,
-    if(is_extracted, if(reserve_count is null, 0, defillama_tvl_usd), null) as defillama_tvl_usd,
-    if(is_extracted, if(reserve_count is null, 0, minted_usd), null) as minted_usd,
-    if(is_extracted, if(reserve_count is null, 0, deficit_usd), null) as deficit_usd,
-    if(is_extracted, if(reserve_count is null, 0, absorbed_usd), null) as absorbed_usd,
-    if(is_extracted, if(reserve_count is null, 0, unverified_usd), null) as unverified_usd,
-    if(is_extracted, if(reserve_count is null, 0, unverified_debt_usd), null) as unverified_debt_usd,
+    {{ shown('gross_tvl_usd') }} as gross_tvl_usd,
+    {{ shown('debt_usd') }} as debt_usd,
+    {{ shown('net_tvl_usd') }} as net_tvl_usd,
+    {{ shown('available_usd') }} as available_usd,
+    {{ shown('defillama_tvl_usd') }} as defillama_tvl_usd,
+    {{ shown('minted_usd') }} as minted_usd,
+    {{ shown('deficit_usd') }} as deficit_usd,
+    {{ shown('absorbed_usd') }} as absorbed_usd,
+    {{ shown('unverified_usd') }} as unverified_usd,
+    {{ shown('unverified_debt_usd') }} as unverified_debt_usd,
     -- no liquidation repaid nothing; liquidations of which none is priced repaid nobody knows what
-    if(is_extracted, coalesce(repaid_debt_usd, if(coalesce(liquidation_event_count, 0) > coalesce(repaid_count, 0), null, 0)), null)
+    case when is_extracted then coalesce(repaid_debt_usd, if(liquidation_event_count > repaid_count, null, 0)) end
         as repaid_debt_usd,
-    if(
-        is_extracted, coalesce(seized_collateral_usd, if(coalesce(liquidation_event_count, 0) > coalesce(seized_count, 0), null, 0)), null
-    ) as seized_collateral_usd,
-    if(is_extracted, coalesce(bad_debt_usd, if(coalesce(deficit_event_count, 0) > coalesce(bad_debt_count, 0), null, 0)), null)
+    case when is_extracted then coalesce(seized_collateral_usd, if(liquidation_event_count > seized_count, null, 0)) end
+        as seized_collateral_usd,
+    case when is_extracted then coalesce(bad_debt_usd, if(deficit_event_count > bad_debt_count, null, 0)) end
         as bad_debt_usd,
     if(is_extracted, coalesce(liquidation_count, 0), null) as liquidation_count,
     if(is_extracted, coalesce(liquidation_event_count, 0), null) as liquidation_event_count,

@@ -55,7 +55,7 @@ select
     newest.winning_token_id,
     newest.uma_status,
     case
-        when newest.status not in ('resolved', 'void') then null
+        when coalesce(newest.status, 'undetermined') not in ('resolved', 'void') then null
         when newest.resolved_at is null or newest.resolved_at > standing.known_at then 'known'
         when newest.closed_at is null then 'oracle'
         else 'closed'

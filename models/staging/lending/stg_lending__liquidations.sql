@@ -16,7 +16,8 @@ select
     collateral_token,
     collateral_asset,
     decode_status,
-    {{ raw_status(['debt_raw', 'bad_debt_raw', 'collateral_token_raw', 'collateral_raw', 'stated_usd_raw']) }} as raw_status,
+    {{ raw_status(['debt_raw', 'bad_debt_raw', 'collateral_token_raw', 'collateral_raw', 'stated_usd_raw']) }}
+        as raw_status,
     {{ exact_integer('debt_raw') }} as debt_raw,
     {{ exact_integer('bad_debt_raw') }} as bad_debt_raw,
     {{ exact_integer('collateral_token_raw') }} as collateral_token_raw,

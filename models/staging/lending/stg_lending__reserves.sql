@@ -12,7 +12,8 @@ select
     role as reserve_role,
     read_status,
     accrual,
-    {{ raw_status(['supplied_raw', 'borrowed_variable_raw', 'borrowed_stable_raw', 'available_raw', 'held_raw']) }} as raw_status,
+    {{ raw_status(['supplied_raw', 'borrowed_variable_raw', 'borrowed_stable_raw', 'available_raw', 'held_raw']) }}
+        as raw_status,
     asset_decimals,
     {{ exact_integer('supplied_raw') }} as supplied_raw,
     {{ exact_integer('borrowed_variable_raw') }} as borrowed_variable_raw,
