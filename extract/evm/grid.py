@@ -69,7 +69,7 @@ def _read_kinds(text: Array, quotes: Array) -> list[Columns] | None:
         return None
     first = np.searchsorted(quotes, opens)
     counts = np.diff(np.append(first, len(quotes)))
-    if np.any(counts % 2):
+    if np.any(counts % 2) or not np.all(counts):
         return None
     kinds: list[Columns] = []
     for count in np.unique(counts):
