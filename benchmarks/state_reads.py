@@ -1,6 +1,7 @@
 """State reads: 60 view calls at each of 20 past blocks. `python -m benchmarks.state_reads`
 
-Ours (Multicall3 per block, all blocks in one JSON-RPC batch) against web3.py one call at a time, web3.py calling
+Ours (Multicall3 per block, all blocks in one JSON-RPC batch, each with the proof of its block) against ours without the
+proof, web3.py one call at a time, web3.py calling
 Multicall3, and the node's own limit: the same request bytes over raw sockets, answers thrown away.
 """
 
@@ -84,6 +85,16 @@ def web3_multicall(web3: Web3, blocks: list[int]) -> None:
     assert found == expected(blocks)
 
 
+class NoProof:
+    """A prover that asks for nothing and believes everything: what the proof costs is the difference."""
+
+    def targets(self, block: int) -> list[tuple[str, str]]:
+        return []
+
+    def refuse(self, block: object, results: object) -> None:
+        return None
+
+
 class RawSocket:
     """The node's limit: prepared bytes out, bytes back, nothing parsed."""
 
@@ -121,8 +132,12 @@ def main() -> int:
         loop = asyncio.new_event_loop()
         opened = ChainClient.open(spec)
         client = [loop.run_until_complete(opened.__aenter__())]
+        unproven_opened = ChainClient.open(spec)
+        unproven = [loop.run_until_complete(unproven_opened.__aenter__())]
+        unproven[0]._state._prover = NoProof()  # type: ignore[assignment]
         contestants = [
             Contestant("ours", lambda: ours(rpc.url, blocks, loop, client)),
+            Contestant("ours without proof", lambda: ours(rpc.url, blocks, loop, unproven)),
             Contestant("node's limit (raw socket replay)", raw.run),
             Contestant("web3.py calling Multicall3", lambda: web3_multicall(web3, blocks)),
             Contestant("web3.py one call at a time", lambda: web3_single(web3, blocks)),
@@ -130,7 +145,8 @@ def main() -> int:
         for contestant in contestants:  # the first round fills caches on both sides and is not counted
             contestant.run()
         race(contestants, options.rounds)
-        loop.run_until_complete(opened.__aexit__(None, None, None))
+        for one in (opened, unproven_opened):
+            loop.run_until_complete(one.__aexit__(None, None, None))
     show(result("State reads at past blocks", contestants, BLOCKS * READS, "reads"), options.json)
     return 0
 

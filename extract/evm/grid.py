@@ -45,6 +45,8 @@ def read_grid(body: bytes) -> list[Columns] | None:
     text = np.frombuffer(body, np.uint8, len(body) - 2, 1)
     quotes = np.flatnonzero(text == _QUOTE)
     regular = _one_kind(text, quotes, body.find(b"},{"))
+    if regular is not None and regular.shape[1] != body.count(b"{"):
+        return None  # an object without a single string: it has no quotation marks to be seen by
     if regular is not None:
         kind = _read_kind(text, regular)
         return None if kind is None else [kind]
@@ -67,7 +69,7 @@ def _read_kinds(text: Array, quotes: Array) -> list[Columns] | None:
         return None
     first = np.searchsorted(quotes, opens)
     counts = np.diff(np.append(first, len(quotes)))
-    if np.any(counts % 2):
+    if np.any(counts % 2) or not np.all(counts):
         return None
     kinds: list[Columns] = []
     for count in np.unique(counts):

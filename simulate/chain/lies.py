@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -159,6 +160,7 @@ BODIES: Final[dict[str, tuple[bytes, dict[str, str]]]] = {
 }
 
 
+@cache
 def bomb() -> bytes:
     """A small gzip body that unpacks to BOMB_BYTES of blanks."""
     pack = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)

@@ -107,6 +107,14 @@ def test_wrong_logs_are_errors(change: dict[str, Any]) -> None:
         parse_logs(json.dumps([log, log | change], separators=(",", ":")).encode())
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_empty_object_among_logs_is_seen(place: int) -> None:
+    logs: list[Any] = [a_log(random.Random(n), 2, 64, True) for n in range(2)]
+    logs.insert(place, {})
+    with pytest.raises(DecodeError):
+        parse_logs(json.dumps(logs, separators=(",", ":")).encode())
+
+
 def test_capitals_become_lower_case_and_spaces_do_not_matter() -> None:
     log = a_log(random.Random(1), 2, 64, True)
     loud = log | {"address": "0x" + log["address"][2:].upper()}
