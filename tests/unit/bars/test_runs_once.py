@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from decide.bars import tables
+from decide.bars.run import bar_strategies
 from decide.bars.tables import bar_run_tables
 from tests.bar_fixtures import seed_rows
 
@@ -18,7 +19,7 @@ FIRST = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 DAYS = [FIRST + timedelta(days=n) for n in range(12) if (FIRST + timedelta(days=n)).weekday() < 5]
 CONSTANTS = {"bootstrap_level": 0.9, "bootstrap_draws": 50, "bootstrap_seed": 1}
 CONSTANTS |= {"split_jump_least_ratio": 1.45, "split_jump_tolerance": 0.06}
-KEYS = len({row["strategy_key"] for row in seed_rows()})
+KEYS = sum(strategy.rules.timeframe_minutes == 5 for strategy in bar_strategies(seed_rows()))  # there are M5 bars
 LEVEL = [{"threshold": name, "value": value} for name, value in CONSTANTS.items()]
 
 
