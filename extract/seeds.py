@@ -15,8 +15,9 @@ WEEK = 604_800  # seconds; epochs of every ve(3,3) exchange start at multiples o
 class DecisionWindow:
     """One row of `seeds/voting/decision_windows.csv`.
 
-    `anchor` is what the target counts back from: the calendar `boundary`, or the `flip` (the last block
-    in which a vote still counts). `reads` is `own` (the window's own block) or `final` (the control).
+    `anchor` is what the target counts back from: the calendar `boundary`, or the `last_vote` (the last block in
+    which a vote can land: such a window reads the state of its parent). `reads` is `own` (the window's own block) or
+    `final` (the control). `scope` is `every` exchange, or those whose voting `closes` before the boundary.
     """
 
     decision_window: str
@@ -24,6 +25,7 @@ class DecisionWindow:
     anchor: str
     reads: str
     role: str
+    scope: str
     position: int
 
 
@@ -46,6 +48,7 @@ def decision_windows(folder: Path) -> list[DecisionWindow]:
             anchor=row["anchor"],
             reads=row["reads"],
             role=row["role"],
+            scope=row["scope"],
             position=int(row["position"]),
         )
         for row in read_seed(folder, "voting/decision_windows")

@@ -182,6 +182,10 @@ def world_config(world: dict[str, Any]) -> str:
         "[chains.world.feeds]",
         *(f'"{t["address"]}" = "{t["feed"]}"' for t in world["tokens"] if t.get("feed")),
     ]
+    coin = next(t["address"] for t in world["tokens"] if t.get("feed"))
+    for token in (t for t in world["tokens"] if t.get("pool")):
+        lines += ["[[chains.world.pools]]", f'token = "{token["address"]}"', f'pool = "{token["pool"]}"']
+        lines += [f'quote = "{coin}"', 'kind = "constant_product"']
     for name, family in FAMILY_OF.items():
         exchange = world["protocols"][name]
         lines += [

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 def seeds(**changed: list[Row]) -> Seeds:
     """The seeds of a decision, some of them changed."""
-    names = ("thresholds", "scenario_weights", "risk_profiles", "voting_rules", "decision_windows")
+    names = ("thresholds", "scenario_weights", "risk_profiles", "voting_rules", "decision_windows", "submission_counts")
     return Seeds(**{name: changed.get(name) or seed_rows(name) for name in names})
 
 
@@ -107,7 +107,12 @@ class Exchange:
             rows.append(
                 self._key(e, w)
                 | {name: float(x) if np.isfinite(x) else None for name, x in numbers.items()}
-                | {"gauge_address": self.gauge(n), "is_price_stale": False, "decision_at": self._decision_at(e, w)}
+                | {
+                    "gauge_address": self.gauge(n),
+                    "is_price_stale": False,
+                    "is_candidate": True,
+                    "decision_at": self._decision_at(e, w),
+                }
                 | {"known_at": _moment(e) + timedelta(seconds=WEEK_SECONDS + 10) if known else None}
             )
         return pa.Table.from_pylist(rows, schema=PANEL)
@@ -172,6 +177,7 @@ PANEL = pa.schema(
         *((f"rewards_{name}_usd", pa.float64()) for name in ("now", "final")),
         *((name, pa.float64()) for name in ("own_votes_now", "previous_votes", "data_confidence")),
         ("is_price_stale", pa.bool_()),
+        ("is_candidate", pa.bool_()),
         ("decision_at", _UTC),
         ("known_at", _UTC),
     ]

@@ -27,13 +27,14 @@ class Line:
 
     world: simulate.RunningWorld
     folder: Path
+    project: Path = ROOT  # where dbt runs, with its seeds
 
     def configure(self, text: str | None = None, **replacements: str) -> Config:
         """Write foreshore.toml for the world (or `text`), with plain replacements, and load it."""
         made = text or world_config(self.world.info)
         for old, new in replacements.items():
             made = made.replace(REPLACEABLE[old](self.world), new)
-        storage = f'[storage]\nroot = "{self.folder}"\nraw_url = "{self.folder}/raw"\nseeds = "{ROOT}/seeds"\n'
+        storage = f'[storage]\nroot = "{self.folder}"\nraw_url = "{self.folder}/raw"\nseeds = "{self.project}/seeds"\n'
         path = self.folder / "foreshore.toml"
         path.write_text(storage + made)
         return load_config(str(path))
@@ -67,7 +68,7 @@ class Line:
         (self.folder / "build").mkdir(exist_ok=True)
         return subprocess.run(
             [str(Path(sys.executable).parent / "dbt"), *arguments],
-            cwd=ROOT,
+            cwd=self.project,
             env={**os.environ, **self.environment()},
             capture_output=True,
             text=True,

@@ -59,6 +59,7 @@ def inputs(epochs: int, gauges: int, windows: tuple[str, ...]) -> tuple[pa.Table
                         "rewards_final_usd": final_rewards[g],
                         "data_confidence": 1.0,
                         "is_price_stale": False,
+                        "is_candidate": True,
                         "decision_at": decision_at,
                         "known_at": known_at,
                     }
@@ -69,7 +70,7 @@ def inputs(epochs: int, gauges: int, windows: tuple[str, ...]) -> tuple[pa.Table
 def run(epochs: int, gauges: int, windows: tuple[str, ...]) -> int:
     """Forecast and replay some windows; returns the rows of the replay."""
     panel, voter_windows = inputs(epochs, gauges, windows)
-    names = ("thresholds", "scenario_weights", "risk_profiles", "voting_rules", "decision_windows")
+    names = ("thresholds", "scenario_weights", "risk_profiles", "voting_rules", "decision_windows", "submission_counts")
     seeds = Seeds(*(seed_rows(name) for name in names))
     quantiles = forecast_quantiles(panel, seed_rows("forecast_candidates"), seeds.thresholds)
     forecasts = forecast_scenarios(panel, quantiles, seeds.scenario_weights, seeds.thresholds)

@@ -299,7 +299,8 @@ def _staged(
     returns what the likeliest outcome stands with. An epoch in which no window has an allocation earns what stands.
     """
     standing = _within(start, cases[0].snapshot.power) if carries else {}
-    branches: Branches = [(1.0, standing, False)]
+    outage = max((stage.outage_prob for stage in setting.stages), default=0.0)
+    branches = [_Branch(1 - outage, outage, standing)]
     previous, submissions, last = start, 0.0, None
     for case in cases:
         gauges = case.snapshot.gauges
@@ -311,8 +312,8 @@ def _staged(
         branches, sent, previous = _stage_branches(case, choice, strategy, setting, branches, previous)
         submissions += sent
     outcome, last = ("ok", last) if last is not None else ("no_allocation", cases[-1])
-    stands = Held.of(max(branches, key=lambda branch: branch[0])[1])
-    earned = sum(p * realised(last, _aligned(votes, last.snapshot.gauges)) for p, votes, _ in branches)
+    stands = Held.of(max(branches, key=lambda branch: branch.probability).votes)
+    earned = sum(b.probability * realised(last, _aligned(b.votes, last.snapshot.gauges)) for b in branches)
     best = _Hindsight(last, setting)
     row = _staged_row(last, strategy, outcome, earned, submissions)
     for column, limited in (("hindsight_usd", False), ("profile_hindsight_usd", True)):
@@ -320,7 +321,28 @@ def _staged(
     return row | _allocation(stands), stands
 
 
-Branches = list[tuple[float, Mapping[str, float], bool]]
+@dataclass(frozen=True)
+class _Branch:
+    """One course of an epoch: its probability without and with an outage, what stands, and what failed to land."""
+
+    clear: float
+    outage: float
+    votes: Mapping[str, float]
+    has_voted: bool = False
+    failed: tuple[Stage, ...] = ()
+
+    @property
+    def probability(self) -> float:
+        return self.clear + self.outage
+
+    def sent(self, stage: Stage, new: Mapping[str, float]) -> list[_Branch]:
+        """The courses after a vote sent at `stage`: an outage takes every late one."""
+        p, p_out = stage.landing_prob, 0.0 if stage.outage_prob > 0 else stage.landing_prob
+        landed = _Branch(p * self.clear, p_out * self.outage, new, True)
+        missed = replace(
+            self, clear=(1 - p) * self.clear, outage=(1 - p_out) * self.outage, failed=(*self.failed, stage)
+        )
+        return [branch for branch in (landed, missed) if branch.probability > 0]
 
 
 def _within(votes: Mapping[str, float], power: float) -> Mapping[str, float]:
@@ -334,35 +356,33 @@ def _stage_branches(
     choice: Choice,
     strategy: Strategy,
     setting: Setting,
-    branches: Branches,
+    branches: Sequence[_Branch],
     previous: Mapping[str, float],
-) -> tuple[Branches, float, Mapping[str, float]]:
+) -> tuple[list[_Branch], float, Mapping[str, float]]:
     """The branches after a window, the expected submissions, and the allocation last sent."""
     situation, stage = case.situations[strategy.profile.scenario_set], _stage(setting, case.key[3])
     new = {g: float(v) for g, v in zip(situation.gauges, choice.votes, strict=True) if v > 0}
     new_usd = float(situation.weights @ situation.returns(choice.votes))
-    after: Branches = []
+    after: list[_Branch] = []
     sent = 0.0
-    for probability, votes, has_voted in branches:
-        standing_usd = float(situation.weights @ situation.returns(_aligned(votes, situation.gauges)))
+    for branch in branches:
         decision = decide_stage(
             stage,
             setting.stages,
             setting.rule,
             setting.guard,
-            standing_usd,
+            float(situation.weights @ situation.returns(_aligned(branch.votes, situation.gauges))),
             new_usd,
-            has_voted=has_voted,
+            has_voted=branch.has_voted,
             is_exempt=case.standing.is_exempt,
+            failed=branch.failed,
         )
         if decision.action != "submit":
-            after.append((probability, votes, has_voted))
+            after.append(branch)
             continue
-        sent += probability
+        sent += branch.probability
         previous = new
-        after.append((probability * stage.inclusion_prob, new, True))
-        if stage.inclusion_prob < 1:
-            after.append((probability * (1 - stage.inclusion_prob), votes, has_voted))
+        after += branch.sent(stage, new)
     return after, sent, previous
 
 

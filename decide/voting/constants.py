@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from decide.errors import DecisionError
 from decide.thresholds import Rows
 from decide.voting.forecast import LEVELS, Candidate, ForecastRules
+from decide.voting.inclusion import Record, chances
 from decide.voting.revote import Guardrails, Stage, VotingRule
 from decide.voting.scenarios import Scenario, ScenarioSet
 from decide.voting.situation import RiskProfile
@@ -103,21 +104,42 @@ def voting_rules(rows: Rows) -> dict[str, VotingRule]:
     }
 
 
-def stages(rows: Rows) -> tuple[Stage, ...]:
-    """The decision windows of `decision_windows`, earliest first; the control is not one."""
-    return tuple(
-        Stage(row["decision_window"], int(row["seconds_before"]), row["anchor"], float(row["inclusion_prob"]))
-        for row in sorted(rows, key=lambda row: int(row["position"]))
-        if row["role"] == "decision"
-    )
+def records(rows: Rows) -> tuple[Record, ...]:
+    """Recorded submissions: rows of the `submission_counts` seed, or of a voter's own log in its shape."""
+    names = ("seconds_before", "epochs", "landed", "reverted", "outages")
+    return tuple(Record(**{name: int(row[name]) for name in names}, epoch=row.get("epoch") or None) for row in rows)
+
+
+def stages(rows: Rows, recorded: Sequence[Record], late_seconds: int) -> tuple[Stage, ...]:
+    """The decision windows of `decision_windows`, earliest first; the control is not one.
+
+    A window without a stated chance gets the one that recorded submissions give it.
+    """
+    found = []
+    for row in sorted(rows, key=lambda row: int(row["position"])):
+        if row["role"] != "decision":
+            continue
+        estimated = chances(int(row["seconds_before"]), recorded, late_seconds)
+        landing, outage = row.get("landing_prob"), row.get("outage_prob")
+        found.append(
+            Stage(
+                name=row["decision_window"],
+                seconds_before=int(row["seconds_before"]),
+                anchor=row["anchor"],
+                landing_prob=estimated.landing if landing is None else float(landing),
+                outage_prob=estimated.outage if outage is None else float(outage),
+                value_share=float(row["value_share"]),
+                scope=row["scope"],
+            )
+        )
+    return tuple(found)
 
 
 def guardrails(values: Mapping[str, float]) -> Guardrails:
     """The re-vote rules' constants from `thresholds`."""
     return Guardrails(
         uplift_bps=values["guard_uplift_bps"],
-        uplift_usd=values["guard_uplift_usd"],
-        marginal_bps=values["guard_marginal_bps"],
+        gas_multiple=values["guard_gas_multiple"],
         low_risk=values["inclusion_low_risk"],
         medium_risk=values["inclusion_medium_risk"],
         gas_usd=values["gas_usd"],

@@ -64,6 +64,7 @@ def cases(
     columns = {name: floats(rows, name) for name in _NUMBERS}
     basis = np.minimum(columns["data_confidence"], floats(drift, "confidence"))
     levels = np.asarray(drift["level"].to_pylist(), dtype=str)
+    votable = np.asarray(rows["is_candidate"].to_pylist(), dtype=np.bool_)
     gauges = np.asarray(rows["gauge_address"].to_pylist(), dtype=object)
     matrices = {name: _matrices(forecasts, wanted) for name, wanted in sets.items()}
     places = dict(runs(rows, WINDOW_KEYS))
@@ -79,6 +80,7 @@ def cases(
             standing=columns["own_votes_now"][part],
             previous=columns["previous_votes"][part],
             power=power,
+            is_votable=None if votable[part].all() else votable[part],
         )
         yield Case(
             key=key,

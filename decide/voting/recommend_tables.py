@@ -37,6 +37,7 @@ class Seeds:
     risk_profiles: Rows
     voting_rules: Rows
     decision_windows: Rows
+    submission_counts: Rows  # of others, and with `voter_id` and `known_at` a voter's own
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ class Settings:
     profiles: Mapping[str, RiskProfile]
     default_profile: str
     rules: Mapping[str, VotingRule]
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage, ...]  # with the chances that others' recorded submissions give
     guard: Guardrails
+    thresholds: Mapping[str, float]
+    windows: Rows
+    submissions: Rows
 
     @classmethod
     def of(cls, seeds: Seeds) -> Settings:
@@ -58,21 +62,40 @@ class Settings:
             profiles=constants.risk_profiles(seeds.risk_profiles),
             default_profile=constants.default_profile(seeds.risk_profiles),
             rules=constants.voting_rules(seeds.voting_rules),
-            stages=constants.stages(seeds.decision_windows),
+            stages=_stages(seeds.decision_windows, _recorded(seeds.submission_counts), values),
             guard=constants.guardrails(values),
+            thresholds=values,
+            windows=seeds.decision_windows,
+            submissions=seeds.submission_counts,
         )
 
-    def stage(self, name: str) -> Stage:
-        return next(stage for stage in self.stages if stage.name == name)
+    def stages_known(self, case: Case) -> tuple[Stage, ...]:
+        """The stages with what the voter's own submissions had shown before the decision, beside the others'."""
+        own = _recorded(self.submissions, case)
+        return self.stages if not own else _stages(self.windows, [*_recorded(self.submissions), *own], self.thresholds)
 
     def fixed(self, protocol: str, profile: str) -> tuple[Any, ...]:
-        """All constants that a decision of an exchange under a profile may read."""
-        return self.stages, self.rules.get(protocol), self.guard, self.profiles[profile]
+        """All constants that a decision of an exchange under a profile may read, but `stages_known`."""
+        return self.rules.get(protocol), self.guard, self.profiles[profile]
 
-    def setting(self, protocol: str, profile: str) -> Setting | None:
+    def setting(self, protocol: str, profile: str, stages: tuple[Stage, ...] | None = None) -> Setting | None:
         """What is fixed for an exchange, None where `voting_rules` has no line for it."""
         rule = self.rules.get(protocol)
-        return None if rule is None else Setting(self.stages, rule, self.guard, self.profiles[profile])
+        if rule is None:
+            return None
+        return Setting(rule.stages(stages or self.stages), rule, self.guard, self.profiles[profile])
+
+
+def _stages(windows: Rows, recorded: Rows, values: Mapping[str, float]) -> tuple[Stage, ...]:
+    return constants.stages(windows, constants.records(recorded), int(values["late_window_seconds"]))
+
+
+def _recorded(rows: Rows, case: Case | None = None) -> list[Mapping[str, Any]]:
+    """Others' submissions, or those of a case's voter that were known before its decision."""
+    if case is None:
+        return [row for row in rows if not row.get("voter_id")]
+    mine = [row for row in rows if (row.get("protocol"), row.get("voter_id")) == case.key[:2]]
+    return [row for row in mine if row["known_at"] < case.window["decision_at"]]
 
 
 def recommend_tables(
@@ -97,7 +120,7 @@ def recommend_tables(
         protocol = case.key[0]
         if protocol not in fixed:
             fixed[protocol] = digest(code, settings.fixed(protocol, profile))
-        inputs = digest(fixed[protocol], case.seen(wanted))
+        inputs = digest(fixed[protocol], settings.stages_known(case), case.seen(wanted))
         where = answers.kept.find(case.key, inputs)
         if where is not None:
             answers.keep(where)
@@ -112,7 +135,7 @@ def recommendation_row(case: Case, settings: Settings, profile: str) -> dict[str
     made = recommend_case(case, settings, profile)
     situation = case.situations[settings.profiles[profile].scenario_set]
     allocation, decision, last = made.allocation, made.decision, len(made.new) - 1
-    stage = settings.stage(case.key[3])
+    stage = _stage(settings, case)
     row: dict[str, Any] = dict(zip(WINDOW_KEYS, case.key, strict=True)) | {
         "risk_profile": profile,
         "outcome": made.answer.outcome,
@@ -155,11 +178,15 @@ def recommendation_row(case: Case, settings: Settings, profile: str) -> dict[str
 def recommend_case(case: Case, settings: Settings, profile: str) -> Recommendation:
     """The recommendation for a case; named outcomes where the exchange has no rule or own votes are not known."""
     situation = case.situations[settings.profiles[profile].scenario_set]
-    setting = settings.setting(case.key[0], profile)
+    setting = settings.setting(case.key[0], profile, settings.stages_known(case))
     blocked = _blocked(case, setting)
     if setting is None:
         setting = Setting(settings.stages, _ANY_RULE, settings.guard, settings.profiles[profile])
-    return recommend(situation, setting, settings.stage(case.key[3]), case.standing, blocked)
+    return recommend(situation, setting, _stage(settings, case), case.standing, blocked)
+
+
+def _stage(settings: Settings, case: Case) -> Stage:
+    return next(stage for stage in settings.stages_known(case) if stage.name == case.key[3])
 
 
 _ANY_RULE = VotingRule("", None, None, 0, 1)  # never decided with: a case without a rule is blocked
@@ -175,7 +202,8 @@ def _blocked(case: Case, setting: Setting | None) -> Answer | None:
     if case.window["own_votes_status"] == "unknown":
         return Answer(
             "own_votes_unknown",
-            "events up to the decision block are not landed, so own votes cannot be taken out: extract again",
+            "the contracts did not say what this voter has standing at the decision block, so it cannot be taken out: "
+            "extract again",
         )
     return None
 

@@ -1,7 +1,9 @@
 """The staged vote: at each decision window submit now, wait for a later one, or keep what stands.
 
 If a submission does not land in time the earlier allocation stands, so it is worth p·Ret(new) + (1 − p)·Ret(standing):
-p decides whether to send, never what (docs/method-staging.md). Nothing here signs or sends a transaction.
+p decides whether to send, never what. Where one vote counts, waiting is weighed against sending by the plan that is
+best from there on, with an outage that is common to all late windows (docs/voting/method-staging.md). Nothing here
+signs or sends a transaction.
 """
 
 from __future__ import annotations
@@ -18,12 +20,24 @@ InclusionRisk = Literal["Low", "Med", "High"]
 
 @dataclass(frozen=True)
 class Stage:
-    """A decision window: seconds before its anchor (`boundary` or `flip`), and the chance to be included in time."""
+    """A decision window: seconds before its anchor (`boundary` or `last_vote`), and a vote's chances from there.
+
+    `landing_prob` holds without an outage; `outage_prob` is the chance of an outage that takes all late windows of an
+    epoch together (0: this window is out of its reach). `value_share` is what an allocation decided here earns, as a
+    share of one decided at the last window.
+    """
 
     name: str
     seconds_before: int
     anchor: str
-    inclusion_prob: float
+    landing_prob: float
+    outage_prob: float = 0.0
+    value_share: float = 1.0
+    scope: str = "every"  # or "closes": a window only of exchanges whose voting closes before the boundary
+
+    @property
+    def inclusion_prob(self) -> float:
+        return (1 - self.outage_prob) * self.landing_prob
 
 
 @dataclass(frozen=True)
@@ -40,17 +54,20 @@ class VotingRule:
         """Whether a vote decided at `stage` can still land: exactly at the closing second it cannot."""
         return is_exempt or self.closed_seconds_before == 0 or stage.seconds_before > self.closed_seconds_before
 
+    def stages(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
+        """The decision windows that mean something on this exchange."""
+        return tuple(s for s in stages if s.scope == "every" or self.closed_seconds_before > 0)
+
     def open_stages(self, stages: Sequence[Stage], is_exempt: bool) -> list[Stage]:
         return [stage for stage in stages if self.is_open(stage, is_exempt)]
 
 
 @dataclass(frozen=True)
 class Guardrails:
-    """What a re-vote must promise over what stands (bps and USD), and where inclusion risk is named low or medium."""
+    """What a re-vote must promise: bps over what stands and a multiple of its gas; where inclusion risk is named."""
 
     uplift_bps: float
-    uplift_usd: float
-    marginal_bps: float
+    gas_multiple: float
     low_risk: float
     medium_risk: float
     gas_usd: float
@@ -85,19 +102,22 @@ def decide_stage(
     new_usd: float,
     has_voted: bool = False,
     is_exempt: bool = False,
+    failed: Sequence[Stage] = (),
 ) -> StageDecision:
     """Submit, wait or keep at `stage`, one of `stages` (earliest first).
 
     `standing_usd` and `new_usd` are expected returns of what stands and of the new allocation on the same information;
-    `has_voted`: a vote of this epoch is already cast. DecisionError when `stage` is not among `stages`.
+    `has_voted`: a vote of this epoch is already cast; `failed`: windows of this epoch at which a vote was sent and did
+    not land. DecisionError when `stage` is not among `stages`.
     """
     if stage not in stages:
         raise DecisionError(f"{stage.name} is not a decision window; use one of {', '.join(s.name for s in stages)}")
     open_stages = rule.open_stages(stages, is_exempt)
     later = [s for s in open_stages if stages.index(s) > stages.index(stage)]
     uplift = new_usd - standing_usd
-    action, reason = _choose(stage, open_stages, later, rule, guard, standing_usd, uplift, has_voted)
-    p = stage.inclusion_prob
+    situation = _Situation(stage, open_stages, later, tuple(failed), standing_usd, new_usd, has_voted)
+    action, reason = _choose(situation, rule, guard)
+    p = landing(stage, failed)
     return StageDecision(
         action=action,
         reason=reason,
@@ -111,61 +131,116 @@ def decide_stage(
     )
 
 
-def _choose(
-    stage: Stage,
-    open_stages: Sequence[Stage],
-    later: Sequence[Stage],
-    rule: VotingRule,
-    guard: Guardrails,
-    standing: float,
-    uplift: float,
-    has_voted: bool,
-) -> tuple[Action, str]:
-    if stage not in open_stages:
+@dataclass(frozen=True)
+class _Situation:
+    stage: Stage
+    open_stages: Sequence[Stage]
+    later: Sequence[Stage]
+    failed: tuple[Stage, ...]
+    standing: float
+    new: float
+    has_voted: bool
+
+    @property
+    def uplift(self) -> float:
+        return self.new - self.standing
+
+
+def _choose(at: _Situation, rule: VotingRule, guard: Guardrails) -> tuple[Action, str]:
+    if at.stage not in at.open_stages:
         minutes = rule.closed_seconds_before // 60
         return "closed", f"{rule.protocol} takes no votes in the last {minutes} minutes; what stands stays"
-    if rule.votes_per_epoch == 1:
-        if has_voted:
-            return "keep", "the one vote of this epoch is cast; it cannot be changed before the next"
-        if later:
-            return (
-                "wait",
-                f"one vote per epoch: {later[-1].name} is its best moment, the last that is open",
-            )
-    rest: Action = "wait" if later else "keep"
-    then = f"look again at {later[0].name}" if later else "keep what stands"
-    if uplift < 0:
-        return rest, f"what stands earns {-uplift:,.2f} USD more than anything these limits allow: {then}"
-    if stage.inclusion_prob * uplift <= guard.gas_usd:
-        return rest, f"a new vote would gain {uplift:,.2f} USD, not worth its gas: {then}"
-    if standing <= 0:
-        return "submit", f"nothing stands yet: a vote now is worth {uplift:,.2f} USD"
-    return _guarded(stage, guard, standing, uplift, rest, then, is_last=not later)
+    is_once = rule.votes_per_epoch == 1
+    if is_once and at.has_voted:
+        return "keep", "the one vote of this epoch is cast; it cannot be changed before the next"
+    p = landing(at.stage, at.failed)
+    rest: Action = "wait" if at.later else "keep"
+    then = f"look again at {at.later[0].name}" if at.later else "keep what stands"
+    if at.uplift < 0:
+        return rest, f"what stands earns {-at.uplift:,.2f} USD more than anything these limits allow: {then}"
+    if p * at.uplift <= guard.gas_usd:
+        return rest, f"a new vote would gain {at.uplift:,.2f} USD, not worth its gas: {then}"
+    if is_once and at.later and (better := _waiting(at, guard)):
+        return "wait", better
+    if at.standing <= 0:
+        return "submit", f"nothing stands yet: a vote now is worth {at.uplift:,.2f} USD"
+    return _guarded(at, guard, rest, then, p)
 
 
-def _guarded(
-    stage: Stage, guard: Guardrails, standing: float, uplift: float, rest: Action, then: str, is_last: bool
-) -> tuple[Action, str]:
-    bps, p = 1e4 * uplift / standing, stage.inclusion_prob
-    gain = f"{uplift:,.2f} USD ({bps:,.0f} bps) over what stands"
-    if bps < guard.uplift_bps or uplift < guard.uplift_usd:
-        need = f"{guard.uplift_bps:g} bps and {guard.uplift_usd:g} USD"
-        return rest, f"it gains {gain}; a re-vote must gain {need}: {then}"
-    if is_last and guard.inclusion_risk(p) == "High" and bps < guard.marginal_bps:
-        return "keep", f"it gains {gain}, marginal for a chance of {p:.0%} to land in time: keep what stands"
-    return "submit", f"it gains {gain}; with a chance of {p:.0%} to land, worth {p * uplift:,.2f} USD"
+def _waiting(at: _Situation, guard: Guardrails) -> str | None:
+    """Why the epoch's one vote had better wait; None where it had not."""
+    scale = at.new / at.stage.value_share
+    plan = [(s, s.value_share * scale) for s in (at.stage, *at.later)]
+    now = vote_once(plan, at.standing, guard.gas_usd, at.failed, must_send=True)
+    wait = vote_once(plan[1:], at.standing, guard.gas_usd, at.failed)
+    if wait <= now:
+        return None
+    return (
+        f"one vote per epoch: waiting for {at.later[0].name} is worth {wait:,.2f} USD, sending now {now:,.2f}, with "
+        "the chance to land in both"
+    )
 
 
-def standing_probabilities(inclusion: Sequence[float]) -> tuple[list[float], float]:
+def _guarded(at: _Situation, guard: Guardrails, rest: Action, then: str, p: float) -> tuple[Action, str]:
+    bps = 1e4 * at.uplift / at.standing
+    gain = f"{at.uplift:,.2f} USD ({bps:,.0f} bps) over what stands"
+    least = guard.gas_multiple * guard.gas_usd
+    if bps < guard.uplift_bps or at.uplift < least:
+        return rest, f"it gains {gain}; a re-vote must gain {guard.uplift_bps:g} bps and {least:.2f} USD: {then}"
+    return "submit", f"it gains {gain}; with a chance of {p:.0%} to land, worth {p * at.uplift:,.2f} USD"
+
+
+def landing(stage: Stage, failed: Sequence[Stage] = ()) -> float:
+    """The chance that a vote sent at `stage` lands, after votes at `failed` did not.
+
+    A late failure is evidence of an outage: P(clear | failures) = (1 − q)·Π(1 − p) / ((1 − q)·Π(1 − p) + q).
+    """
+    if stage.outage_prob <= 0:
+        return stage.landing_prob
+    clear = 1 - stage.outage_prob
+    for s in failed:
+        clear *= 1 - s.landing_prob if s.outage_prob > 0 else 1.0
+    if clear + stage.outage_prob <= 0:
+        return 0.0
+    return clear / (clear + stage.outage_prob) * stage.landing_prob
+
+
+def vote_once(
+    plan: Sequence[tuple[Stage, float]],
+    standing_usd: float,
+    gas_usd: float,
+    failed: Sequence[Stage] = (),
+    must_send: bool = False,
+) -> float:
+    """USD that the best plan is worth where one vote counts: per stage (earliest first) what its allocation earns.
+
+    At each stage the vote is sent or not; one that does not land may be tried again. With `must_send` it is sent at the
+    first stage, whatever is best. Solved backwards over the few stages, exactly.
+    """
+    if not plan:
+        return standing_usd
+    (stage, worth), rest = plan[0], plan[1:]
+    p = landing(stage, failed)
+    after_failure = vote_once(rest, standing_usd, gas_usd, (*failed, stage))
+    sent = p * worth + (1 - p) * after_failure - gas_usd
+    return sent if must_send else max(sent, vote_once(rest, standing_usd, gas_usd, failed))
+
+
+def standing_probabilities(stages: Sequence[Stage]) -> tuple[list[float], float]:
     """Which stage's vote stands in the end if every stage submits: probability per stage, and of none.
 
-    Stage k stands when it lands and no later one does: p_k·Π_{j>k}(1 − p_j). Failures are taken as independent, which
-    flatters late stages that share causes (provider, nonce).
+    Stage k stands when it lands and no later one does: with an outage over all late windows, or without one.
     """
-    left, found = 1.0, []
-    for p in reversed(inclusion):
-        if not 0 <= p <= 1:
-            raise DecisionError(f"inclusion probability {p} is not between 0 and 1")
-        found.append(left * p)
-        left *= 1 - p
-    return found[::-1], left
+    outage = max((stage.outage_prob for stage in stages), default=0.0)
+    left = {True: outage, False: 1 - outage}
+    found = []
+    for stage in reversed(stages):
+        if not 0 <= stage.landing_prob <= 1 or not 0 <= stage.outage_prob <= 1:
+            raise DecisionError(f"the chances of {stage.name} are not between 0 and 1")
+        stands = 0.0
+        for is_out in left:
+            p = 0.0 if is_out and stage.outage_prob > 0 else stage.landing_prob
+            stands += left[is_out] * p
+            left[is_out] *= 1 - p
+        found.append(stands)
+    return found[::-1], sum(left.values())

@@ -49,7 +49,7 @@ def choose(strategy: Strategy, case: Case, setting: Setting, previous: Floats, h
         return _solved(situation, strategy.profile, setting)
     is_hold = strategy.kind == "hold"
     wanted = (
-        _hold(held, situation.power, strategy.profile.min_votes)
+        _held(held, situation, case, strategy.profile.min_votes)
         if is_hold
         else _simple(strategy.kind, situation, strategy)
     )
@@ -90,12 +90,15 @@ def _simple(kind: str, situation: Situation, strategy: Strategy) -> Floats | Non
     Every chosen gauge gets min_votes first, so the rules obey the same limits as the optimum.
     """
     power, least = situation.power, strategy.profile.min_votes
-    if not np.isfinite(power) or power <= 0 or not len(situation.gauges):
+    if not np.isfinite(power) or power <= 0 or not situation.votable.any():
         return None
     count = min(
-        strategy.profile.k_max, len(situation.gauges), int(power // least) if least > 0 else strategy.profile.k_max
+        strategy.profile.k_max,
+        int(situation.votable.sum()),
+        int(power // least) if least > 0 else strategy.profile.k_max,
     )
     score = situation.rewards[:, 0] / (situation.votes[:, 0] + max(least, 1.0))
+    score = np.where(situation.votable, score, 0.0)
     chosen = np.argsort(-score, kind="stable")[:count]
     if not count or not score[chosen].sum() > 0:
         return None
@@ -103,6 +106,14 @@ def _simple(kind: str, situation: Situation, strategy: Strategy) -> Floats | Non
     votes = np.zeros(len(situation.gauges))
     votes[chosen] = least + (power - count * least) * share
     return votes
+
+
+def _held(held: Floats, situation: Situation, case: Case, least: float) -> Floats | None:
+    """Where votes carry over, what stands is kept, on dead gauges too; else it is cast again on living ones."""
+    if not case.window["votes_reset_each_epoch"]:
+        total = held.sum()
+        return held * min(situation.power / total, 1.0) if total > 0 and np.isfinite(situation.power) else None
+    return _hold(np.where(situation.votable, held, 0.0), situation.power, least)
 
 
 def _hold(held: Floats, power: float, least: float) -> Floats | None:

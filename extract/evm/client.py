@@ -23,7 +23,7 @@ from extract.evm.pace import Clock
 from extract.evm.pool import CHAIN_ID, Pool
 from extract.evm.redact import remember
 from extract.evm.resolver import PatientResolver
-from extract.evm.transport import Answer, Endpoint, Outcome, ProviderStats
+from extract.evm.transport import Answer, Endpoint, Outcome, ProviderStats, RpcCall
 from extract.evm.waits import Waits
 
 log = logging.getLogger(__name__)
@@ -130,6 +130,17 @@ class ChainClient:
         whether it is proven to be of its block.
         """
         return await self._state.read_blocks(requests)
+
+    async def try_out(self, transaction: Mapping[str, str], block: int) -> tuple[Outcome, Outcome]:
+        """What an unsigned transaction (`from`, `to`, `data`) would return on the state of a block, and its gas.
+
+        Nothing is sent. A revert is a Refusal of kind REVERTED whose `data` holds the contract's own error.
+        """
+        asked = [dict(transaction), hex(block)]
+        call = RpcCall("eth_call", asked, str)
+        gas = RpcCall("eth_estimateGas", asked, str, lambda text: int(text, 16))
+        returned, estimated = await self._pool.request([call, gas], block)
+        return returned, estimated
 
     async def logs(
         self,

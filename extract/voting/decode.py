@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from extract.evm.abi import Function
 from extract.evm.calls import Reply, joint
-from extract.evm.views import status, word
+from extract.evm.views import address, status, word
 from extract.voting.epochs import utc
+from extract.voting.pricing import PriceRules, judge
 from extract.voting.state import BlockState
-from extract.voting.tables import EPOCHS, GAUGES, PRICES, REWARDS, WINDOWS
+from extract.voting.tables import BRIBES, EPOCHS, GAUGES, OWN_VOTES, PRICES, QUOTES, REWARDS, VOTERS, WINDOWS
 from extract.voting.timeline import Timeline, WindowPoint
+from extract.voting.voters import VoterState
 
 Row = dict[str, Any]
 MAX_DECIMALS = 38  # a scale beyond this is a broken token; 10^38 still fits the widest exact decimal
@@ -33,10 +35,13 @@ def epoch_table(timeline: Timeline, chain_id: int, partition_id: str, provider: 
         "epoch_source": family.epoch_source,
         "votes_reset_each_epoch": family.votes_reset_each_epoch,
         "kill_clears_votes": family.kill_clears_votes,
+        "voter_kind": family.voter_kind,
         "vote_log": family.vote_log,
         "status": timeline.status,
         "start_block": timeline.start_block,
         "boundary_block": timeline.boundary_block.number if timeline.boundary_block else None,
+        "last_votable_block": timeline.last_votable.number if timeline.last_votable else None,
+        "last_votable_at": utc(timeline.last_votable.timestamp) if timeline.last_votable else None,
         "flip_block": timeline.flip.number if timeline.flip else None,
         "flip_at": utc(timeline.flip.timestamp) if timeline.flip else None,
         "flip_transaction_hash": timeline.flip_transaction,
@@ -54,11 +59,43 @@ def window_tables(
     point: WindowPoint,
     state: BlockState,
     feeds: Mapping[str, str],
+    rules: PriceRules,
     partition_id: str,
     fetched_at: datetime,
 ) -> dict[str, pa.Table]:
-    """The four state tables of one decision window."""
-    key: Row = {
+    """The state tables of one decision window."""
+    key = _key(timeline, chain_id, point, partition_id, fetched_at)
+    return {
+        "voting_windows": _table([_window_row(key, point, state)], WINDOWS),
+        "voting_gauges": _table(_gauge_rows(key, state), GAUGES),
+        "voting_bribes": _table(_bribe_rows(key, state), BRIBES),
+        "voting_rewards": _table(_reward_rows(key, state, timeline.protocol.family.reward_word), REWARDS),
+        "voting_prices": _table(_price_rows(key, state, feeds, rules), PRICES),
+        "voting_quotes": _table(_quote_rows(key, state), QUOTES),
+    }
+
+
+def voter_tables(
+    timeline: Timeline,
+    chain_id: int,
+    point: WindowPoint,
+    state: BlockState,
+    voters: Sequence[VoterState],
+    partition_id: str,
+    fetched_at: datetime,
+) -> dict[str, pa.Table]:
+    """What the planned voters have at one decision window."""
+    key = _key(timeline, chain_id, point, partition_id, fetched_at) | {"provider": state.totals["length"].provider}
+    return {
+        "voting_voters": _table([_voter_row(key, of) for of in voters], VOTERS),
+        "voting_own_votes": _table(
+            (row for of in voters for row in _own_rows(key, state, of, timeline.protocol.voter)), OWN_VOTES
+        ),
+    }
+
+
+def _key(timeline: Timeline, chain_id: int, point: WindowPoint, partition_id: str, fetched_at: datetime) -> Row:
+    return {
         "partition_id": partition_id,
         "protocol": timeline.protocol.name,
         "chain_id": chain_id,
@@ -67,12 +104,6 @@ def window_tables(
         "observed_block": point.observed.number,
         "observed_at": utc(point.observed.timestamp),
         "fetched_at": fetched_at,
-    }
-    return {
-        "voting_windows": _table([_window_row(key, point, state)], WINDOWS),
-        "voting_gauges": _table(_gauge_rows(key, state), GAUGES),
-        "voting_rewards": _table(_reward_rows(key, state, timeline.protocol.family.reward_word), REWARDS),
-        "voting_prices": _table(_price_rows(key, state, feeds), PRICES),
     }
 
 
@@ -112,6 +143,68 @@ def _gauge_rows(key: Row, state: BlockState) -> Iterable[Row]:
         }
 
 
+def _bribe_rows(key: Row, state: BlockState) -> Iterable[Row]:
+    """A row per bribe, and one without an address where the voter does not say which bribe a gauge has."""
+    for (gauge, kind), reply in state.bribe_reads.items():
+        if word(reply) is None:
+            unread = {"supply_status": status(reply), "list_status": status(reply), "tokens_unread": 0}
+            yield (
+                key
+                | {"gauge_address": gauge, "bribe_kind": kind, "is_replaced": False, "provider": reply.provider}
+                | unread
+            )
+    for bribe, (gauge, kind) in state.bribes.items():
+        supply, length = state.supplies[bribe], state.lengths[bribe]
+        yield key | {
+            "gauge_address": gauge,
+            "bribe_kind": kind,
+            "bribe_address": bribe,
+            "is_replaced": bribe in state.replaced,
+            "supply_raw": _text(word(supply)),
+            "supply_status": status(supply),
+            "list_status": status(length),
+            "tokens_listed": word(length),
+            "tokens_unread": state.unread_tokens[bribe],
+            "provider": supply.provider,
+        }
+
+
+def _voter_row(key: Row, of: VoterState) -> Row:
+    voted, approved, exempt = of.number("last_voted"), of.number("approved"), of.number("exempt")
+    owner = of.answers.get("owner")
+    is_own = of.voter.sender in ("", of.account) if of.is_by_account else None
+    return key | {
+        "voter_id": of.voter.voter_id,
+        "voter_kind": of.voter.kind,
+        "account_address": of.account,
+        "token_id": _text(of.token_id),
+        "power_raw": _text(of.number("power")),
+        "power_status": of.power_status(),
+        "votes_status": of.votes_status(),
+        "last_voted_at": utc(voted) if voted else None,
+        "rewarded_power_raw": _text(of.rewarded_power()),
+        "owner_address": address(owner) if owner else None,
+        "is_approved": is_own if approved is None else bool(approved),
+        "is_exempt": None if exempt is None else bool(exempt),
+        "vote_delay_seconds": of.number("vote_delay"),
+    }
+
+
+def _own_rows(key: Row, state: BlockState, of: VoterState, voter: str) -> Iterable[Row]:
+    """Only what is not zero: `votes_status` of the voter says whether everything was read."""
+    gauges = {pool: gauge for gauge, pool in state.gauges.items()}
+    mine = key | {"voter_id": of.voter.voter_id}
+    for pool, reply in of.votes.items():
+        if votes := word(reply):
+            found = {"gauge_address": gauges[pool], "asked": "voter", "contract_address": voter}
+            yield mine | found | {"votes_raw": str(votes)}
+    for bribe, reply in of.stakes.items():
+        if stake := word(reply):
+            gauge, kind = state.bribes[bribe]
+            found = {"gauge_address": gauge, "asked": "bribe", "contract_address": bribe, "bribe_kind": kind}
+            yield mine | found | {"votes_raw": str(stake)}
+
+
 def _reward_rows(key: Row, state: BlockState, reward_word: int) -> Iterable[Row]:
     for (bribe, token), reply in state.rewards.items():
         gauge, kind = state.bribes[bribe]
@@ -129,7 +222,7 @@ def _reward_rows(key: Row, state: BlockState, reward_word: int) -> Iterable[Row]
         }
 
 
-def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str]) -> Iterable[Row]:
+def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str], rules: PriceRules) -> Iterable[Row]:
     for token, reply in state.decimals.items():
         decimals = word(reply)
         known = decimals is not None and decimals <= MAX_DECIMALS
@@ -140,21 +233,49 @@ def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str]) -> Iterab
             "decimals_status": "ok" if known else ("malformed" if decimals is not None else status(reply)),
             "confirmation": reply.confirmation,
             "provider": reply.provider,
-            **_price(token, state, feeds, int(key["observed_at"].timestamp())),
+            **_price(token, state, feeds, int(key["observed_at"].timestamp()), rules),
         }
 
 
-def _price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: int) -> Row:
-    """Price columns: the feed on the chain first, then what a configured source quoted for that moment."""
-    from_feed, quote = feed_price(token, state, feeds, block_time), state.quotes.get(token)
-    if from_feed["price_usd"] is not None or quote is None:
-        return from_feed
-    return from_feed | {
-        "price_usd": quote.price_usd,
-        "price_source": quote.source,
-        "price_updated_at": utc(quote.updated_at),
-        "price_status": "ok",
-    }
+def _price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: int, rules: PriceRules) -> Row:
+    """Price columns: the feed on the chain first, else what is left of all quotes; what pools hold, either way."""
+    from_feed = feed_price(token, state, feeds, block_time)
+    judged = judge(state.quotes.get(token, []), block_time, rules)
+    depth: Row = {"liquidity_usd": judged.liquidity_usd}
+    if from_feed["price_usd"] is not None:
+        return from_feed | depth | {"price_support": "feed"}
+    if judged.status == "no_source":
+        return from_feed | depth
+    if judged.quote is None:
+        return from_feed | depth | {"price_status": judged.status}
+    return (
+        from_feed
+        | depth
+        | {
+            "price_usd": judged.price_usd,
+            "price_source": judged.quote.source,
+            "price_updated_at": utc(judged.quote.made_at),
+            "price_status": "ok",
+            "price_support": judged.support,
+        }
+    )
+
+
+def _quote_rows(key: Row, state: BlockState) -> Iterable[Row]:
+    """Every quote that was at hand: one row per token, source and size of sale."""
+    provider = state.totals["length"].provider
+    for token, quotes in state.quotes.items():
+        for quote in quotes:
+            yield key | {
+                "token_address": token,
+                "quote_source": quote.source,
+                "quote_kind": quote.kind,
+                "price_usd": quote.price_usd,
+                "price_updated_at": utc(quote.made_at),
+                "size_usd": quote.size_usd,
+                "liquidity_usd": quote.liquidity_usd,
+                "provider": provider,
+            }
 
 
 def feed_price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: int) -> Row:

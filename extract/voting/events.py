@@ -111,9 +111,12 @@ def _event_rows(decoded: pa.Table, rule: EventRule, emitters: Emitters, common: 
     found = [emitters.bribes.get(a, (None, None)) for a in common["emitter_address"].to_pylist()]
     counted_kind = emitters.protocol.family.vote_bribe_kind
     counted = [rule.kind != "vote" or not from_bribe or kind == counted_kind for _, kind in found]
+    kinds = [kind for _, kind in found]
+    if rule.bribe:
+        kinds = [emitters.bribes.get(bribe, (None, None))[1] for bribe in pa.array(column(rule.bribe)).to_pylist()]
     columns = common | {
         "event_kind": [rule.kind] * n,
-        "bribe_kind": [kind for _, kind in found],
+        "bribe_kind": kinds,
         "is_counted": counted,
         "gauge_address": column(rule.gauge) if rule.gauge else [gauge for gauge, _ in found],
         "pool_address": column(rule.pool),
@@ -133,3 +136,22 @@ def _event_epoch(decoded: pa.Table, rule: EventRule, offset: int) -> Any:
     if rule.epoch is None:
         return [None] * decoded.num_rows
     return pc.subtract(pc.cast(decoded[rule.epoch], pa.int64()), offset)
+
+
+def recounted(events: pa.Table, emitters: Sequence[Emitters]) -> pa.Table:
+    """EVENTS rows of an epoch with the votes of a gauge counted on a bribe that was not replaced in it.
+
+    Both bribes of a gauge log the same votes, but a replaced one does not log that votes cast before are taken back.
+    """
+    replaced = events.filter(pc.equal(events["event_kind"], "bribe_replaced")).to_pylist()
+    kinds = {of.protocol.name: of.protocol.family.vote_bribe_kind for of in emitters}
+    gone = {(r["protocol"], r["gauge_address"]) for r in replaced if r["bribe_kind"] == kinds[r["protocol"]]}
+    if not gone:
+        return events
+    rows = zip(*(events[c].to_pylist() for c in ("event_kind", "protocol", "gauge_address", "bribe_kind")), strict=True)
+    counted = [
+        was if kind != "vote" or (protocol, gauge) not in gone else bribe != kinds[protocol]
+        for was, (kind, protocol, gauge, bribe) in zip(events["is_counted"].to_pylist(), rows, strict=True)
+    ]
+    place = events.schema.get_field_index("is_counted")
+    return events.set_column(place, events.schema.field(place), pa.array(counted, pa.bool_()))

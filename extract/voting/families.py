@@ -19,7 +19,8 @@ class EventRule:
     """How one event of the chain becomes a row of `voting_events`.
 
     `emitter` is `voter`, `minter`, or `bribe:<kind>` (`bribe:*` for every kind). The other fields name
-    event parameters; `sign` is +1 or -1 for vote flows.
+    event parameters (`bribe`: the one that holds the bribe a row is about, where its emitter is not one);
+    `sign` is +1 or -1 for vote flows.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class EventRule:
     gauge: str | None = None
     token: str | None = None
     epoch: str | None = None
+    bribe: str | None = None
     sign: int = 1
 
 
@@ -39,6 +41,7 @@ class EventRule:
 class Family:
     """Every difference between the vote families, as keys that `[voting.NAME]` in foreshore.toml may override."""
 
+    voter_kind: str  # who votes: "account" (with what is delegated to it) or "nft"
     votes_view: str
     total_votes_view: str
     votes_reset_each_epoch: bool
@@ -52,7 +55,19 @@ class Family:
     vote_log: str  # "bribe_stake" or "voter_voted"
     vote_bribe_kind: str  # where both bribes of a gauge log the same votes: the kind that is counted
     kill_clears_votes: bool
-    vote_window: str  # "none" or "first_last_hour"
+    last_vote: str  # "at_boundary": a block stamped with it still takes votes; "before_boundary": it does not
+    supply_view: str  # on a bribe: the stakes that share its rewards
+    stake_view: str  # on a bribe: one voter's stake
+    own_votes_view: str  # on the voter: one voter's votes for a pool
+    last_voted_view: str
+    power_view: str  # on the escrow: what a vote is cast with
+    nft_power_view: str  # on the escrow: an NFT's power when its share of rewards is fixed
+    delegate_view: str  # on the escrow: whom an NFT's power is delegated to at a time; "" where nobody votes for it
+    exempt_view: str  # on the voter: whether an NFT may vote in the closed time; "" where none is closed
+    vote_function: (
+        str  # what a vote calls on the voter: pools and their relative weights, after the NFT where one votes
+    )
+    vote_delay_view: str  # on the voter: seconds between two votes of one voter; "" where one vote counts
     event_rules: tuple[EventRule, ...] = field(repr=False)
     reward_epoch_offset: int = 0  # seconds added to the vote epoch to find its rewards (Thena: one week)
     epoch_anchor_mod: int = 604_800  # seconds
@@ -65,6 +80,7 @@ _GAUGE_EVENTS = (
 
 FAMILIES: Mapping[str, Family] = {
     "thena": Family(
+        voter_kind="account",
         votes_view="weightsAt(address,uint256)",
         total_votes_view="totalWeightAt(uint256)",
         votes_reset_each_epoch=True,
@@ -78,7 +94,17 @@ FAMILIES: Mapping[str, Family] = {
         vote_log="bribe_stake",
         vote_bribe_kind="external",
         kill_clears_votes=True,
-        vote_window="none",
+        last_vote="at_boundary",
+        supply_view="totalSupplyAt(uint256)",
+        stake_view="balanceOfOwnerAt(address,uint256)",
+        own_votes_view="votes(address,address)",
+        last_voted_view="lastVoted(address)",
+        power_view="getPastVotes(address,uint256)",
+        nft_power_view="balanceOfNFTAt(uint256,uint256)",
+        delegate_view="delegates(uint256,uint48)",
+        exempt_view="",
+        vote_function="vote(address[],uint256[])",
+        vote_delay_view="VOTE_DELAY()",
         event_rules=(
             EventRule("vote", "bribe:*", "Staked(address indexed user, uint256 amount)", actor="user", amount="amount"),
             EventRule(
@@ -106,10 +132,20 @@ FAMILIES: Mapping[str, Family] = {
                 pool="pool",
                 actor="creator",
             ),
+            EventRule(
+                "bribe_replaced",
+                "voter",
+                "SetBribeFor(bool isInternal, address indexed old, address indexed latest, address indexed gauge)",
+                gauge="gauge",
+                actor="old",
+                token="latest",
+                bribe="old",
+            ),
             *_GAUGE_EVENTS,
         ),
     ),
     "velodrome": Family(
+        voter_kind="nft",
         votes_view="weights(address)",
         total_votes_view="totalWeight()",
         votes_reset_each_epoch=False,
@@ -123,7 +159,17 @@ FAMILIES: Mapping[str, Family] = {
         vote_log="voter_voted",
         vote_bribe_kind="",
         kill_clears_votes=False,
-        vote_window="first_last_hour",
+        last_vote="before_boundary",
+        supply_view="totalSupply()",
+        stake_view="balanceOf(uint256)",
+        own_votes_view="votes(uint256,address)",
+        last_voted_view="lastVoted(uint256)",
+        power_view="balanceOfNFT(uint256)",
+        nft_power_view="balanceOfNFT(uint256)",
+        delegate_view="",
+        exempt_view="isWhitelistedNFT(uint256)",
+        vote_function="vote(uint256,address[],uint256[])",
+        vote_delay_view="",
         event_rules=(
             EventRule(
                 "vote",
@@ -170,10 +216,12 @@ FAMILIES: Mapping[str, Family] = {
     ),
 }
 
+EVENT_KINDS = ("vote", "reward", "gauge_created", "gauge_killed", "gauge_revived", "bribe_replaced")
 _CHOICES = {
     "epoch_source": ("minter", "calendar"),
     "vote_log": ("bribe_stake", "voter_voted"),
-    "vote_window": ("none", "first_last_hour"),
+    "voter_kind": ("account", "nft"),
+    "last_vote": ("at_boundary", "before_boundary"),
 }
 
 
@@ -218,17 +266,37 @@ def _protocol(name: str, table: Mapping[str, Any]) -> Protocol:
     )
 
 
-def _override(where: str, family: Family, keys: Mapping[str, Any]) -> Family:
+def _override(where: str, family: Family, given: Mapping[str, Any]) -> Family:
+    keys = dict(given)
+    rules = keys.pop("events", None)
     known = {f.name for f in fields(Family)} - {"event_rules"}
     unknown = sorted(set(keys) - known)
     if unknown:
         raise ConfigError(
-            f"{where} has unknown keys {', '.join(unknown)}; a family's keys are {', '.join(sorted(known))}"
+            f"{where} has unknown keys {', '.join(unknown)}; a family's keys are events, {', '.join(sorted(known))}"
         )
     for key, allowed in _CHOICES.items():
         if key in keys and keys[key] not in allowed:
             raise ConfigError(f"{where} {key} = {keys[key]!r}: use one of {', '.join(allowed)}")
+    if rules is not None:
+        family = replace(family, event_rules=_event_rules(where, family.event_rules, rules))
     return replace(family, **keys)
+
+
+def _event_rules(where: str, preset: tuple[EventRule, ...], tables: Any) -> tuple[EventRule, ...]:
+    """`[[voting.NAME.events]]`: rules of a protocol's own take the place of the family's of the same kind."""
+    known = {f.name for f in fields(EventRule)}
+    own = []
+    for table in tables:
+        unknown, missing = sorted(set(table) - known), [k for k in ("kind", "emitter", "signature") if k not in table]
+        if unknown or missing:
+            what = f"unknown keys {', '.join(unknown)}" if unknown else f"no {', '.join(missing)}"
+            raise ConfigError(f"[[{where[1:-1]}.events]] has {what}; an event's keys are {', '.join(sorted(known))}")
+        if table["kind"] not in EVENT_KINDS:
+            raise ConfigError(f"[[{where[1:-1]}.events]] kind = {table['kind']!r}: use one of {', '.join(EVENT_KINDS)}")
+        own.append(EventRule(**table))
+    replaced = {rule.kind for rule in own}
+    return (*own, *(rule for rule in preset if rule.kind not in replaced))
 
 
 def _address(where: str, key: str, value: object) -> str:

@@ -23,8 +23,12 @@ from extract.prices import LEAST_CONFIDENCE, HttpPrices, load_price_sources
 from extract.seeds import WEEK, DecisionWindow, decision_windows, threshold
 from extract.voting.epochs import requested_epochs
 from extract.voting.families import Protocol, load_protocols
+from extract.voting.pools import Pool, load_pools
+from extract.voting.pricing import PriceRules
+from extract.voting.rules import price_rules
 from extract.voting.state import count_gauges
-from extract.voting.timeline import Timeline, resolve
+from extract.voting.timeline import Timeline, WindowPoint, resolve
+from extract.voting.voters import PlannedVoter, planned_voters
 
 SOURCE = "voting"
 CODE_VERSION = 2  # raise it when the same chain would land other rows: every partition is then fetched anew
@@ -61,8 +65,12 @@ class ChainRun:
     spec: ChainSpec
     protocols: tuple[Protocol, ...]
     windows: tuple[DecisionWindow, ...]
+    voters: Mapping[str, tuple[PlannedVoter, ...]]  # by protocol
     feeds: Mapping[str, str]
     price_sources: tuple[HttpPrices, ...]
+    pools: tuple[Pool, ...]
+    price_rules: PriceRules
+    sale_usd: float
     final: Block
     epochs: tuple[int, ...]
     ledger: Ledger
@@ -126,6 +134,7 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
                 spec=spec,
                 protocols=tuple(p for p in wanted if p.chain == name),
                 windows=tuple(decision_windows(config.seeds)),
+                voters={p.name: planned_voters(config.seeds, p) for p in wanted if p.chain == name},
                 feeds=_feeds(config, name),
                 price_sources=load_price_sources(
                     name,
@@ -133,6 +142,9 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
                     config.environ,
                     threshold(config.seeds, LEAST_CONFIDENCE),
                 ),
+                pools=load_pools(name, config.section("chains")[name].get("pools"), _feeds(config, name)),
+                price_rules=price_rules(config.seeds),
+                sale_usd=threshold(config.seeds, "price_sale_usd"),
                 final=final,
                 epochs=tuple(epochs),
                 ledger=ledger,
@@ -164,6 +176,8 @@ def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partitio
         "protocol": protocol.facts(),
         "feeds": dict(chain.feeds),
         "prices": [s.name for s in chain.price_sources],
+        "pools": [vars(pool) for pool in chain.pools],
+        "price_rules": vars(chain.price_rules) | {"sale_usd": chain.sale_usd},
     }
     whole = Partition(SOURCE, "epoch", key, "all")
     last = timeline.flip or timeline.boundary_block
@@ -175,7 +189,22 @@ def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partitio
         wanted = fingerprint(base | {"decision": point.decision.number, "observed": point.observed.number})
         row = chain.due(partition, wanted, to_block=point.observed.number, to_block_hash=point.observed.hash)
         found.append((partition, row))
+        found += _voter_partition(chain, timeline, point, key)
     return found
+
+
+def _voter_partition(
+    chain: ChainRun, timeline: Timeline, point: WindowPoint, key: str
+) -> list[tuple[Partition, LedgerRow | None]]:
+    """What the planned voters have at a window: a partition of its own, so that a new voter costs nothing else."""
+    voters = chain.voters[timeline.protocol.name]
+    if not voters:
+        return []
+    partition = Partition(SOURCE, "voters", key, point.window.decision_window)
+    base = {"version": CODE_VERSION, "protocol": timeline.protocol.facts(), "voters": [vars(v) for v in voters]}
+    wanted = fingerprint(base | {"observed": point.observed.number})
+    row = chain.due(partition, wanted, to_block=point.observed.number, to_block_hash=point.observed.hash)
+    return [(partition, row)]
 
 
 def event_partition(

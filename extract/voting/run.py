@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from extract.config import Config
+from extract.evm.views import word
 from extract.integrity import prepare
 from extract.land import Lake
 from extract.ledger import Ledger, LedgerRow, failed, now
 from extract.prices import ask_sources
-from extract.voting.decode import epoch_table, feed_price, merge, window_tables
+from extract.voting.decode import epoch_table, feed_price, merge, voter_tables, window_tables
 from extract.voting.epochs import spoken
-from extract.voting.events import Emitters, Stamp, scan
+from extract.voting.events import Emitters, Stamp, recounted, scan
 from extract.voting.plan import (
     SOURCE,
     ChainRun,
@@ -24,10 +26,15 @@ from extract.voting.plan import (
     event_partition,
     state_partitions,
 )
-from extract.voting.state import BlockState, StateError, read_bribes, read_states
+from extract.voting.pools import sale
+from extract.voting.pricing import PriceQuote
+from extract.voting.state import BlockState, StateError, read_bribes, read_places, read_states
 from extract.voting.tables import VOTING_TABLES
 from extract.voting.timeline import Timeline
+from extract.voting.voters import read_voters
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
+
+GROUPS = ("state", "voters")  # partitions that are read at a window's block
 
 
 async def extract_voting(config: Config, request: Request, run_id: str, report: Report) -> Outcome:
@@ -63,7 +70,7 @@ async def _jobs(chain: ChainRun, outcome: Outcome) -> list[Job]:
 
 
 def _state_job(chain: ChainRun, timeline: Timeline, outcome: Outcome, with_epoch: bool = True) -> Job:
-    found = [row for p, row in state_partitions(chain, timeline) if with_epoch or p.table_group == "state"]
+    found = [row for p, row in state_partitions(chain, timeline) if with_epoch or p.table_group in GROUPS]
     due = [row for row in found if row is not None]
     outcome.skipped += len(found) - len(due)
 
@@ -75,27 +82,37 @@ def _state_job(chain: ChainRun, timeline: Timeline, outcome: Outcome, with_epoch
 
 async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[LedgerRow]) -> Fetched:
     """The due windows of an epoch: one reading per distinct block, one set of rows per window."""
-    protocol, by_window = (
-        timeline.protocol,
-        {r.partition.window: r for r in wanted if r.partition.table_group == "state"},
-    )
-    points = [p for p in timeline.points if p.window.decision_window in by_window]
-    states = await read_states(chain.client, protocol, chain.feeds, timeline.epoch, [p.observed.number for p in points])
-    await _quote(chain, states, {p.observed.number: p.observed.timestamp for p in points})
+    due = {(r.partition.table_group, r.partition.window): r for r in wanted}
+    points = [p for p in timeline.points if {(g, p.window.decision_window) for g in GROUPS} & due.keys()]
+    blocks = [p.observed.number for p in points]
+    states = await read_places(chain.client, timeline.protocol, timeline.epoch, blocks, timeline.start_block)
+    whole = {p.observed.number for p in points if ("state", p.window.decision_window) in due}
+    await read_states(chain.client, timeline.protocol, chain.feeds, chain.pools, [states[b] for b in sorted(whole)])
+    await _quote(chain, {n: states[n] for n in whole}, {p.observed.number: p.observed.timestamp for p in points})
+    asked = {p.observed.number for p in points if ("voters", p.window.decision_window) in due}
+    planned = chain.voters[timeline.protocol.name]
+    voters = await read_voters(chain.client, timeline.protocol, planned, [states[block] for block in sorted(asked)])
     parts: list[dict[str, pa.Table]] = []
     rows: list[LedgerRow] = []
     unpaid = set(states)
     for point in points:
-        row, state = by_window[point.window.decision_window], states[point.observed.number]
-        if state.problem is not None:
-            rows.append(failed(row, StateError(), state.problem))
-            continue
-        parts.append(
-            window_tables(timeline, chain.spec.chain_id, point, state, chain.feeds, row.partition.partition_id, now())
-        )
-        calls = state.calls if state.block in unpaid else 0
-        unpaid.discard(state.block)
-        rows.append(_filled(row, parts[-1], calls, _provider(state)))
+        state = states[point.observed.number]
+        for group in GROUPS:
+            row = due.get((group, point.window.decision_window))
+            if row is None:
+                continue
+            if state.problem is not None:
+                rows.append(failed(row, StateError(), state.problem))
+                continue
+            where, partition_id = (timeline, chain.spec.chain_id, point, state), row.partition.partition_id
+            parts.append(
+                window_tables(*where, chain.feeds, chain.price_rules, partition_id, now())
+                if group == "state"
+                else voter_tables(*where, voters[state.block], partition_id, now())
+            )
+            calls = state.calls if state.block in unpaid else 0
+            unpaid.discard(state.block)
+            rows.append(_filled(row, parts[-1], calls, _provider(state)))
     for row in (r for r in wanted if r.partition.table_group == "epoch"):
         provider = next((_provider(state) for state in states.values()), chain.spec.providers[0].name)
         parts.append(
@@ -106,12 +123,22 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
 
 
 async def _quote(chain: ChainRun, states: Mapping[int, BlockState], times: Mapping[int, int]) -> None:
-    """Ask the configured sources for what no feed on the chain prices, as of each block's own time."""
-    for state in states.values() if chain.price_sources else ():
-        unpriced = [
-            t for t in state.decimals if feed_price(t, state, chain.feeds, times[state.block])["price_usd"] is None
-        ]
-        state.quotes = await ask_sources(chain.price_sources, unpriced, times[state.block])
+    """Every quote of what no feed on the chain prices, as of each block's own time; and what pools say of a sale."""
+    for state in states.values():
+        moment = times[state.block]
+        prices = {t: feed_price(t, state, chain.feeds, moment)["price_usd"] for t in (*state.decimals, *state.rounds)}
+        unpriced = [t for t in state.decimals if prices[t] is None]
+        for source in chain.price_sources if unpriced else ():
+            for token, found in (await ask_sources([source], unpriced, moment)).items():
+                quote = PriceQuote(found.source, "reference", found.price_usd, found.updated_at)
+                state.quotes.setdefault(token, []).append(quote)
+        for pool, replies in state.sales.items():
+            mine, other = word(state.decimals[pool.token]), word(state.quote_decimals[pool.quote])
+            usd = prices.get(pool.quote)
+            if mine is None or other is None or usd is None:
+                continue
+            if sold := sale(pool, replies, (mine, other), usd, chain.sale_usd, moment):
+                state.quotes.setdefault(pool.token, []).append(sold)
 
 
 def _provider(state: BlockState) -> str:
@@ -149,5 +176,24 @@ async def _fetch_events(
     ]
     stamp = Stamp(chain.spec.chain_id, epoch, row.partition.partition_id, now())
     table, chunks, provider = await scan(chain.client, emitters, stamp, first, last)
-    tables = {"voting_events": table}
+    if further := _unseen_bribes(table, emitters):
+        table, more, provider = await scan(chain.client, further, stamp, first, last)
+        chunks += more
+    tables = {"voting_events": recounted(table, emitters)}
     return tables, [_filled(row, tables, chunks, provider)]
+
+
+def _unseen_bribes(events: pa.Table, emitters: Sequence[Emitters]) -> list[Emitters]:
+    """Emitters with the bribes that were set and replaced within the scan; empty where there were none such."""
+    replaced = events.filter(pc.equal(events["event_kind"], "bribe_replaced")).to_pylist()
+    found, is_new = [], False
+    for of in emitters:
+        bribes = dict(of.bribes)
+        for row in (r for r in replaced if r["protocol"] == of.protocol.name):
+            kind = row["bribe_kind"] or bribes.get(row["token_address"], (None, None))[1]
+            if kind is not None:
+                key = (row["gauge_address"], kind)
+                bribes = {row["actor"]: key, row["token_address"]: key} | bribes
+        is_new |= bribes.keys() != of.bribes.keys()
+        found.append(Emitters(of.protocol, bribes))
+    return found if is_new else []

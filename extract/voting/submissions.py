@@ -24,6 +24,7 @@ LAST_EPOCH = 253_370_764_800 // WEEK * WEEK  # the year 9999: later ones are no 
 MOST = 2**256
 MAX_DIGITS = 80  # digits of 2^256, and a few
 SUBMITTED_TABLE = "submitted_votes"
+OUTCOMES = ("landed", "reverted", "not_sent")
 _UTC = pa.timestamp("us", "UTC")
 SUBMITTED_SCHEMA = pa.schema(
     [
@@ -34,6 +35,7 @@ SUBMITTED_SCHEMA = pa.schema(
         pa.field("gauge_address", pa.string(), nullable=False),
         pa.field("votes_raw", pa.string(), nullable=False),
         pa.field("transaction_hash", pa.string()),
+        pa.field("outcome", pa.string()),
         pa.field("submitted_at", _UTC, nullable=False),
         pa.field("recorded_at", _UTC, nullable=False),
     ]
@@ -50,6 +52,7 @@ class Submission:
     submitted_at: datetime  # UTC
     votes_raw: Mapping[str, int]  # gauge address -> votes, integers as on the chain
     transaction_hash: str | None = None
+    outcome: str | None = None  # one of OUTCOMES; None: seen in the contract when the epoch has ended
 
     @property
     def partition(self) -> Partition:
@@ -60,7 +63,8 @@ class Submission:
 def parse_submission(document: Any, votes_decimals: int) -> Submission:
     """A submission from its JSON form; RequestError names the field that is wrong and what it should be.
 
-    Form: {"protocol", "voter_id", "epoch", "submitted_at", "allocation": {gauge: votes}, "transaction_hash"?}.
+    Form: {"protocol", "voter_id", "epoch", "submitted_at", "allocation": {gauge: votes}, and if known
+    "transaction_hash", "outcome"}.
     A saved recommendation has it too, except for `submitted_at`.
     """
     if not isinstance(document, Mapping):
@@ -87,6 +91,7 @@ def parse_submission(document: Any, votes_decimals: int) -> Submission:
         submitted_at=_moment(document["submitted_at"]),
         votes_raw=votes,
         transaction_hash=_transaction(document.get("transaction_hash")),
+        outcome=_outcome(document.get("outcome")),
     )
 
 
@@ -95,6 +100,14 @@ def _text(document: Mapping[str, Any], field: str) -> str:
     if not isinstance(value, str) or not value.strip() or "/" in value:
         raise RequestError(f"{field} = {value!r}: use its name as the warehouse has it, e.g. from a recommendation")
     return value.strip()
+
+
+def _outcome(value: Any) -> str | None:
+    if value is None or value in OUTCOMES:  # a recommendation's own outcome ("ok") says nothing about landing
+        return value if value is None else str(value)
+    if value == "ok":
+        return None
+    raise RequestError(f"outcome = {value!r}: use {', '.join(OUTCOMES)}, or leave it out")
 
 
 def _transaction(value: Any) -> str | None:
@@ -150,6 +163,7 @@ def record_submission(lake: Lake, submission: Submission, run_id: str) -> int:
             "gauge_address": gauge,
             "votes_raw": str(raw),
             "transaction_hash": submission.transaction_hash,
+            "outcome": submission.outcome,
             "submitted_at": submission.submitted_at,
             "recorded_at": recorded_at,
         }
@@ -159,7 +173,7 @@ def record_submission(lake: Lake, submission: Submission, run_id: str) -> int:
     ledger = LedgerRow(
         partition=partition,
         status=COMPLETE,
-        fingerprint=fingerprint({"votes": sorted(submission.votes_raw.items())}),
+        fingerprint=fingerprint({"votes": sorted(submission.votes_raw.items()), "outcome": submission.outcome}),
         run_id=run_id,
         started_at=recorded_at,
         finished_at=now(),

@@ -33,10 +33,13 @@ EPOCHS = pa.schema(
         pa.field("epoch_source", pa.string(), nullable=False),
         pa.field("votes_reset_each_epoch", pa.bool_(), nullable=False),
         pa.field("kill_clears_votes", pa.bool_(), nullable=False),
+        pa.field("voter_kind", pa.string(), nullable=False),
         pa.field("vote_log", pa.string(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
         pa.field("start_block", pa.int64(), nullable=False),
         pa.field("boundary_block", pa.int64()),
+        pa.field("last_votable_block", pa.int64()),
+        pa.field("last_votable_at", UTC),
         pa.field("flip_block", pa.int64()),
         pa.field("flip_at", UTC),
         pa.field("flip_transaction_hash", pa.string()),
@@ -73,6 +76,55 @@ GAUGES = pa.schema(
     ]
 )
 
+BRIBES = pa.schema(
+    [
+        *_STATE_KEY,
+        pa.field("gauge_address", pa.string(), nullable=False),
+        pa.field("bribe_kind", pa.string(), nullable=False),
+        pa.field("bribe_address", pa.string()),
+        pa.field("is_replaced", pa.bool_(), nullable=False),
+        pa.field("supply_raw", pa.string()),
+        pa.field("supply_status", pa.string(), nullable=False),
+        pa.field("list_status", pa.string(), nullable=False),
+        pa.field("tokens_listed", pa.int32()),
+        pa.field("tokens_unread", pa.int32(), nullable=False),
+        *_OBSERVED,
+    ]
+)
+
+VOTERS = pa.schema(
+    [
+        *_STATE_KEY,
+        pa.field("voter_id", pa.string(), nullable=False),
+        pa.field("voter_kind", pa.string(), nullable=False),
+        pa.field("account_address", pa.string()),
+        pa.field("token_id", pa.string()),
+        pa.field("power_raw", pa.string()),
+        pa.field("power_status", pa.string(), nullable=False),
+        pa.field("votes_status", pa.string(), nullable=False),
+        pa.field("last_voted_at", UTC),
+        pa.field("rewarded_power_raw", pa.string()),
+        pa.field("owner_address", pa.string()),
+        pa.field("is_approved", pa.bool_()),
+        pa.field("is_exempt", pa.bool_()),
+        pa.field("vote_delay_seconds", pa.int64()),
+        *_OBSERVED,
+    ]
+)
+
+OWN_VOTES = pa.schema(
+    [
+        *_STATE_KEY,
+        pa.field("voter_id", pa.string(), nullable=False),
+        pa.field("gauge_address", pa.string(), nullable=False),
+        pa.field("asked", pa.string(), nullable=False),
+        pa.field("contract_address", pa.string(), nullable=False),
+        pa.field("bribe_kind", pa.string()),
+        pa.field("votes_raw", pa.string(), nullable=False),
+        *_OBSERVED,
+    ]
+)
+
 REWARDS = pa.schema(
     [
         *_STATE_KEY,
@@ -101,6 +153,22 @@ PRICES = pa.schema(
         pa.field("price_source", pa.string()),
         pa.field("price_updated_at", UTC),
         pa.field("price_status", pa.string(), nullable=False),
+        pa.field("price_support", pa.string()),
+        pa.field("liquidity_usd", pa.float64()),
+        *_OBSERVED,
+    ]
+)
+
+QUOTES = pa.schema(
+    [
+        *_STATE_KEY,
+        pa.field("token_address", pa.string(), nullable=False),
+        pa.field("quote_source", pa.string(), nullable=False),
+        pa.field("quote_kind", pa.string(), nullable=False),
+        pa.field("price_usd", pa.float64(), nullable=False),
+        pa.field("price_updated_at", UTC, nullable=False),
+        pa.field("size_usd", pa.float64()),
+        pa.field("liquidity_usd", pa.float64()),
         *_OBSERVED,
     ]
 )
@@ -138,7 +206,11 @@ VOTING_TABLES = {
     "voting_epochs": EPOCHS,
     "voting_windows": WINDOWS,
     "voting_gauges": GAUGES,
+    "voting_bribes": BRIBES,
     "voting_rewards": REWARDS,
     "voting_prices": PRICES,
+    "voting_quotes": QUOTES,
+    "voting_voters": VOTERS,
+    "voting_own_votes": OWN_VOTES,
     "voting_events": EVENTS,
 }

@@ -1,7 +1,9 @@
-"""From an epoch to blocks: the boundary, the flip, the truth block, and one block per decision window.
+"""From an epoch to blocks: the boundary, the last block that takes votes, the flip, the truth, the decision windows.
 
-Truth is the state at the last block in which a vote of the epoch still counted: the block before the flip
-transaction where the minter turns the epoch, the last block before the timestamp where the calendar does.
+Truth is the state that rewards are paid on: the block before the flip transaction where the minter turns the epoch, the
+last block before the timestamp where the calendar does. Votes end earlier where the minter turns it: nobody votes
+between the calendar boundary and the flip (VoterV5 reverts EpochStale), so the last votable block is the newest at or
+before the boundary, and the last decision is made on the state of its parent.
 """
 
 from __future__ import annotations
@@ -19,6 +21,10 @@ from extract.voting.families import Protocol
 
 FLIP_SEARCH_SECONDS = (600, 86_400)  # flips come 9-13 s late; the second, wide look is for a minter nobody called
 OPEN, ENDED, UNFLIPPED = "open", "ended", "unflipped"
+IDLE = "idle"  # a day past the boundary and still no flip: the minter is not being called
+SKIPPED = "skipped"  # the minter turned past this epoch; nobody could vote for it
+BEFORE_CHAIN = "before_chain"
+IDLE_AFTER_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -33,9 +39,10 @@ class WindowPoint:
 
 @dataclass(frozen=True)
 class Timeline:
-    """One epoch of one protocol. `flip`, `truth` and `boundary_block` are None while they are not final yet.
+    """One epoch of one protocol. Blocks are None while they are not final yet.
 
-    `start_block` is the first block whose votes count for the epoch, `flip` the first of the next one.
+    `start_block` is the first block whose votes count for the epoch, `last_votable` the last one that takes votes,
+    `flip` the first block of the next epoch.
     """
 
     protocol: Protocol
@@ -44,6 +51,7 @@ class Timeline:
     status: str
     start_block: int
     boundary_block: Block | None
+    last_votable: Block | None
     flip: Block | None
     flip_transaction: str | None
     truth: Block | None
@@ -54,43 +62,101 @@ async def resolve(
     chain: ChainClient, protocol: Protocol, epoch: int, windows: Sequence[DecisionWindow], final: Block
 ) -> Timeline:
     """Find and prove every block of an epoch that is final by `final`; windows not reached yet are left out."""
+    try:
+        return await _resolve(chain, protocol, epoch, _of_protocol(protocol, windows), final)
+    except BeforeChain:
+        boundary = epoch + protocol.family.epoch_anchor_mod
+        return Timeline(protocol, epoch, boundary, BEFORE_CHAIN, 0, None, None, None, None, None, ())
+
+
+def _of_protocol(protocol: Protocol, windows: Sequence[DecisionWindow]) -> list[DecisionWindow]:
+    """The windows that mean something here: some are for exchanges whose voting closes before the boundary."""
+    closes = protocol.family.exempt_view != ""
+    return [w for w in windows if w.scope == "every" or closes]
+
+
+async def _resolve(
+    chain: ChainClient, protocol: Protocol, epoch: int, windows: Sequence[DecisionWindow], final: Block
+) -> Timeline:
     boundary = epoch + protocol.family.epoch_anchor_mod
-    reached = [w for w in windows if w.anchor == "boundary" and boundary - w.seconds_before < final.timestamp]
-    targets = [boundary - w.seconds_before for w in reached]
-    blocks = await chain.blocks_at_or_before(targets)
-    found = dict(zip((w.decision_window for w in reached), blocks, strict=True))
+    start, was_entered = await _start(chain, protocol, epoch, final)
     boundary_block = await chain.block_at_or_before(boundary) if boundary < final.timestamp else None
+    if not was_entered:
+        return Timeline(protocol, epoch, boundary, SKIPPED, start, boundary_block, None, None, None, None, ())
+    last, parent = await _last_votable(chain, protocol, boundary, final)
     flip, transaction, truth = await _flip(chain, protocol, boundary, boundary_block, final)
+    found = await _decisions(chain, boundary, windows, final)
     points = []
     for window in windows:
-        if window.reads == "final" or window.anchor == "flip":
-            if truth is None:
-                continue
-            decision = truth if window.anchor == "flip" else found[window.decision_window]
-            target = truth.timestamp if window.anchor == "flip" else boundary - window.seconds_before
-            points.append(WindowPoint(window, target, decision, truth))
-        elif window.decision_window in found:
-            block = found[window.decision_window]
-            points.append(WindowPoint(window, boundary - window.seconds_before, block, block))
-    status = OPEN if boundary_block is None else (ENDED if truth else UNFLIPPED)
-    start = await _start_block(chain, protocol, epoch, final)
-    return Timeline(protocol, epoch, boundary, status, start, boundary_block, flip, transaction, truth, tuple(points))
+        if window.anchor == "last_vote":
+            found |= {window.decision_window: parent} if parent else {}
+        decision = found.get(window.decision_window)
+        observed = truth if window.reads == "final" else decision
+        if decision is None or observed is None:
+            continue
+        target = decision.timestamp if window.anchor == "last_vote" else boundary - window.seconds_before
+        points.append(WindowPoint(window, target, decision, observed))
+    status = _status(boundary, boundary_block, truth, final)
+    return Timeline(
+        protocol, epoch, boundary, status, start, boundary_block, last, flip, transaction, truth, tuple(points)
+    )
 
 
-async def _start_block(chain: ChainClient, protocol: Protocol, epoch: int, final: Block) -> int:
-    """The flip into the epoch; the calendar's first block where the minter was not there to flip."""
+def _status(boundary: int, boundary_block: Block | None, truth: Block | None, final: Block) -> str:
+    if boundary_block is None:
+        return OPEN
+    if truth is not None:
+        return ENDED
+    return IDLE if final.timestamp - boundary > IDLE_AFTER_SECONDS else UNFLIPPED
+
+
+async def _decisions(
+    chain: ChainClient, boundary: int, windows: Sequence[DecisionWindow], final: Block
+) -> dict[str, Block]:
+    """The block of each window that counts back from the calendar boundary and is reached."""
+    reached = [w for w in windows if w.anchor == "boundary" and boundary - w.seconds_before < final.timestamp]
+    blocks = await chain.blocks_at_or_before([boundary - w.seconds_before for w in reached])
+    return dict(zip((w.decision_window for w in reached), blocks, strict=True))
+
+
+async def _last_votable(
+    chain: ChainClient, protocol: Protocol, boundary: int, final: Block
+) -> tuple[Block | None, Block | None]:
+    """The last block in which a vote can land, and its parent: whose state such a vote can be decided on."""
+    if boundary >= final.timestamp:
+        return None, None
+    last = await chain.block_at_or_before(boundary - (protocol.family.last_vote == "before_boundary"))
+    return last, await chain.block(last.number - 1)
+
+
+async def _start(chain: ChainClient, protocol: Protocol, epoch: int, final: Block) -> tuple[int, bool]:
+    """(the flip into the epoch, whether there was one); the calendar's first block where no minter was there yet."""
     try:
         at_start = await chain.block_at_or_before(epoch)
-        flip, _, _ = await _flip(chain, protocol, epoch, at_start, final)
-        return flip.number if flip else (await chain.block_at_or_before(epoch - 1)).number + 1
+        flip, _, _ = await _flip(chain, protocol, epoch, at_start, final, within=protocol.family.epoch_anchor_mod)
+        if flip is not None:
+            return flip.number, True
+        first = (await chain.block_at_or_before(epoch - 1)).number + 1
     except BeforeChain:
-        return 0
+        return 0, True
+    end = epoch + protocol.family.epoch_anchor_mod
+    if end > final.timestamp:
+        return first, True
+    last = await chain.block_at_or_before(end - 1)
+    (period,) = await chain.read([call(protocol.minter, protocol.family.epoch_view)], last.number)
+    active = word(period)
+    return first, active is None or active >= epoch
 
 
 async def _flip(
-    chain: ChainClient, protocol: Protocol, boundary: int, boundary_block: Block | None, final: Block
+    chain: ChainClient,
+    protocol: Protocol,
+    boundary: int,
+    boundary_block: Block | None,
+    final: Block,
+    within: int | None = None,
 ) -> tuple[Block | None, str | None, Block | None]:
-    """(flip block, its transaction, truth block); Nones while the flip is not final."""
+    """(flip block, its transaction, truth block); Nones while the flip is not final, or not `within` seconds."""
     if boundary_block is None:
         return None, None, None
     before = await chain.block_at_or_before(boundary - 1)
@@ -98,7 +164,7 @@ async def _flip(
         if before.number >= final.number:
             return None, None, None
         return await chain.block(before.number + 1), None, before
-    minted = await _first_mint(chain, protocol, boundary, before, final)
+    minted = await _first_mint(chain, protocol, boundary, before, final, within)
     if minted is None:
         await _check_turns(chain, protocol, boundary, [(final.number, False)])
         return None, None, None
@@ -127,13 +193,17 @@ async def _check_turns(
 
 
 async def _first_mint(
-    chain: ChainClient, protocol: Protocol, boundary: int, before: Block, final: Block
+    chain: ChainClient, protocol: Protocol, boundary: int, before: Block, final: Block, within: int | None
 ) -> tuple[int, str] | None:
-    """Block and transaction of the minter's first Mint log after the boundary, looking near before far."""
+    """Block and transaction of the minter's first Mint log after the boundary, looking near before far.
+
+    Without `within` the search goes on to the final head: a flip missed for weeks closes the epoch all the same.
+    """
     topic = Event(protocol.family.flip_event).topic0
     start = before.number + 1
-    for seconds in (*FLIP_SEARCH_SECONDS, protocol.family.epoch_anchor_mod):
-        limit = boundary + seconds
+    wide = within if within is not None else max(final.timestamp - boundary, 0)
+    for seconds in (*(s for s in FLIP_SEARCH_SECONDS if s < wide), wide):
+        limit = boundary + seconds - (within is not None and seconds == wide)
         end = final if limit >= final.timestamp else await chain.block_at_or_before(limit)
         if end.number < start:
             continue

@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from decide.voting.backtest import replay
 from decide.voting.backtest_tables import replayable
-from decide.voting.recommend_tables import Seeds, Settings
+from decide.voting.recommend_tables import Settings
 from decide.voting.situation import RiskProfile
 from decide.voting.strategies import Strategy
 from extract.errors import RequestError
 from operate.console import err, out, print_json, table
-from operate.voting.recommend import SEED_TABLES
+from operate.voting.recommend import seed_queries, settings_of
 from operate.warehouse import Warehouse, query, read_tables
 
 PANEL_TABLES = ("int_forecast_panel", "forecast_quantiles", "forecast_scenarios", "int_voter_windows")
@@ -170,9 +170,9 @@ def _share(value: float | None) -> str:
 
 def sweep(warehouse: Warehouse, grid: Grid, protocol: str | None, workers: int) -> list[dict[str, Any]]:
     """Replay every combination of a grid in `workers` processes; a row per exchange, combination and window."""
-    tables = read_tables(warehouse, {name: f"select * from main_seeds.{name}" for name in SEED_TABLES})
+    tables = read_tables(warehouse, seed_queries())
     tables |= read_tables(warehouse, {name: f"select * from main_intermediate.{name}" for name in PANEL_TABLES})
-    settings = _settings(tables)
+    settings = settings_of(tables)
     name = grid.risk_profile or settings.default_profile
     if name not in settings.profiles:
         raise RequestError(f"risk profile {name!r} is unknown: use one of {list(settings.profiles)}")
@@ -190,15 +190,11 @@ def sweep(warehouse: Warehouse, grid: Grid, protocol: str | None, workers: int) 
     return found
 
 
-def _settings(tables: Mapping[str, pa.Table]) -> Settings:
-    return Settings.of(Seeds(**{name: tables[name].to_pylist() for name in SEED_TABLES}))
-
-
 _worker: dict[str, Any] = {}  # what a worker process reads once, not once per combination
 
 
 def _load(tables: dict[str, pa.Table]) -> None:
-    settings = _settings(tables)
+    settings = settings_of(tables)
     _worker["settings"] = settings
     _worker["cases"] = list(replayable(*(tables[name] for name in PANEL_TABLES), settings))
 

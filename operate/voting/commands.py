@@ -11,10 +11,12 @@ from extract.config import Config, load_config
 from extract.errors import ForeshoreError
 from extract.voting.epochs import parse_moment
 from extract.voting.plan import Request
+from extract.voting.submissions import OUTCOMES
 from operate.console import err, out, print_json
 from operate.lazy import LazyGroup
 from operate.options import config_option, json_option
 from operate.voting import backtest as replays
+from operate.voting import ballots
 from operate.voting import recommend as recommending
 from operate.voting import submitted as submissions
 from operate.voting.extraction import run_voting
@@ -22,7 +24,7 @@ from operate.warehouse import Warehouse, rebuild
 
 
 @click.command()
-@click.option("--window", required=True, metavar="WINDOW", help="Decision window: day, T-5, T-1 or T-0.")
+@click.option("--window", metavar="WINDOW", help="Decision window: day, T-61, T-5, T-1, T-0  [default: the newest].")
 @click.option("--protocol", metavar="NAME", help="Only this exchange  [default: every one].")
 @click.option(
     "--voter", metavar="ID", help="Account or veNFT id, a line of seeds/voting/voters.csv  [default: its first]."
@@ -36,13 +38,18 @@ from operate.warehouse import Warehouse, rebuild
     "--live", is_flag=True, help="Extract the open epoch and build first (seconds to minutes, not under 2 s)."
 )
 @click.option("--save/--no-save", default=True, show_default=True, help="Keep it under data/recommendations.")
+@click.option("--simulate/--no-simulate", default=True, show_default=True, help="Ask the voter contract what it says.")
 @json_option
 @config_option
-def recommend(live: bool, save: bool, as_json: bool, config_file: str | None, **asked: Any) -> None:
+def recommend(live: bool, save: bool, simulate: bool, as_json: bool, config_file: str | None, **asked: Any) -> None:
     """What to vote at a decision window, what it is worth, whether to send it, and why. Nothing is signed or sent.
+
+    The transaction is shown unsigned, with what the voter contract says to it on the state of the decision block. With
+    --voting-power the answer is a what-if: it is not saved.
 
     \b
     Examples
+      foreshore recommend
       foreshore recommend --window T-5
       foreshore recommend --window day --protocol hydrex --risk-profile bold --json
       foreshore recommend --window T-1 --voter 34 --voting-power 250000 --live
@@ -51,8 +58,10 @@ def recommend(live: bool, save: bool, as_json: bool, config_file: str | None, **
     if live:
         _refresh(config, asked["protocol"])
     asked["epoch"] = None if asked["epoch"] is None else parse_moment(asked["epoch"])
-    rows = recommending.recommendations(Warehouse.of(config), recommending.Asked(**asked))
-    saved = [recommending.save(config.root, row) for row in rows] if save else []
+    warehouse = Warehouse.of(config)
+    rows = recommending.recommendations(warehouse, recommending.Asked(**asked))
+    rows = [ballots.with_ballot(config, row, simulate) for row in rows]
+    saved = [recommending.save(config.root, row) for row in rows if not row["is_what_if"]] if save else []
     if as_json:
         print_json(rows)
         return
@@ -78,6 +87,7 @@ def _refresh(config: Config, protocol: str | None) -> None:
 @click.option("--file", "name", metavar="FILE", help="A submission or a saved recommendation (JSON).")
 @click.option("--submitted-at", metavar="TIME", help="When it was sent, ISO with zone; overrules the file.")
 @click.option("--transaction", "transaction_hash", metavar="HASH", help="Its transaction hash.")
+@click.option("--outcome", type=click.Choice(OUTCOMES), help="What became of it; left out, the contract shows it.")
 @click.option("--protocol", metavar="NAME", help="Without --file: only this exchange.")
 @click.option("--voter", metavar="ID", help="Without --file: only this voter.")
 @json_option
@@ -86,6 +96,7 @@ def submitted(
     name: str | None,
     submitted_at: str | None,
     transaction_hash: str | None,
+    outcome: str | None,
     protocol: str | None,
     voter: str | None,
     as_json: bool,
@@ -101,7 +112,7 @@ def submitted(
     """
     config = load_config(config_file)
     if name is not None:
-        sys.exit(submissions.record(config, name, submitted_at, transaction_hash, as_json))
+        sys.exit(submissions.record(config, name, submitted_at, transaction_hash, outcome, as_json))
     sys.exit(submissions.show_chain(Warehouse.of(config), protocol, voter, as_json))
 
 

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from rich.markup import escape
 
 from decide.voting.decision_tables import Case, cases
 from decide.voting.limits import LIMITS
 from decide.voting.recommend_tables import Seeds, Settings, recommendation_row
+from decide.voting.situation import Situation
 from extract.errors import RequestError
 from extract.voting.epochs import utc
 from operate.console import out, table, to_json
 from operate.warehouse import Warehouse, read_tables
 
-SEED_TABLES = ("thresholds", "scenario_weights", "risk_profiles", "voting_rules", "decision_windows")
+SEED_TABLES = {  # field of Seeds -> where it is published; a voter's own submissions are beside those of others
+    **{
+        name: f"main_seeds.{name}"
+        for name in ("thresholds", "scenario_weights", "risk_profiles", "voting_rules", "decision_windows")
+    },
+    "submission_counts": "main_intermediate.int_submissions",
+}
 ACTION_STYLE = {"submit": "green", "wait": "yellow", "keep": "cyan", "closed": "magenta"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked for; None is the default: every exchange, its first voter, newest epoch, the seed's profile."""
+    """What is asked for; None is the default: the newest window, every exchange, its first voter, newest epoch, the
+    seed's profile.
+    """
 
-    window: str
+    window: str | None = None
     protocol: str | None = None
     voter: str | None = None
     voting_power: float | None = None
@@ -36,19 +47,28 @@ class Asked:
 
 def recommendations(warehouse: Warehouse, asked: Asked) -> list[dict[str, Any]]:
     """A row per exchange asked for; RequestError names what is not there and what is."""
-    tables = read_tables(warehouse, {name: f"select * from main_seeds.{name}" for name in SEED_TABLES})
-    settings = Settings.of(Seeds(**{name: tables[name].to_pylist() for name in SEED_TABLES}))
+    settings = settings_of(read_tables(warehouse, seed_queries()))
     _check(asked, settings)
     wanted = _decisions(warehouse, asked)
     profile = asked.risk_profile or settings.default_profile
     return [_decide(warehouse, row, asked, settings, profile) for row in wanted]
 
 
+def seed_queries() -> dict[str, str]:
+    """Queries for what a decision's constants are read from."""
+    return {name: f"select * from {where}" for name, where in SEED_TABLES.items()}
+
+
+def settings_of(tables: Mapping[str, pa.Table]) -> Settings:
+    """The constants of a decision out of what `seed_queries` read."""
+    return Settings.of(Seeds(**{name: tables[name].to_pylist() for name in SEED_TABLES}))
+
+
 def _check(asked: Asked, settings: Settings) -> None:
     windows = [stage.name for stage in settings.stages]
     if asked.window == "boundary":
         raise RequestError(f"boundary is the control: it holds final state and is never decided on. Use {windows}")
-    if asked.window not in windows:
+    if asked.window is not None and asked.window not in windows:
         raise RequestError(f"window {asked.window!r} is not in seeds/voting/decision_windows.csv: use one of {windows}")
     if asked.risk_profile and asked.risk_profile not in settings.profiles:
         raise RequestError(f"risk profile {asked.risk_profile!r} is unknown: use one of {list(settings.profiles)}")
@@ -71,18 +91,24 @@ def _decisions(warehouse: Warehouse, asked: Asked) -> list[dict[str, Any]]:
             f"voter {asked.voter} is not planned for: add it to seeds/voting/voters.csv and build again. "
             f"There is: {', '.join(voters)}"
         )
-    at_window = [r for r in mine if r["decision_window"] == asked.window]
+    at_window = [r for r in mine if asked.window in (None, r["decision_window"])]
     chosen = []
     for protocol in sorted({r["protocol"] for r in mine}):
         epochs = [r for r in at_window if r["protocol"] == protocol and asked.epoch in (None, r["epoch"])]
         if not epochs:
             when = f"epoch {asked.epoch}" if asked.epoch else "any epoch"
-            raise RequestError(f"{protocol} has no {asked.window} of {when}: extract it first (foreshore status)")
-        chosen.append(max(epochs, key=lambda r: r["epoch"]))
+            which = asked.window or "window"
+            raise RequestError(f"{protocol} has no {which} of {when}: extract it first (foreshore status)")
+        chosen.append(max(epochs, key=lambda r: (r["epoch"], r["window_position"])))
     return chosen
 
 
-_WINDOWS = "select * from main_intermediate.int_voter_windows where not is_control"
+_WINDOWS = """
+    select windows.*, voters.sender
+    from main_intermediate.int_voter_windows as windows
+    left join main_seeds.voters as voters using (protocol, voter_id)
+    where not is_control
+"""
 
 
 def _decide(
@@ -92,14 +118,58 @@ def _decide(
     if asked.voting_power is not None:
         case = with_power(case, asked.voting_power)
     row = recommendation_row(case, settings, profile)
-    return row | {"allocation": {v["gauge_address"]: int(v["votes"]) for v in row["votes"] if v["votes"] > 0}}
+    places = _places(warehouse, window)
+    votes = [vote | places.get(vote["gauge_address"], _NOWHERE) for vote in row["votes"]]
+    return row | {
+        "votes": votes,
+        "allocation": {v["gauge_address"]: int(v["votes"]) for v in votes if v["votes"] > 0},
+        "is_what_if": asked.voting_power is not None,
+        "reward_share": window["reward_share"],
+        "voter": {name: to_json(window[name]) for name in VOTER_COLUMNS},
+    }
+
+
+VOTER_COLUMNS = (  # of int_voter_windows: who votes with what
+    "chain_id",
+    "voter_kind",
+    "account_address",
+    "token_id",
+    "owner_address",
+    "sender",
+    "is_approved",
+    "power_raw",
+    "power_source",
+    "own_votes_status",
+    "voted_at",
+)
+
+
+_NOWHERE = {"pool_address": None, "reward_tokens": []}
+
+
+def _places(warehouse: Warehouse, window: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By gauge: its pool, and the symbols of the tokens it is rewarded in at this window."""
+    where = _condition(window, ("protocol", "epoch", "decision_window"))
+    query = f"""
+        select gauges.gauge_address, gauges.pool_address,
+            coalesce(list(distinct coalesce(rewards.token_symbol, rewards.token_address)
+                order by coalesce(rewards.token_symbol, rewards.token_address))
+                filter (where rewards.value_status not in ('zero', 'unread')), []) as reward_tokens
+        from (select * from main_intermediate.int_gauge_windows where {where}) as gauges
+        left join (select * from main_intermediate.int_rewards_valued where {where}) as rewards
+            using (gauge_address)
+        group by all
+    """
+    rows = read_tables(warehouse, {"places": query})["places"].to_pylist()
+    return {row.pop("gauge_address"): row for row in rows}
+
+
+def _condition(window: Mapping[str, Any], keys: Sequence[str]) -> str:
+    return " and ".join(f"{k} = {window[k]}" if k == "epoch" else f"{k} = '{window[k]}'" for k in keys)
 
 
 def _case(warehouse: Warehouse, window: dict[str, Any], settings: Settings) -> Case:
-    condition = " and ".join(
-        f"{key} = {value}" if key == "epoch" else f"{key} = '{value}'"
-        for key, value in ((k, window[k]) for k in ("protocol", "voter_id", "epoch", "decision_window"))
-    )
+    condition = _condition(window, ("protocol", "voter_id", "epoch", "decision_window"))
     names = {
         "panel": "int_forecast_panel",
         "quantiles": "forecast_quantiles",
@@ -112,16 +182,25 @@ def _case(warehouse: Warehouse, window: dict[str, Any], settings: Settings) -> C
 
 
 def with_power(case: Case, power: float) -> Case:
-    """The same case for a voter of other power."""
+    """The same case for a voter of other power: what stands and what was voted before is as much more or less."""
+    known = case.snapshot.power
+    scale = power / known if np.isfinite(known) and known > 0 else 1.0
+
+    def scaled(situation: Situation) -> Situation:
+        held = {"standing": situation.standing * scale, "previous": situation.previous * scale}
+        return replace(situation, power=power, **held)
+
     return replace(
         case,
-        situations={name: replace(situation, power=power) for name, situation in case.situations.items()},
-        snapshot=replace(case.snapshot, power=power),
+        situations={name: scaled(situation) for name, situation in case.situations.items()},
+        snapshot=scaled(case.snapshot),
     )
 
 
 def save(root: Path, row: dict[str, Any]) -> Path:
     """Write a recommendation where `foreshore submitted --file` finds it; whole or not at all."""
+    if row["is_what_if"]:
+        raise RequestError("a what-if answer is no recommendation: it is not saved")
     folder = root / "recommendations" / row["protocol"] / str(row["epoch"])
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{row['decision_window']}-{row['voter_id']}-{row['risk_profile']}.json"
@@ -140,11 +219,15 @@ def show(row: dict[str, Any]) -> None:
         f"{row['decision_at']:%Y-%m-%d %H:%M:%S} UTC)"
     )
     out.print(f"[bold {style}]{row['action'].upper()}[/bold {style}]  {escape(row['reason'])}")
+    if row["action"] == "closed":
+        return
     if row["outcome"] != "ok":
         out.print(f"outcome {row['outcome']}; what stands is expected to earn {row['standing_usd']:,.2f} USD")
         return
     heads = [
+        "pool",
         "gauge",
+        "rewards in",
         "votes",
         "last",
         "change",
@@ -158,7 +241,9 @@ def show(row: dict[str, Any]) -> None:
     votes = sorted(row["votes"], key=lambda v: -v["votes"])
     lines = [
         [
+            v["pool_address"] or "",
             v["gauge_address"],
+            " ".join(v["reward_tokens"]),
             f"{v['votes']:,.0f}",
             f"{v['previous_votes']:,.0f}",
             f"{v['change_votes']:+,.0f}",
@@ -171,9 +256,40 @@ def show(row: dict[str, Any]) -> None:
         ]
         for v in votes
     ]
-    out.print(table("", heads, lines, right=heads[1:9]))
-    for line in _sums(row):
+    out.print(table("", heads, lines, right=heads[3:11]))
+    for line in [*_sums(row), *_ballot_lines(row)]:
         out.print(line)
+
+
+def _ballot_lines(row: dict[str, Any]) -> list[str]:
+    """The transaction to send and what the contract says to it; why there is none."""
+    ballot = row.get("ballot")
+    if ballot is None:
+        problem = row.get("ballot_problem")
+        return [f"no transaction: {escape(problem)}"] if problem else []
+    said = ballot["simulation"]
+    gas = f", about {ballot['gas_estimate']:,} gas" if ballot["gas_estimate"] is not None else ""
+    word = {
+        "ok": "[green]lands[/green]",
+        "reverted": "[red]reverts[/red]",
+        "not_simulated": "[yellow]not tried[/yellow]",
+    }
+    why = f": {escape(said['reason'])}" if said["reason"] else ""
+    return [
+        f"unsigned transaction on chain {ballot['chain_id']}: from {ballot['from']} to {ballot['to']}{gas}",
+        f"at block {said['block']:,} it {word[said['status']]}{why}",
+        f"[dim]data {ballot['data']}[/dim]",
+    ]
+
+
+def _shared(row: dict[str, Any]) -> list[str]:
+    """What of it belongs to the NFTs that are counted, where a vote is cast for others too."""
+    share = row["reward_share"]
+    if share >= 1:
+        return []
+    return [
+        f"of this, {share:.1%} is counted ({share * row['expected_usd']:,.2f} USD): the vote is cast for others too"
+    ]
 
 
 def _sums(row: dict[str, Any]) -> list[str]:
@@ -185,6 +301,7 @@ def _sums(row: dict[str, Any]) -> list[str]:
         f"sent now it is worth {row['value_if_submitted_usd']:,.2f} USD, not sent {row['value_if_kept_usd']:,.2f}; "
         f"{row['turnover_share']:.0%} of {row['voting_power']:,.0f} votes move; optimal within "
         f"{row['optimality_gap']:.0e}",
+        *_shared(row),
         f"the limits of profile {row['risk_profile']} cost {cost:.1%} of the {unlimited:,.2f} USD that the exchange's "
         f"own limits allow{_limit_costs(row)}",
     ]

@@ -1,4 +1,4 @@
-"""`foreshore submitted`: record what was really voted, or show what the chain's events say was."""
+"""`foreshore submitted`: record what was really voted, or show what the contracts say stands."""
 
 from __future__ import annotations
 
@@ -18,18 +18,43 @@ from operate.console import out, print_json, table
 from operate.warehouse import Warehouse, query
 
 
-def record(config: Config, name: str, submitted_at: str | None, transaction_hash: str | None, as_json: bool) -> int:
+def record(
+    config: Config,
+    name: str,
+    submitted_at: str | None,
+    transaction_hash: str | None,
+    outcome: str | None,
+    as_json: bool,
+) -> int:
     """Land the submission in file `name`; options overrule what the file says. Exit code 0."""
     document = _read(name)
     if isinstance(document, dict):
-        given = {"submitted_at": submitted_at, "transaction_hash": transaction_hash}
+        given = {"submitted_at": submitted_at, "transaction_hash": transaction_hash, "outcome": outcome}
         document |= {key: value for key, value in given.items() if value is not None}
     constants = {row["threshold"]: row["value"] for row in read_seed(config.seeds, "thresholds")}
     submission = parse_submission(document, int(constants["votes_decimals"]))
+    _within_power(Warehouse.of(config), submission)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     rows = record_submission(Lake.of(config), submission, run_id)
     _say(submission, rows, as_json)
     return 0
+
+
+def _within_power(warehouse: Warehouse, submission: Submission) -> None:
+    """RequestError where more votes are recorded than the voter has, as far as what is published knows its power."""
+    if not warehouse.published_file.exists():
+        return
+    where = (
+        f"protocol = '{submission.protocol}' and voter_id = '{submission.voter_id}' and epoch = {submission.epoch} "
+        "and power_raw is not null"
+    )
+    _, rows = query(warehouse, f"select max(power_raw) from main_intermediate.int_voter_windows where {where}")
+    power, votes = rows[0][0], sum(submission.votes_raw.values())
+    if power is not None and votes > int(power):
+        raise RequestError(
+            f"the submission has {votes / 1e18:,.2f} votes, voter {submission.voter_id} has {int(power) / 1e18:,.2f} "
+            f"in epoch {submission.epoch}: the voter contract would have refused it. Check the amounts"
+        )
 
 
 def _read(name: str) -> Any:
@@ -53,7 +78,7 @@ def _say(submission: Submission, rows: int, as_json: bool) -> None:
 
 
 def show_chain(warehouse: Warehouse, protocol: str | None, voter: str | None, as_json: bool) -> int:
-    """What the chain's events say the planned voters have standing at the newest block seen; 3 when nothing stands."""
+    """What the contracts say the planned voters have standing at the newest block seen; 3 when nothing stands."""
     columns, rows = query(warehouse, _STANDING)
     found = [
         row
@@ -76,7 +101,7 @@ def show_chain(warehouse: Warehouse, protocol: str | None, voter: str | None, as
             ]
             for row in found
         ]
-        out.print(table("Standing votes, from the chain's events", heads, lines, right=["votes"]))
+        out.print(table("Standing votes, asked of the contracts", heads, lines, right=["votes"]))
     else:
         out.print(
             "No planned voter has standing votes in what was extracted (seeds/voting/voters.csv lists the voters)."
@@ -85,11 +110,11 @@ def show_chain(warehouse: Warehouse, protocol: str | None, voter: str | None, as
 
 
 _STANDING = """
-    select votes.protocol, votes.voter_id, votes.epoch, votes.gauge_address, votes.votes_raw,
-        votes.votes_raw::double / 1e18 as votes, votes.voted_at, votes.observed_at
-    from main_intermediate.int_votes_by_voter as votes
-    inner join main_intermediate.int_voters as voters using (protocol, voter_id)
-    qualify votes.observed_block = max(votes.observed_block) over (partition by votes.protocol, votes.voter_id)
-        and votes.decision_window <> 'boundary'
-    order by votes.protocol, votes.voter_id, votes.votes_raw desc
+    select own.protocol, own.voter_id, own.epoch, own.gauge_address, own.stake_raw as votes_raw,
+        own.stake_raw::double / 1e18 as votes, windows.voted_at, windows.observed_at
+    from main_intermediate.int_own_votes as own
+    inner join main_intermediate.int_voter_windows as windows using (protocol, voter_id, epoch, decision_window)
+    where own.stake_raw > 0 and not windows.is_control
+    qualify windows.observed_block = max(windows.observed_block) over (partition by own.protocol, own.voter_id)
+    order by own.protocol, own.voter_id, own.stake_raw desc
 """

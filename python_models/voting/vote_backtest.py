@@ -18,6 +18,7 @@ def model(dbt, session):  # type: ignore[no-untyped-def]
         dbt.ref("risk_profiles").to_arrow_table().to_pylist(),
         dbt.ref("voting_rules").to_arrow_table().to_pylist(),
         dbt.ref("decision_windows").to_arrow_table().to_pylist(),
+        dbt.ref("int_submissions").to_arrow_table().to_pylist(),
     )
     kept, code = kept_answers(dbt, session), code_version("decide.voting.backtest_tables")
     return backtest_tables(panel, quantiles, forecasts, windows, seeds, variants, kept, code)

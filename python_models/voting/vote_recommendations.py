@@ -16,6 +16,7 @@ def model(dbt, session):  # type: ignore[no-untyped-def]
         dbt.ref("risk_profiles").to_arrow_table().to_pylist(),
         dbt.ref("voting_rules").to_arrow_table().to_pylist(),
         dbt.ref("decision_windows").to_arrow_table().to_pylist(),
+        dbt.ref("int_submissions").to_arrow_table().to_pylist(),
     )
     kept, code = kept_answers(dbt, session), code_version("decide.voting.recommend_tables")
     return recommend_tables(panel, quantiles, forecasts, windows, seeds, kept, code)

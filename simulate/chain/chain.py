@@ -31,11 +31,18 @@ class Chain:
     _waiting: list[Request] = field(default_factory=list)
     _busy: list[int] = field(default_factory=list)
     _nonces: dict[str, int] = field(default_factory=dict)
+    _doomed: set[int] = field(default_factory=set)  # places of transactions that must revert
 
-    def send(self, sender: str, to: str, function: str, *arguments: Any, value: int = 0) -> int:
-        """Queue a transaction for the next block; returns its place among all (its hash will be `hashes[place]`)."""
+    def send(self, sender: str, to: str, function: str, *arguments: Any, value: int = 0, reverts: bool = False) -> int:
+        """Queue a transaction for the next block; returns its place among all (its hash will be `hashes[place]`).
+
+        One that `reverts` is sent all the same, and must.
+        """
         paid = {"value": hex(value)} if value else {}
-        return self._transact({"from": sender, "to": to, "data": calldata(function, *arguments), **paid})
+        place = self._transact({"from": sender, "to": to, "data": calldata(function, *arguments), **paid})
+        if reverts:
+            self._doomed.add(place)
+        return place
 
     def together(self, sender: str, calls: Sequence[tuple[Any, ...]]) -> int:
         """Queue one transaction of several calls `(to, function, arguments...)`, whose sender is Multicall3."""
@@ -78,16 +85,18 @@ class Chain:
         self._waiting = []
 
     def check(self) -> int:
-        """Every transaction so far succeeded; returns how many there were."""
-        seen = 0
+        """Every transaction so far went as meant; returns how many there were."""
+        doomed, seen = {self.hashes[place] for place in self._doomed}, 0
         for start in range(0, len(self._busy), 50):
             blocks = self._busy[start : start + 50]
             for number, receipts in zip(
                 blocks, self.rpc.batch([("eth_getBlockReceipts", [hex(n)]) for n in blocks]), strict=True
             ):
-                bad = [r["transactionHash"] for r in receipts if r["status"] != "0x1"]
+                bad = [
+                    r["transactionHash"] for r in receipts if (r["status"] == "0x1") == (r["transactionHash"] in doomed)
+                ]
                 if bad:
-                    raise RuntimeError(f"block {number}: transactions of the agents reverted: {bad[:3]}")
+                    raise RuntimeError(f"block {number}: transactions of the agents did not go as meant: {bad[:3]}")
                 seen += len(receipts)
         return seen
 

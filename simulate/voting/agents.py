@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,7 +16,9 @@ Act = Callable[[int], None]  # takes the time of the block it is done in
 # Seconds before the boundary; negative ones lie between the calendar boundary and the flip.
 LATE_BRIBES = (240, 200, 45, 20, 1)  # two after T-5, two after T-1, one for the block on the boundary or just past it
 LATE_FEES = (500, 301, 30)
-LATE_VOTES = (560, 420, 180, 50, 14, 1, -3)
+LATE_VOTES = (560, 420, 180, 50, 14, 1)
+STALE_VOTE = -3  # between the calendar boundary and the flip: it reverts
+LATE_CHASES = (540, 260, 90, 33)  # 4 to 9 % of Hydrex's weight moves in the last ten minutes
 LATE_WHITELISTED_VOTES = (250, 40, 12)
 PRICE_UPDATES = (DAY + 120, 900, 330, 90)
 BRIBE_PAST_BOUNDARY = -4
@@ -71,10 +74,23 @@ class Agents:
         plan.after(1_800, lambda at: exchange.emit())
         if number == 1:
             plan.after(4 * DAY, lambda at: create(exchange))
+        if exchange is self.thena:
+            self._thena_governance(plan, number)
         if number in (2, 5):
             plan.after(5 * DAY + 40_000, lambda at: self._kill(exchange))
         if number == 4:
             plan.after(DAY, lambda at: exchange.revive(self._killed[exchange.name]))
+
+    def _thena_governance(self, plan: Plan, number: int) -> None:
+        """A holder delegates to a conduit in mid-epoch; an external bribe is replaced with votes in the old one."""
+        if number == 1:
+            conduit = next(v for v in self.thena.voters if v.is_conduit)
+            holder = max(self.thena.locks)
+            plan.after(3 * DAY, lambda at: self.thena.delegate(at, holder, conduit.address))
+        if number == 2:
+            plan.after(4 * DAY, lambda at: self.thena.replace_bribe(self.thena.ranked()[1]))
+        gauge, token = self._bribable(self.thena), self.market.tokens[0]
+        plan.before(330, lambda at: self.thena.sweep(at, gauge, token, 75.0))
 
     def _kill(self, exchange: Exchange) -> None:
         """Kill a gauge in the middle of the field, with votes on it."""
@@ -121,29 +137,72 @@ class Agents:
 
     def _thena_votes(self, plan: Plan) -> None:
         for voter in self.thena.voters:
-            if self.chance.random() < 0.93:
+            if voter.is_conduit:
+                self._conduit_votes(plan, voter)
+            elif self.chance.random() < 0.93:
                 plan.after(self.chance.uniform(0.1, 6.95) * DAY, self._vote(self.thena, voter))
         for seconds in LATE_VOTES:
             plan.before(seconds, self._vote(self.thena, self._light()))
+        plan.before(STALE_VOTE, self._vote(self.thena, self._light()))
         quitter = self._light()
         plan.after(6 * DAY + 50_000, lambda at: self.thena.reset(at, quitter))
 
+    def _conduit_votes(self, plan: Plan, voter: Voter) -> None:
+        """A first vote some hours before the end, and another that chases reward per vote in the last minutes."""
+        plan.before(int(self.chance.uniform(0.3, 11) * 3_600) + 600, self._chase(voter, 12))
+        plan.before(self.chance.choice(LATE_CHASES), self._chase(voter, 12))
+
+    def _chase(self, voter: Voter, most: int) -> Act:
+        """Votes in proportion to what a gauge pays per vote that others have on it, as the books stand."""
+
+        def act(at: int) -> None:
+            exchange = self.thena
+            held = Counter[int]()
+            for index, votes in exchange.standing.items():
+                if index != voter.index:
+                    held.update(votes)
+            open_gauges = [g for g in exchange.gauges if g.is_alive and g.votable]
+            worth = {
+                g.index: exchange.pots[exchange.epoch, g.index] / (held[g.index] / 1e18 + 1_000) for g in open_gauges
+            }
+            best = sorted(open_gauges, key=lambda g: -worth[g.index])[:most]
+            choice = [(g, int(1e9 * worth[g.index])) for g in best if worth[g.index] > 1e-7]
+            if choice:
+                exchange.vote(at, voter, choice)
+
+        return act
+
     def _light(self) -> Voter:
         """Late movers are not the whales: together they move a few per cent of all weight."""
-        ranked = sorted(self.thena.voters, key=lambda v: v.power)
+        ranked = sorted((v for v in self.thena.voters if not v.is_conduit), key=lambda v: v.power)
         return self.chance.choice(ranked[: max(2, len(ranked) * 3 // 4)])
 
     def _velodrome_votes(self, plan: Plan, number: int) -> None:
         late = [v for v in self.velodrome.voters if v.is_whitelisted]
+        managed = next(v for v in self.velodrome.voters if not v.power)
+        self._managed_votes(plan, managed, number)
         for voter in self.velodrome.voters:
-            if voter in late:
+            if voter in late or voter is managed:
                 continue
             if number == 0 or self.chance.random() < 0.15:
                 plan.after(self.chance.uniform(0.1, 6.9) * DAY, self._vote(self.velodrome, voter))
             elif self.chance.random() < 0.02:
                 plan.after(3 * DAY + 777, lambda at, v=voter: self.velodrome.reset(at, v))  # type: ignore[misc]
+        for seconds in (5 * DAY, 2 * DAY, 1_200):
+            poked = self.chance.choice(self.velodrome.voters)
+            plan.before(seconds, lambda at, v=poked: self.velodrome.poke(at, v))  # type: ignore[misc]
         for voter, seconds in zip(late, LATE_WHITELISTED_VOTES, strict=False):
             plan.before(seconds, self._vote(self.velodrome, voter))
+
+    def _managed_votes(self, plan: Plan, managed: Voter, number: int) -> None:
+        """Two NFTs go into the managed one in the second week; it votes each week from then on."""
+        permanent = [v for v in self.velodrome.voters if v.power and not self.velodrome.locks[v.token_id].end]
+        members = [v for v in permanent if not v.is_whitelisted][:2]
+        if number == 1:
+            for day, member in zip((1, 4), members, strict=False):
+                plan.after(day * DAY, lambda at, v=member: self.velodrome.deposit_managed(at, v, managed))  # type: ignore[misc]
+        if number >= 1:
+            plan.after(2 * DAY, self._vote(self.velodrome, managed))
 
     def _vote(self, exchange: Exchange, voter: Voter) -> Act:
         size, roll = self.chance.randint(1, 8), random.Random(self.chance.random())

@@ -18,6 +18,7 @@ def block_times(number: int, start: int, chance: random.Random) -> list[int]:
     end = start + WEEK
     times = {start + int(chance.uniform(0.002, 0.995) * (WEEK - DAY // 2)) for _ in range(14)}
     times |= {end - DAY + offset for offset in (-4, -2, 0, 2)}
+    times |= {end - 3_660 + offset for offset in (-4, -2, 0, 2)}
     times |= {end - before for before in range(3_600, 700, -580)}
     times |= {end - before + chance.randrange(3) for before in range(660, 310, -70)}
     times |= {end - 300 + offset for offset in (-4, -2, 0, 2)}

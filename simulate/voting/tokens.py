@@ -21,9 +21,12 @@ class Token:
     decimals: int
     price: float
     behaviour: str = "live"
+    tax_bps: int = 0  # what a transfer loses on the way
     address: str = ""
     feed: str | None = None
     is_posting: bool = True
+    pool: str | None = None
+    depth_usd: float = 0.0  # what its pool holds against it
 
     def amount(self, usd: float) -> int:
         """Raw amount worth `usd`, at least one unit."""
@@ -40,6 +43,12 @@ def tokens() -> list[Token]:
         Token("STAL", 18, 2.0, "stale"),
         Token("DEAD", 18, 5.0, "dead"),
         Token("NOPE", 18, 0.3, "none"),
+        Token("UNIT", 0, 12.0),
+        Token("CENT", 2, 1.1),
+        Token("LONG", 24, 0.000_4),
+        Token("TAXD", 18, 0.8, "live", 500),
+        Token("HUGE", 24, 1e-13, "none", depth_usd=20_000.0),
+        Token("THIN", 18, 0.4, "none", depth_usd=37.0),  # its pool takes a few dollars, whatever it is said to be worth
     ]
 
 
@@ -47,17 +56,27 @@ class Market:
     """Deploys tokens and feeds, and lets prices walk."""
 
     def __init__(self, chain: Chain, contracts: dict[str, Contract], books: Books, chance: random.Random) -> None:
-        self.chain, self.books, self.chance = chain, books, chance
+        self.chain, self.contracts, self.books, self.chance = chain, contracts, books, chance
         self.tokens = tokens()
         for token in self.tokens:
-            token.address = chain.deploy(ORACLE, contracts["token"], token.symbol, token.decimals)
+            token.address = chain.deploy(ORACLE, contracts["token"], token.symbol, token.decimals, token.tax_bps)
             if token.behaviour != "none":
                 token.feed = chain.deploy(ORACLE, contracts["feed"], f"{token.symbol} / USD")
+
+    def open_pools(self) -> None:
+        """A pool against USDX for each token that has one: reserves as its price says, and the USDX in it."""
+        coin = self.tokens[0]
+        for token in self.tokens:
+            if token.depth_usd:
+                token.pool = self.chain.deploy(ORACLE, self.contracts["pool"], token.address, coin.address)
+                reserves = token.amount(token.depth_usd), coin.amount(token.depth_usd)
+                self.chain.send(ORACLE, token.pool, "sync(uint256,uint256)", *reserves)
+                self.chain.send(ORACLE, coin.address, "mint(address,uint256)", token.pool, reserves[1])
 
     def fund(self, holder: str) -> None:
         """Give an actor more of every token than it can spend."""
         for token in self.tokens:
-            self.chain.send(ORACLE, token.address, "mint(address,uint256)", holder, 10 ** (token.decimals + 15))
+            self.chain.send(ORACLE, token.address, "mint(address,uint256)", holder, 10 ** (token.decimals + 20))
 
     def post_all(self) -> None:
         """The first price of every feed, the stale one's only one."""

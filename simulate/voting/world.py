@@ -16,12 +16,14 @@ from simulate.voting import CONTRACTS
 from simulate.voting.agents import Act, Agents
 from simulate.voting.books import Books
 from simulate.voting.clock import DAY, HEAD_AFTER_T1, WEEK, block_times, spread
-from simulate.voting.exchange import Exchange, Gauge, Thena, Velodrome, Voter
+from simulate.voting.exchange import Exchange, Gauge, Lock, Thena, Velodrome, Voter
 from simulate.voting.tokens import Market
 
 CHAIN_ID = 31_337
 FIRST_EPOCH = 1_757_548_800  # Thursday 2025-09-11 00:00 UTC
 GENESIS = FIRST_EPOCH - 5 * DAY
+CONDUITS, NFTS_PER_CONDUIT = 2, 3  # of Hydrex's 500 largest locks 323 are run by about 11 accounts
+CONDUIT_ID, HOLDER_ID, MANAGED_ID = 7_001, 8_001, 9_001
 FLIP_AFTER = range(9, 14)  # seconds from the calendar boundary to the flip transaction, as on Base
 
 
@@ -62,6 +64,7 @@ class World:
     def build(self) -> None:
         """Everything from the deployment to the open epoch's last minute."""
         self.market.post_all()
+        self.market.open_pools()
         self.deployed_block = self._mine(GENESIS + 2 * DAY + 12)
         for exchange in self.exchanges:
             self._populate(exchange)
@@ -80,12 +83,33 @@ class World:
         self.market.fund(exchange.briber)
         for index in range(self.size.voters):
             power = int(self.chance.paretovariate(1.1) * 20_000) * 10**18 + self.chance.randrange(10**18)
-            exchange.lock(Voter(index, account(f"{exchange.name} voter {index}"), index + 1, min(power, 4 * 10**24)))
+            who = Voter(index, account(f"{exchange.name} voter {index}"), index + 1, min(power, 4 * 10**24))
+            decays = isinstance(exchange, Velodrome) and index % 3 == 0
+            exchange.join(who, GENESIS + (300 + 40 * index) * DAY if decays else 0)
+        self._special_voters(exchange)
         if isinstance(exchange, Velodrome):
-            for voter in sorted(exchange.voters, key=lambda v: v.power)[: max(2, self.size.voters // 12)]:
+            ordinary = [voter for voter in exchange.voters if voter.power]
+            for voter in sorted(ordinary, key=lambda v: v.power)[: max(2, self.size.voters // 12)]:
                 exchange.whitelist(voter)
         for index in range(self.size.gauges):
             self._create(exchange, index)
+
+    def _special_voters(self, exchange: Exchange) -> None:
+        """At Hydrex conduits that vote with many NFTs, and a holder; at Velodrome a managed NFT."""
+        total, count = sum(voter.power for voter in exchange.voters), self.size.voters
+        if isinstance(exchange, Velodrome):
+            exchange.create_managed(Voter(count, account(f"{exchange.name} manager"), MANAGED_ID, 0))
+            return
+        for number in range(CONDUITS):
+            conduit = Voter(count + number, account(f"{exchange.name} conduit {number}"), 0, 0, is_conduit=True)
+            exchange.join(conduit)
+            for nft in range(NFTS_PER_CONDUIT):
+                token_id = CONDUIT_ID + number * NFTS_PER_CONDUIT + nft
+                lock = Lock(token_id, account(f"{exchange.name} holder {token_id}"), total // (9 + nft) + nft)
+                exchange.lock(lock)
+                lock.moves.append((1, conduit.address))
+                self.chain.send(lock.owner, exchange.escrow, "delegate(uint256,address)", token_id, conduit.address)
+        exchange.lock(Lock(HOLDER_ID, account(f"{exchange.name} holder {HOLDER_ID}"), total // 25))
 
     def _create(self, exchange: Exchange, index: int) -> None:
         pool = account(f"{exchange.name} pool {index}")
@@ -104,7 +128,7 @@ class World:
         """What a gauge is like: a size, tokens, and the odd ones among the first eight."""
         gauge.usd = min(self.chance.lognormvariate(6.6, 1.1), 20_000.0)
         gauge.tokens = self.chance.sample([t for t in self.market.tokens if t.behaviour == "live"], k=2)
-        odd = {1: ("NOPE", "USDX"), 3: ("NOPE",), 5: ("STAL", "DEAD")}.get(gauge.index)
+        odd = {1: ("NOPE", "USDX"), 3: ("NOPE",), 5: ("STAL", "DEAD"), 4: ("LONG", "HUGE", "THIN")}.get(gauge.index)
         if odd:
             gauge.tokens = [t for t in self.market.tokens if t.symbol in odd]
         if gauge.index == 6:
@@ -185,6 +209,9 @@ class World:
                     "decimals": t.decimals,
                     "feed": t.feed,
                     "behaviour": t.behaviour,
+                    "tax_bps": t.tax_bps,
+                    "pool": t.pool,
+                    "depth_usd": t.depth_usd,
                 }
                 for t in self.market.tokens
             ],
@@ -211,8 +238,10 @@ def _addresses(exchange: Exchange) -> dict[str, Any]:
         "voter": exchange.voter,
         "minter": exchange.minter,
         "escrow": exchange.escrow,
+        "admin": exchange.admin,
         "gauges": [{"gauge": g.address, "pool": g.pool, "bribes": g.bribes} for g in exchange.gauges],
         "voters": [{**asdict(voter), "power": str(voter.power)} for voter in exchange.voters],
+        "locks": [{"token_id": k.token_id, "owner": k.owner, "end": k.end} for k in exchange.locks.values()],
     }
 
 

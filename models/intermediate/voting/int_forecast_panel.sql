@@ -7,7 +7,7 @@ labels as (
 ),
 
 votes as (
-    select * from {{ ref('int_votes_by_voter') }}
+    select * from {{ ref('int_own_votes') }}
 ),
 
 voter_windows as (
@@ -34,15 +34,16 @@ select
     features.decision_window,
     features.gauge_address,
     features.other_votes_now,
-    (labels.final_votes_raw - coalesce(votes.votes_raw, 0))::double
+    (labels.final_supply_raw - coalesce(votes.stake_raw, 0))::double
     / pow(10, {{ threshold('votes_decimals') }}) as other_votes_final,
-    coalesce(votes.votes_raw, 0)::double / pow(10, {{ threshold('votes_decimals') }}) as own_votes_final,
+    coalesce(votes.stake_raw, 0)::double / pow(10, {{ threshold('votes_decimals') }}) as own_votes_final,
     features.own_votes_now,
     features.previous_votes,
-    features.rewards_now_usd,
+    coalesce(features.rewards_now_usd, 0.0) as rewards_now_usd,
     labels.final_rewards_usd as rewards_final_usd,
     features.confidence as data_confidence,
     features.is_price_stale,
+    features.is_candidate,
     features.decision_at,
     labels.known_at
 from features
@@ -51,7 +52,7 @@ left join labels
         features.protocol = labels.protocol
         and features.epoch = labels.epoch
         and features.gauge_address = labels.gauge_address
-        and labels.final_votes_raw is not null
+        and labels.final_supply_raw is not null
         and labels.final_rewards_usd is not null
         and labels.protocol || '/' || labels.epoch not in (select untrusted.epoch_key from untrusted)
 left join votes
@@ -67,4 +68,10 @@ inner join voter_windows
         and features.voter_id = voter_windows.voter_id
         and features.epoch = voter_windows.epoch
         and features.decision_window = voter_windows.decision_window
-where features.is_candidate and voter_windows.failed_gates is null
+-- what stands on a gauge that may not be voted for (any more) is still paid
+where
+    voter_windows.failed_gates is null
+    and (
+        features.is_candidate
+        or (features.other_votes_now is not null and (features.own_votes_now > 0 or features.previous_votes > 0))
+    )

@@ -14,12 +14,18 @@ scans as (
     select * from {{ ref('stg_voting__event_scans') }}
 ),
 
+bribes as (
+    select * from {{ ref('stg_voting__bribes') }}
+),
+
 priced as (
     select
         rewards.*,
         prices.token_symbol,
         prices.token_decimals,
         prices.price_source,
+        prices.price_support,
+        prices.liquidity_usd,
         prices.price_updated_at,
         {{ seconds_between('prices.price_updated_at', 'rewards.observed_at') }} as price_age_seconds,
         case
@@ -47,7 +53,8 @@ scaled as (
     select
         *,
         case when price_status in ('ok', 'stale') then source_price_usd end as price_usd,
-        reward_raw::double / pow(10, token_decimals) as reward_amount
+        -- the text holds what exceeds 38 digits
+        reward_text::double / pow(10, token_decimals) as reward_amount
     from priced
 )
 
@@ -64,13 +71,15 @@ select
     scaled.reward_status,
     scaled.price_status,
     scaled.price_source,
+    scaled.price_support,
     case
-        when scaled.reward_raw is null then 'unread'
-        when scaled.reward_raw = 0 then 'zero'
+        when scaled.reward_text is null then 'unread'
+        when scaled.reward_text = '0' then 'zero'
         when scaled.token_decimals is null then 'no_decimals'
         when scaled.price_usd is null then 'unpriced'
         else 'ok'
     end as value_status,
+    scaled.reward_text,
     scaled.reward_raw,
     scaled.residual_balance_raw,
     case
@@ -80,10 +89,23 @@ select
     end as reward_replayed_raw,
     scaled.reward_amount,
     scaled.price_usd,
-    case when scaled.reward_raw = 0 then 0.0 else scaled.reward_amount * scaled.price_usd end as reward_usd,
+    case when scaled.reward_text = '0' then 0.0 else scaled.reward_amount * scaled.price_usd end as nominal_usd,
+    scaled.liquidity_usd,
+    -- a pool with R against the token gives R / (R + nominal) of what is sold into it; unmeasured is not none
+    case
+        when scaled.reward_text = '0' then 0.0
+        when scaled.liquidity_usd is null then scaled.reward_amount * scaled.price_usd
+        else
+            scaled.reward_amount * scaled.price_usd * scaled.liquidity_usd
+            / nullif(scaled.liquidity_usd + scaled.reward_amount * scaled.price_usd, 0)
+    end as reward_usd,
     scaled.price_age_seconds,
     scaled.token_decimals,
     scaled.times_listed,
+    bribes.supply_raw,
+    coalesce(bribes.is_replaced, false) as is_replaced,
+    -- what a transfer tax took on the way is booked all the same where the bribe does not look at its balance
+    scaled.residual_balance_raw < scaled.reward_raw as is_underfunded,
     scaled.observed_block,
     scaled.price_updated_at,
     scaled.observed_at
@@ -100,3 +122,9 @@ left join scans
         scaled.chain_id = scans.chain_id
         and scaled.epoch = scans.epoch
         and scaled.observed_block <= scans.to_block
+left join bribes
+    on
+        scaled.protocol = bribes.protocol
+        and scaled.epoch = bribes.epoch
+        and scaled.decision_window = bribes.decision_window
+        and scaled.bribe_address = bribes.bribe_address

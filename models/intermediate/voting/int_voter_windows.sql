@@ -14,12 +14,12 @@ epochs as (
     select * from {{ ref('stg_voting__epochs') }}
 ),
 
-scans as (
-    select * from {{ ref('stg_voting__event_scans') }}
+states as (
+    select * from {{ ref('stg_voting__voters') }}
 ),
 
-votes as (
-    select * from {{ ref('int_votes_by_voter') }}
+own_votes as (
+    select * from {{ ref('int_own_votes') }}
 ),
 
 gates as (
@@ -43,29 +43,40 @@ failed as (
     group by all
 ),
 
-window_totals as (
+gauge_states as (
+    select * from {{ ref('stg_voting__gauge_states') }}
+),
+
+-- a kill takes a gauge out of the weights that events are held against; its stakes stay
+checked as (
     select
-        protocol,
-        epoch,
-        decision_window,
-        voter_id,
-        sum(votes_raw) as standing_raw,
-        max(voted_at) as voted_at
-    from votes
+        own_votes.protocol,
+        own_votes.epoch,
+        own_votes.decision_window,
+        own_votes.voter_id,
+        sum(own_votes.stake_raw) as standing_raw,
+        bool_and(own_votes.votes_raw = own_votes.replayed_raw) filter (where gauge_states.is_alive) as is_confirmed
+    from own_votes
+    inner join gauge_states
+        on
+            own_votes.protocol = gauge_states.protocol
+            and own_votes.epoch = gauge_states.epoch
+            and own_votes.decision_window = gauge_states.decision_window
+            and own_votes.gauge_address = gauge_states.gauge_address
     group by all
 ),
 
 -- what a voter had when an epoch ended is known from its flip on
 final_totals as (
     select
-        window_totals.protocol,
-        window_totals.epoch,
-        window_totals.voter_id,
-        window_totals.standing_raw as final_raw,
+        checked.protocol,
+        checked.epoch,
+        checked.voter_id,
+        checked.standing_raw as final_raw,
         epochs.flip_at as known_at
-    from window_totals
-    inner join epochs on window_totals.protocol = epochs.protocol and window_totals.epoch = epochs.epoch
-    where window_totals.decision_window = 'boundary'
+    from checked
+    inner join epochs on checked.protocol = epochs.protocol and checked.epoch = epochs.epoch
+    where checked.decision_window = 'boundary' and checked.standing_raw > 0
 ),
 
 joined as (
@@ -75,42 +86,52 @@ joined as (
         windows.epoch,
         windows.decision_window,
         voters.voter_id,
+        voters.voter_kind,
         voters.voter_position,
         voters.stated_power,
-        voters.is_exempt,
+        coalesce(states.is_exempt, voters.is_exempt) as is_exempt,
+        states.account_address,
+        states.token_id,
+        states.owner_address,
+        states.is_approved,
+        states.power_raw,
+        states.rewarded_power_raw,
+        coalesce(states.votes_status, 'not_asked') as votes_status,
+        states.vote_delay_seconds,
+        states.last_voted_at as voted_at,
         epochs.votes_reset_each_epoch,
         decision_windows.role = 'control' as is_control,
         decision_windows.position as window_position,
-        coalesce(window_totals.standing_raw, 0) as standing_raw,
-        window_totals.voted_at,
+        coalesce(checked.standing_raw, 0) as standing_raw,
+        checked.is_confirmed,
         failed.failed_gates,
         final_totals.final_raw as last_final_raw,
         final_totals.epoch as last_voted_epoch,
         windows.decision_block,
         windows.observed_block,
-        scans.epoch is not null as has_events,
         windows.decision_at,
         windows.observed_at
     from windows
     inner join voters on windows.protocol = voters.protocol
     inner join decision_windows on windows.decision_window = decision_windows.decision_window
     inner join epochs on windows.protocol = epochs.protocol and windows.epoch = epochs.epoch
-    left join scans
+    left join states
         on
-            windows.chain_id = scans.chain_id
-            and windows.epoch = scans.epoch
-            and windows.observed_block <= scans.to_block
+            windows.protocol = states.protocol
+            and windows.epoch = states.epoch
+            and windows.decision_window = states.decision_window
+            and voters.voter_id = states.voter_id
     left join failed
         on
             windows.protocol = failed.protocol
             and windows.epoch = failed.epoch
             and windows.decision_window = failed.decision_window
-    left join window_totals
+    left join checked
         on
-            windows.protocol = window_totals.protocol
-            and windows.epoch = window_totals.epoch
-            and windows.decision_window = window_totals.decision_window
-            and voters.voter_id = window_totals.voter_id
+            windows.protocol = checked.protocol
+            and windows.epoch = checked.epoch
+            and windows.decision_window = checked.decision_window
+            and voters.voter_id = checked.voter_id
     left join final_totals
         on
             windows.protocol = final_totals.protocol
@@ -130,30 +151,48 @@ select
     epoch,
     decision_window,
     voter_id,
+    voter_kind,
+    account_address,
+    token_id,
+    owner_address,
     voter_position,
     window_position,
     is_control,
     is_exempt,
+    is_approved,
     votes_reset_each_epoch,
+    -- the contract is the source, events are its check: where they cannot speak it stands alone
     case
         when voter_id = 'observer' then 'none'
-        when not has_events then 'unknown'
-        else 'from_events'
+        when votes_status <> 'ok' then 'unknown'
+        when not is_confirmed then 'events_differ'
+        when is_confirmed then 'confirmed'
+        else 'from_contract'
     end as own_votes_status,
     case
+        when power_raw is not null then 'contract'
         when stated_power is not null then 'stated'
         when standing_raw > 0 then 'standing_vote'
         when last_final_raw > 0 then 'last_vote'
         else 'unknown'
     end as power_source,
     coalesce(
+        power_raw::double / pow(10, {{ threshold('votes_decimals') }}),
         stated_power,
         (case when standing_raw > 0 then standing_raw else last_final_raw end)::double
         / pow(10, {{ threshold('votes_decimals') }})
     ) as voting_power,
+    power_raw,
+    -- of what the votes earn, the part that goes to the NFTs whose rewards are counted
+    case
+        when rewarded_power_raw is null then 1.0
+        when power_raw > 0 then rewarded_power_raw::double / power_raw::double
+        else 0.0
+    end as reward_share,
     failed_gates,
     standing_raw,
     last_voted_epoch,
+    vote_delay_seconds,
     decision_block,
     observed_block,
     voted_at,

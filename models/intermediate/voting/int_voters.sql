@@ -14,6 +14,7 @@ protocols as (
 select
     protocols.protocol,
     coalesce(voters.voter_id, 'observer') as voter_id,
+    coalesce(voters.voter_kind, 'observer') as voter_kind,
     coalesce(voters.position, 1) as voter_position,
     voters.voting_power as stated_power,
     coalesce(voters.is_exempt, false) as is_exempt

@@ -30,6 +30,14 @@ rewards as (
     select * from {{ ref('int_rewards_valued') }}
 ),
 
+own_votes as (
+    select * from {{ ref('int_own_votes') }}
+),
+
+replayed_rewards as (
+    select * from {{ ref('int_rewards_replayed') }}
+),
+
 coverage as (
     select * from {{ ref('preboundary_snapshot_coverage') }}
 ),
@@ -139,6 +147,52 @@ stale as (
         ) as stale_count,
         max(price_age_seconds) filter (where value_status = 'ok') as oldest_seconds
     from rewards
+    group by all
+),
+
+-- the contract's word counts; where events can speak and disagree, one of the two was read wrong
+own_differences as (
+    select
+        own_votes.protocol,
+        own_votes.epoch,
+        own_votes.decision_window,
+        count(*) filter (
+            where own_votes.is_asked and gauge_windows.is_alive and own_votes.votes_raw <> own_votes.replayed_raw
+        ) as difference_count,
+        min(own_votes.voter_id) filter (where own_votes.votes_raw <> own_votes.replayed_raw) as first_voter
+    from own_votes
+    inner join gauge_windows
+        on
+            own_votes.protocol = gauge_windows.protocol
+            and own_votes.epoch = gauge_windows.epoch
+            and own_votes.decision_window = gauge_windows.decision_window
+            and own_votes.gauge_address = gauge_windows.gauge_address
+    group by all
+),
+
+-- a reward that events show in a bribe or token that the state does not list would be unseen money
+beyond_state as (
+    select
+        windows.protocol,
+        windows.epoch,
+        windows.decision_window,
+        count(*) filter (
+            where replayed_rewards.reward_replayed_raw > 0 and rewards.bribe_address is null
+        ) as beyond_count,
+        min(replayed_rewards.bribe_address) filter (where rewards.bribe_address is null) as first_beyond
+    from windows
+    inner join replayed_rewards
+        on
+            windows.protocol = replayed_rewards.protocol
+            and windows.epoch = replayed_rewards.epoch
+            and windows.observed_block = replayed_rewards.replay_block
+    left join rewards
+        on
+            windows.protocol = rewards.protocol
+            and windows.epoch = rewards.epoch
+            and windows.decision_window = rewards.decision_window
+            and replayed_rewards.bribe_address = rewards.bribe_address
+            and replayed_rewards.token_address = rewards.token_address
     group by all
 ),
 
@@ -299,6 +353,34 @@ window_gates as (
         stale_count || ' prices in use are stale, the oldest by ' || oldest_seconds || ' s',
         false
     from stale
+    union all
+    select
+        protocol,
+        epoch,
+        decision_window,
+        'own_votes_confirmed_by_events',
+        'nothing',
+        'warn',
+        difference_count as problem_count,
+        difference_count as measured,
+        0,
+        difference_count || ' own votes differ between contract and events, first: voter ' || first_voter,
+        true
+    from own_differences
+    union all
+    select
+        protocol,
+        epoch,
+        decision_window,
+        'events_explained_by_state',
+        'decision',
+        'fail',
+        beyond_count as problem_count,
+        beyond_count as measured,
+        0,
+        beyond_count || ' rewards in events are in no bribe or token that the state lists, first: ' || first_beyond,
+        true
+    from beyond_state
 ),
 
 epoch_gates as (

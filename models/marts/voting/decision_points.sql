@@ -22,11 +22,12 @@ select
     windows.observed_block,
     windows.total_votes_raw,
     windows.gauge_count,
-    decision_windows.inclusion_prob,
+    epochs.last_votable_block,
     {{ seconds_between('windows.decision_at', 'epochs.boundary_at') }} as seconds_to_boundary,
     windows.target_at,
     windows.decision_at,
-    windows.observed_at
+    windows.observed_at,
+    epochs.last_votable_at
 from windows
 inner join epochs on windows.protocol = epochs.protocol and windows.epoch = epochs.epoch
 inner join decision_windows on windows.decision_window = decision_windows.decision_window

@@ -7,7 +7,7 @@ voter_windows as (
 ),
 
 votes as (
-    select * from {{ ref('int_votes_by_voter') }}
+    select * from {{ ref('int_own_votes') }}
 ),
 
 labels as (
@@ -54,13 +54,13 @@ own as (
         voter_windows.voter_id,
         voter_windows.own_votes_status,
         voter_windows.voting_power,
-        coalesce(votes_now.votes_raw, 0) as own_votes_now_raw,
+        coalesce(votes_now.stake_raw, 0) as own_votes_now_raw,
         case
             when submitted.epoch is not null then submitted.votes
             -- nothing stands yet: the last allocation is what the voter ended its last epoch with
             when voter_windows.standing_raw = 0
-                then coalesce(votes_last.votes_raw, 0)::double / pow(10, {{ threshold('votes_decimals') }})
-            else coalesce(votes_now.votes_raw, 0)::double / pow(10, {{ threshold('votes_decimals') }})
+                then coalesce(votes_last.stake_raw, 0)::double / pow(10, {{ threshold('votes_decimals') }})
+            else coalesce(votes_now.stake_raw, 0)::double / pow(10, {{ threshold('votes_decimals') }})
         end as previous_votes,
         price_times.price_updated_at,
         coalesce(history.history_epochs, 0) as history_epochs,
@@ -111,13 +111,13 @@ scaled as (
     select
         *,
         case
-            when own_votes_status <> 'unknown' and votes_now_raw >= own_votes_now_raw
-                then votes_now_raw - own_votes_now_raw
+            when own_votes_status <> 'unknown' and paying_supply_raw >= own_votes_now_raw
+                then paying_supply_raw - own_votes_now_raw
         end as other_votes_now_raw,
         own_votes_now_raw::double / pow(10, {{ threshold('votes_decimals') }}) as own_votes_now,
         case
-            when own_votes_status <> 'unknown' and votes_now_raw >= own_votes_now_raw
-                then votes_now_raw - own_votes_now_raw
+            when own_votes_status <> 'unknown' and paying_supply_raw >= own_votes_now_raw
+                then paying_supply_raw - own_votes_now_raw
         end::double
         / pow(10, {{ threshold('votes_decimals') }}) as other_votes_now
     from own

@@ -15,6 +15,7 @@ select
     gauge_windows.votes_status,
     gauge_windows.reward_signature,
     gauge_windows.votes_raw as final_votes_raw,
+    gauge_windows.paying_supply_raw as final_supply_raw,
     gauge_windows.votes_raw::double / pow(10, {{ threshold('votes_decimals') }}) as final_votes,
     gauge_windows.rewards_usd as final_rewards_usd,
     gauge_windows.reward_count,

@@ -8,6 +8,7 @@ select
     epoch,
     gauge_address,
     transaction_hash,
+    outcome as submission_outcome,
     try_cast(votes_raw as decimal(38, 0)) as votes_raw,
     submitted_at,
     recorded_at

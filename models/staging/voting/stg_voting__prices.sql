@@ -12,10 +12,12 @@ select
     decimals_status,
     price_source,
     price_status,
+    price_support,
     price_raw,
     token_decimals,
     price_decimals,
     price_usd,
+    liquidity_usd,
     price_updated_at,
     observed_block,
     observed_at

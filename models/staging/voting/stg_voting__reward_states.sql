@@ -11,10 +11,8 @@ select
     bribe_address,
     bribe_kind,
     token_address,
-    case
-        when reward_status = 'ok' and try_cast(reward_raw as decimal(38, 0)) is null then 'overflow'
-        else reward_status
-    end as reward_status,
+    reward_status,
+    reward_raw as reward_text,
     try_cast(reward_raw as decimal(38, 0)) as reward_raw,
     try_cast(residual_balance_raw as decimal(38, 0)) as residual_balance_raw,
     times_listed,

@@ -1,18 +1,21 @@
 # pragma version 0.4.3
-"""A bribe of the Thena line, internal (fees) or external: rewards and stakes per epoch.
+"""A bribe of the Thena line (BribeV2 2.1), internal (fees) or external: rewards and stakes per epoch.
 
-The node hashes every storage slot of the world at each block, so a reward takes one slot, and what both bribes of a
-gauge hold alike (stakes) is kept by the external one.
+Stakes belong to the account that votes; rewards go to the NFTs that delegated their power to it.
+The node hashes every storage slot of the world at each block, so a reward takes one slot.
 """
 
 interface Minter:
     def active_period() -> uint256: view
 
-interface Bribe:
-    def balanceOfOwnerAt(user: address, epoch: uint256) -> uint256: view
+interface Escrow:
+    def delegates(token_id: uint256, time: uint48) -> address: view
+    def balanceOfNFTAt(token_id: uint256, time: uint256) -> uint256: view
+    def getPastVotes(account: address, time: uint256) -> uint256: view
 
 interface Token:
     def transferFrom(sender: address, receiver: address, amount: uint256) -> bool: nonpayable
+    def balanceOf(holder: address) -> uint256: view
 
 event RewardAdded:
     rewardToken: indexed(address)
@@ -36,21 +39,26 @@ WEEK: constant(uint256) = 604800
 CLOCK: constant(uint256) = 2 ** 64
 voter: public(address)
 minter: public(address)
+ve: public(address)
 TYPE: public(String[16])
 rewardTokens: public(DynArray[address, 24])
 isRewardToken: public(HashMap[address, bool])
 rewards: HashMap[address, HashMap[uint256, uint256]]  # token -> epoch -> amount * CLOCK + time of the last change
 totalSupplyAt: public(HashMap[uint256, uint256])
-stakes: HashMap[address, HashMap[uint256, uint256]]
-keeper: Bribe  # the bribe that keeps the stakes
+balanceOfOwnerAt: public(HashMap[address, HashMap[uint256, uint256]])
 
 @external
-def setup(voter: address, minter: address, keeper: address, kind: String[16]):
+def setup(voter: address, minter: address, ve: address, kind: String[16]):
     assert self.voter == empty(address)
     self.voter = voter
     self.minter = minter
-    self.keeper = Bribe(keeper)
+    self.ve = ve
     self.TYPE = kind
+
+@view
+@internal
+def _epoch() -> uint256:
+    return staticcall Minter(self.minter).active_period()
 
 @view
 @external
@@ -62,15 +70,22 @@ def rewardData(token: address, epoch: uint256) -> Reward:
 
 @view
 @external
-def balanceOfOwnerAt(user: address, epoch: uint256) -> uint256:
-    if self.keeper.address != self:
-        return staticcall self.keeper.balanceOfOwnerAt(user, epoch)
-    return self.stakes[user][epoch]
+def rewardsListLength() -> uint256:
+    return len(self.rewardTokens)
 
 @view
 @external
-def rewardsListLength() -> uint256:
-    return len(self.rewardTokens)
+def earnedTokenId(tokenId: uint256, token: address, time: uint48) -> uint256:
+    epoch: uint256 = convert(time, uint256) // WEEK * WEEK
+    delegatee: address = staticcall Escrow(self.ve).delegates(tokenId, convert(epoch, uint48))
+    power: uint256 = staticcall Escrow(self.ve).balanceOfNFTAt(tokenId, epoch)
+    stake: uint256 = self.balanceOfOwnerAt[delegatee][epoch]
+    all_power: uint256 = staticcall Escrow(self.ve).getPastVotes(delegatee, epoch)
+    if delegatee == empty(address) or power == 0 or stake == 0 or all_power == 0:
+        return 0
+    share: uint256 = power * 10 ** 18 // all_power
+    per_token: uint256 = self.rewards[token][epoch] // CLOCK * 10 ** 32 // max(self.totalSupplyAt[epoch], 1)
+    return per_token * stake // 10 ** 32 * share // 10 ** 18
 
 @external
 def addRewardToken(token: address):
@@ -80,29 +95,31 @@ def addRewardToken(token: address):
 
 @external
 def notifyRewardAmount(token: address, reward: uint256):
+    before: uint256 = staticcall Token(token).balanceOf(self)
     assert extcall Token(token).transferFrom(msg.sender, self, reward)
+    arrived: uint256 = staticcall Token(token).balanceOf(self) - before
     if not self.isRewardToken[token]:
         self.rewardTokens.append(token)
         self.isRewardToken[token] = True
-    epoch: uint256 = staticcall Minter(self.minter).active_period()
-    total: uint256 = self.rewards[token][epoch] // CLOCK + reward
+    epoch: uint256 = self._epoch()
+    total: uint256 = self.rewards[token][epoch] // CLOCK + arrived
     self.rewards[token][epoch] = total * CLOCK + block.timestamp
-    log RewardAdded(rewardToken=token, reward=reward, startTimestamp=epoch)
+    log RewardAdded(rewardToken=token, reward=arrived, startTimestamp=epoch)
 
 @external
 def deposit(amount: uint256, user: address):
     assert msg.sender == self.voter
-    epoch: uint256 = staticcall Minter(self.minter).active_period()
+    epoch: uint256 = self._epoch()
     self.totalSupplyAt[epoch] += amount
-    if self.keeper.address == self:
-        self.stakes[user][epoch] += amount
+    self.balanceOfOwnerAt[user][epoch] += amount
     log Staked(user=user, amount=amount)
 
 @external
 def withdraw(amount: uint256, user: address):
     assert msg.sender == self.voter
-    epoch: uint256 = staticcall Minter(self.minter).active_period()
-    self.totalSupplyAt[epoch] -= amount
-    if self.keeper.address == self:
-        self.stakes[user][epoch] -= amount
-    log Withdrawn(user=user, amount=amount)
+    epoch: uint256 = self._epoch()
+    # stakes of earlier epochs, and those in a bribe that was replaced since, are not here to take back
+    if amount <= self.balanceOfOwnerAt[user][epoch]:
+        self.totalSupplyAt[epoch] -= amount
+        self.balanceOfOwnerAt[user][epoch] -= amount
+        log Withdrawn(user=user, amount=amount)

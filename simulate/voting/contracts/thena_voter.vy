@@ -8,12 +8,13 @@ interface Escrow:
     def getPastVotes(account: address, timestamp: uint256) -> uint256: view
 
 interface Bribe:
-    def setup(voter: address, minter: address, keeper: address, kind: String[16]): nonpayable
+    def setup(voter: address, minter: address, ve: address, kind: String[16]): nonpayable
     def deposit(amount: uint256, user: address): nonpayable
     def withdraw(amount: uint256, user: address): nonpayable
 
 interface Gauge:
     def setup(pool: address): nonpayable
+    def claimFees(bribe: address): nonpayable
 
 event Voted:
     voter: indexed(address)
@@ -34,6 +35,12 @@ event GaugeKilled:
     gauge: indexed(address)
 
 event GaugeRevived:
+    gauge: indexed(address)
+
+event SetBribeFor:
+    isInternal: bool
+    old: indexed(address)
+    latest: indexed(address)
     gauge: indexed(address)
 
 event NotifyReward:
@@ -61,6 +68,7 @@ internal_bribes: public(HashMap[address, address])
 external_bribes: public(HashMap[address, address])
 isAlive: public(HashMap[address, bool])
 isGauge: public(HashMap[address, bool])
+gaugeKilledEpoch: public(HashMap[address, uint256])
 weights_per_epoch: HashMap[uint256, HashMap[address, uint256]]
 total_per_epoch: HashMap[uint256, uint256]
 votes: public(HashMap[address, HashMap[address, uint256]])
@@ -110,8 +118,8 @@ def createGauge(pool: address, gaugeType: uint256) -> (address, address, address
     extcall Gauge(gauge).setup(pool)
     inner: address = create_minimal_proxy_to(self.bribe_code)
     outer: address = create_minimal_proxy_to(self.bribe_code)
-    extcall Bribe(inner).setup(self, self.minter, outer, "internal")
-    extcall Bribe(outer).setup(self, self.minter, outer, "external")
+    extcall Bribe(inner).setup(self, self.minter, self.ve, "internal")
+    extcall Bribe(outer).setup(self, self.minter, self.ve, "external")
     self.pools.append(pool)
     self.gauges[pool] = gauge
     self.poolForGauge[gauge] = pool
@@ -123,18 +131,38 @@ def createGauge(pool: address, gaugeType: uint256) -> (address, address, address
     return gauge, inner, outer
 
 @external
+def setInternalBribeFor(gauge: address, bribe: address):
+    log SetBribeFor(isInternal=True, old=self.internal_bribes[gauge], latest=bribe, gauge=gauge)
+    self.internal_bribes[gauge] = bribe
+
+@external
+def setExternalBribeFor(gauge: address, bribe: address):
+    log SetBribeFor(isInternal=False, old=self.external_bribes[gauge], latest=bribe, gauge=gauge)
+    self.external_bribes[gauge] = bribe
+
+@external
+def setVoteDelay(seconds: uint256):
+    self.VOTE_DELAY = seconds
+
+@external
 def killGauge(gauge: address):
-    assert self.isAlive[gauge]
+    if not self.isAlive[gauge]:
+        raw_revert(method_id("GaugeAlreadyKilled()"))
     self.isAlive[gauge] = False
     epoch: uint256 = self._epoch()
     pool: address = self.poolForGauge[gauge]
+    # the votes are gone from the weights; what stands in the bribes stays, and is still paid
     self.total_per_epoch[epoch] -= self.weights_per_epoch[epoch][pool]
     self.weights_per_epoch[epoch][pool] = 0
+    self.gaugeKilledEpoch[gauge] = epoch
     log GaugeKilled(gauge=gauge)
 
 @external
 def reviveGauge(gauge: address):
-    assert not self.isAlive[gauge]
+    if self.isAlive[gauge]:
+        raw_revert(method_id("GaugeAlreadyAlive()"))
+    if self.gaugeKilledEpoch[gauge] >= self._epoch():
+        raw_revert(method_id("CannotReviveGaugeInSameEpoch()"))
     self.isAlive[gauge] = True
     log GaugeRevived(gauge=gauge)
 
@@ -150,66 +178,93 @@ def distribute(start: uint256, finish: uint256):
         if self.isAlive[gauge]:
             log DistributeReward(sender=msg.sender, gauge=gauge, amount=10 ** 20)
 
-@internal
-def _check_time(voter: address):
-    # an epoch is open until its flip transaction, some seconds past the calendar boundary
-    assert block.timestamp != self._epoch(), "EpochFlipInProgress"
-    assert block.timestamp > self.lastVoted[voter] + self.VOTE_DELAY, "VoteDelay"
+@external
+def distributeFees(_gauges: DynArray[address, MOST]):
+    for gauge: address in _gauges:
+        extcall Gauge(gauge).claimFees(self.internal_bribes[gauge])
 
 @internal
-def _mark(voter: address):
-    # never past the calendar end of the epoch voted in: a vote in the seconds before the flip is stale after it
-    self.lastVoted[voter] = min(block.timestamp, self._epoch() + WEEK - 1)
+def _check_time(voter: address):
+    epoch: uint256 = self._epoch()
+    if block.timestamp == epoch:
+        raw_revert(method_id("EpochFlipInProgress()"))
+    if block.timestamp <= self.lastVoted[voter] + self.VOTE_DELAY:
+        raw_revert(method_id("VoteDelayNotMet()"))
+    if block.timestamp > epoch + WEEK:
+        raw_revert(method_id("EpochStale()"))
 
 @internal
 def _reset(voter: address):
     epoch: uint256 = self._epoch()
-    is_current: bool = self.lastVoted[voter] > epoch
-    withdrawn: uint256 = 0
+    is_current: bool = self.lastVoted[voter] >= epoch
+    total: uint256 = 0
     for pool: address in self.poolVote[voter]:
         amount: uint256 = self.votes[voter][pool]
+        if amount == 0:
+            continue
+        gauge: address = self.gauges[pool]
+        # a kill has cleared the pool already
+        if self.isAlive[gauge]:
+            if is_current:
+                self.weights_per_epoch[epoch][pool] -= amount
+                total += amount
         self.votes[voter][pool] = 0
-        if is_current and amount > 0:
-            # a kill may have cleared the pool already
-            counted: uint256 = min(amount, self.weights_per_epoch[epoch][pool])
-            self.weights_per_epoch[epoch][pool] -= counted
-            self.total_per_epoch[epoch] -= counted
-            gauge: address = self.gauges[pool]
-            extcall Bribe(self.internal_bribes[gauge]).withdraw(amount, voter)
-            extcall Bribe(self.external_bribes[gauge]).withdraw(amount, voter)
-            withdrawn += amount
+        log Abstained(voter=voter, weight=amount)
+        extcall Bribe(self.internal_bribes[gauge]).withdraw(amount, voter)
+        extcall Bribe(self.external_bribes[gauge]).withdraw(amount, voter)
+    self.total_per_epoch[epoch] -= total
     self.poolVote[voter] = []
-    if withdrawn > 0:
-        log Abstained(voter=voter, weight=withdrawn)
 
 @external
 def reset():
     self._check_time(msg.sender)
     self._reset(msg.sender)
-    self._mark(msg.sender)
+    self.lastVoted[msg.sender] = block.timestamp
+
+@external
+def poke():
+    self._check_time(msg.sender)
+    pools: DynArray[address, MOST] = self.poolVote[msg.sender]
+    shares: DynArray[uint256, MOST] = []
+    for pool: address in pools:
+        shares.append(self.votes[msg.sender][pool])
+    self._vote(msg.sender, pools, shares)
+    self.lastVoted[msg.sender] = block.timestamp
 
 @external
 def vote(_poolVote: DynArray[address, MOST], _voteProportions: DynArray[uint256, MOST]):
     self._check_time(msg.sender)
-    assert len(_poolVote) == len(_voteProportions)
-    self._reset(msg.sender)
+    if len(_poolVote) != len(_voteProportions):
+        raw_revert(method_id("LengthMismatch()"))
+    self._vote(msg.sender, _poolVote, _voteProportions)
+    self.lastVoted[msg.sender] = block.timestamp
+
+@internal
+def _vote(voter: address, _poolVote: DynArray[address, MOST], _voteProportions: DynArray[uint256, MOST]):
+    self._reset(voter)
     epoch: uint256 = self._epoch()
-    power: uint256 = staticcall Escrow(self.ve).getPastVotes(msg.sender, epoch)
+    power: uint256 = staticcall Escrow(self.ve).getPastVotes(voter, epoch)
     shares: uint256 = 0
-    for share: uint256 in _voteProportions:
-        shares += share
+    # dead and unknown gauges are skipped, their share goes to the others
+    for i: uint256 in range(len(_poolVote), bound=MOST):
+        if self.isAlive[self.gauges[_poolVote[i]]]:
+            shares += _voteProportions[i]
     used: uint256 = 0
     for i: uint256 in range(len(_poolVote), bound=MOST):
         pool: address = _poolVote[i]
         gauge: address = self.gauges[pool]
+        if not self.isAlive[gauge]:
+            continue
         amount: uint256 = _voteProportions[i] * power // shares
-        assert self.isAlive[gauge] and amount > 0 and self.votes[msg.sender][pool] == 0
+        if self.votes[voter][pool] != 0:
+            raw_revert(method_id("VotedAlready()"))
+        if amount == 0:
+            raw_revert(method_id("InsufficientVotingPower()"))
         self.weights_per_epoch[epoch][pool] += amount
-        self.votes[msg.sender][pool] = amount
-        self.poolVote[msg.sender].append(pool)
-        extcall Bribe(self.internal_bribes[gauge]).deposit(amount, msg.sender)
-        extcall Bribe(self.external_bribes[gauge]).deposit(amount, msg.sender)
+        self.votes[voter][pool] = amount
+        self.poolVote[voter].append(pool)
         used += amount
+        log Voted(voter=voter, weight=amount)
+        extcall Bribe(self.internal_bribes[gauge]).deposit(amount, voter)
+        extcall Bribe(self.external_bribes[gauge]).deposit(amount, voter)
     self.total_per_epoch[epoch] += used
-    self._mark(msg.sender)
-    log Voted(voter=msg.sender, weight=used)

@@ -14,13 +14,16 @@ event Approval:
 name: public(String[32])
 symbol: public(String[16])
 decimals: public(uint8)
+TAX_UNIT: constant(uint256) = 10_000
+tax_bps: public(uint256)  # what a transfer loses on the way
 totalSupply: public(uint256)
 balanceOf: public(HashMap[address, uint256])
 allowance: public(HashMap[address, HashMap[address, uint256]])
 
 @deploy
-def __init__(symbol: String[16], decimals: uint8):
+def __init__(symbol: String[16], decimals: uint8, tax_bps: uint256):
     self.name = symbol
+    self.tax_bps = tax_bps
     self.symbol = symbol
     self.decimals = decimals
 
@@ -39,8 +42,9 @@ def approve(spender: address, amount: uint256) -> bool:
 @internal
 def _move(sender: address, receiver: address, amount: uint256):
     self.balanceOf[sender] -= amount
-    self.balanceOf[receiver] += amount
-    log Transfer(sender=sender, receiver=receiver, amount=amount)
+    arrived: uint256 = amount - amount * self.tax_bps // TAX_UNIT
+    self.balanceOf[receiver] += arrived
+    log Transfer(sender=sender, receiver=receiver, amount=arrived)
 
 @external
 def transfer(receiver: address, amount: uint256) -> bool:

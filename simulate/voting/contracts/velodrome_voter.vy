@@ -3,7 +3,8 @@
 
 interface Escrow:
     def balanceOfNFT(tokenId: uint256) -> uint256: view
-    def ownerOf(tokenId: uint256) -> address: view
+    def isApprovedOrOwner(user: address, tokenId: uint256) -> bool: view
+    def depositManaged(tokenId: uint256, managedId: uint256): nonpayable
 
 interface Reward:
     def setup(voter: address): nonpayable
@@ -142,8 +143,15 @@ def distribute(start: uint256, finish: uint256):
 @internal
 def _check_time(tokenId: uint256):
     start: uint256 = block.timestamp // WEEK * WEEK
-    assert self.lastVoted[tokenId] < start, "AlreadyVotedOrDeposited"
-    assert block.timestamp > start + HOUR, "DistributeWindow"
+    if start <= self.lastVoted[tokenId]:
+        raw_revert(method_id("AlreadyVotedOrDeposited()"))
+    if block.timestamp <= start + HOUR:
+        raw_revert(method_id("DistributeWindow()"))
+
+@internal
+def _check_owner(tokenId: uint256):
+    if not staticcall Escrow(self.ve).isApprovedOrOwner(msg.sender, tokenId):
+        raw_revert(method_id("NotApprovedOrOwner()"))
 
 @internal
 def _reset(tokenId: uint256):
@@ -164,28 +172,67 @@ def _reset(tokenId: uint256):
 
 @external
 def reset(tokenId: uint256):
-    assert staticcall Escrow(self.ve).ownerOf(tokenId) == msg.sender
     self._check_time(tokenId)
+    self._check_owner(tokenId)
+    # as in the real contract, an abstention does not use up the epoch's vote
     self._reset(tokenId)
-    self.lastVoted[tokenId] = block.timestamp
 
 @external
 def vote(tokenId: uint256, _poolVote: DynArray[address, MOST], _weights: DynArray[uint256, MOST]):
-    assert staticcall Escrow(self.ve).ownerOf(tokenId) == msg.sender
-    assert len(_poolVote) == len(_weights)
     self._check_time(tokenId)
+    self._check_owner(tokenId)
+    if len(_poolVote) != len(_weights):
+        raw_revert(method_id("UnequalLengths()"))
     is_last_hour: bool = block.timestamp > block.timestamp // WEEK * WEEK + WEEK - HOUR
-    assert not is_last_hour or self.isWhitelistedNFT[tokenId], "NotWhitelistedNFT"
+    if is_last_hour and not self.isWhitelistedNFT[tokenId]:
+        raw_revert(method_id("NotWhitelistedNFT()"))
+    self.lastVoted[tokenId] = block.timestamp
+    self._vote(tokenId, staticcall Escrow(self.ve).balanceOfNFT(tokenId), _poolVote, _weights)
+
+# anybody may have the votes of an NFT counted again at today's power; it is no vote, and lastVoted stays
+@external
+def poke(tokenId: uint256):
+    if block.timestamp <= block.timestamp // WEEK * WEEK + HOUR:
+        raw_revert(method_id("DistributeWindow()"))
+    self._poke(tokenId, staticcall Escrow(self.ve).balanceOfNFT(tokenId))
+
+@external
+def depositManaged(tokenId: uint256, managedId: uint256):
+    self._check_time(tokenId)
+    self._check_owner(tokenId)
+    if block.timestamp > block.timestamp // WEEK * WEEK + WEEK - HOUR:
+        raw_revert(method_id("SpecialVotingWindow()"))
+    self.lastVoted[tokenId] = block.timestamp
     self._reset(tokenId)
-    power: uint256 = staticcall Escrow(self.ve).balanceOfNFT(tokenId)
+    extcall Escrow(self.ve).depositManaged(tokenId, managedId)
+    self._poke(managedId, staticcall Escrow(self.ve).balanceOfNFT(managedId))
+
+@internal
+def _poke(tokenId: uint256, power: uint256):
+    pools: DynArray[address, MOST] = self.poolVote[tokenId]
+    shares: DynArray[uint256, MOST] = []
+    for pool: address in pools:
+        shares.append(self.votes[tokenId][pool])
+    self._vote(tokenId, power, pools, shares)
+
+@internal
+def _vote(tokenId: uint256, power: uint256, _poolVote: DynArray[address, MOST], _weights: DynArray[uint256, MOST]):
+    self._reset(tokenId)
     shares: uint256 = 0
     for share: uint256 in _weights:
         shares += share
     for i: uint256 in range(len(_poolVote), bound=MOST):
         pool: address = _poolVote[i]
         gauge: address = self.gauges[pool]
+        if gauge == empty(address):
+            raw_revert(abi_encode(pool, method_id=method_id("GaugeDoesNotExist(address)")))
+        if not self.isAlive[gauge]:
+            raw_revert(abi_encode(gauge, method_id=method_id("GaugeNotAlive(address)")))
         amount: uint256 = _weights[i] * power // shares
-        assert self.isAlive[gauge] and amount > 0 and self.votes[tokenId][pool] == 0
+        if self.votes[tokenId][pool] != 0:
+            raw_revert(method_id("NonZeroVotes()"))
+        if amount == 0:
+            raw_revert(method_id("ZeroBalance()"))
         self.weights[pool] += amount
         self.totalWeight += amount
         self.votes[tokenId][pool] = amount
@@ -197,4 +244,3 @@ def vote(tokenId: uint256, _poolVote: DynArray[address, MOST], _weights: DynArra
             voter=msg.sender, pool=pool, tokenId=tokenId, weight=amount, totalWeight=self.weights[pool],
             timestamp=block.timestamp
         )
-    self.lastVoted[tokenId] = block.timestamp

@@ -14,6 +14,7 @@ import pytest
 
 from operate.warehouse import Warehouse, publish
 from tests.line_fixtures import ROOT, Line
+from tests.world_fixtures import ask_all
 
 pytestmark = pytest.mark.node
 VOTER = "0x2b9f23a551ee94ec33cf07e3873b5b6ab813339a"
@@ -93,10 +94,79 @@ def test_profiles_and_power_change_the_answer(decided: Line) -> None:
 
 
 def test_velodrome_has_one_vote_and_no_last_hour(decided: Line) -> None:
-    (late,) = asked(
-        decided, "recommend", "--window", "T-1", "--protocol", "velodrome_world", "--voter", "8", "--no-save"
+    only = ("recommend", "--window", "T-1", "--protocol", "velodrome_world", "--voter", "8", "--no-save")
+    (late,) = asked(decided, *only)
+    assert late["action"] == "closed" and "last 60 minutes" in late["reason"] and late["ballot"] is None
+    shown = decided.cli(*only)
+    assert "CLOSED" in shown.stdout and "USD" not in shown.stdout, "what cannot be sent has no worth to print"
+    (open_,) = asked(decided, *("T-61" if a == "T-1" else a for a in only))
+    assert open_["action"] != "closed" and open_["decision_window"] == "T-61"
+
+
+def test_a_recommendation_can_be_sent_as_it_is(decided: Line) -> None:
+    """Pools and reward tokens beside gauges; shares that make exactly these votes; the contract's word on it."""
+    (row,) = asked(decided, "recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER)
+    gauges = {g["gauge"]: g["pool"] for g in decided.world.info["protocols"]["hydrex"]["gauges"]}
+    assert all(v["pool_address"] == gauges[v["gauge_address"]] for v in row["votes"])
+    assert any(v["reward_tokens"] for v in row["votes"])
+    ballot, power = row["ballot"], int(row["voter"]["power_raw"])
+    shares = [int(share) for share in ballot["proportions"]]
+    assert sum(shares) == power and [s * power // sum(shares) for s in shares] == shares
+    assert {p: s // 10**18 for p, s in zip(ballot["pools"], shares, strict=True)} == {
+        gauges[g]: votes for g, votes in row["allocation"].items()
+    }
+    assert (ballot["from"], ballot["chain_id"]) == (VOTER, decided.world.info["chain_id"])
+    assert ballot["simulation"] == {"status": "ok", "reason": "", "block": row["decision_block"]}
+    assert ballot["gas_estimate"] > 50_000
+    said = ask_all(decided.world.rpc_url, [("eth_call", [{k: ballot[k] for k in ("from", "to", "data")}, "latest"])])
+    assert said == ["0x"], "the same transaction, by hand"
+
+
+def test_a_vote_that_would_revert_says_why(decided: Line) -> None:
+    """A veNFT that has voted in this epoch: the transaction is shown with the contract's refusal."""
+    epoch = decided.world.info["open_epoch"]
+    voted = {r["token_id"] for r in decided.world.actions() if r["kind"] == "vote" and r["epoch"] == epoch}
+    rows = asked(decided, "recommend", "--window", "T-61", "--protocol", "velodrome_world", "--voter", "8", "--no-save")
+    said = rows[0]["ballot"]["simulation"]
+    if 8 in voted:
+        assert said["status"] == "reverted" and said["reason"].startswith("AlreadyVotedOrDeposited")
+    else:
+        assert said["status"] == "ok", said
+
+
+def test_a_what_if_is_never_saved_and_scales_what_stands(decided: Line) -> None:
+    only = ("recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER)
+    (real,), (double,) = asked(decided, *only), asked(decided, *only, "--voting-power", "100000")
+    saved = decided.folder / "recommendations" / "hydrex_world" / str(real["epoch"]) / f"T-5-{VOTER}-balanced.json"
+    assert json.loads(saved.read_text())["voting_power"] == real["voting_power"] != double["voting_power"] == 100_000
+    scale = 100_000 / real["voting_power"]
+    before = {v["gauge_address"]: v["previous_votes"] for v in real["votes"]}
+    after = {v["gauge_address"]: v["previous_votes"] for v in double["votes"]}
+    both = before.keys() & after.keys()
+    assert any(before[g] for g in both) and all(after[g] == pytest.approx(scale * before[g]) for g in both)
+
+
+def test_a_bare_recommend_takes_the_newest_window(decided: Line) -> None:
+    rows = asked(decided, "recommend", "--no-save")
+    assert {row["protocol"] for row in rows} == {"hydrex_world", "velodrome_world"}
+    assert {row["decision_window"] for row in rows} == {"T-1"}, "the world's head stands 20 s after T-1"
+    assert {row["epoch"] for row in rows} == {decided.world.info["open_epoch"]}
+
+
+def test_an_nft_counts_its_share_of_what_its_delegatee_votes(decided: Line) -> None:
+    (row,) = asked(
+        decided, "recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", "7001", "--no-save"
     )
-    assert late["action"] == "closed" and "last 60 minutes" in late["reason"]
+    assert row["voter"]["account_address"] != row["voter"]["owner_address"] and 0 < row["reward_share"] < 1
+    assert row["ballot"]["from"] == row["voter"]["account_address"]
+
+
+def test_a_submission_beyond_the_power_is_refused(decided: Line, tmp_path: Path) -> None:
+    (row,) = asked(decided, "recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER)
+    row["allocation"] = {gauge: 2 * votes for gauge, votes in row["allocation"].items()}
+    path = tmp_path / "twice.json"
+    path.write_text(json.dumps(row | {"submitted_at": "2025-10-08T23:59:00Z"}))
+    assert "the voter contract would have refused it" in refused(decided, "submitted", "--file", str(path))
 
 
 def test_a_voter_that_never_voted_is_named(decided: Line) -> None:
@@ -142,11 +212,11 @@ def test_every_window_of_the_backtest_is_consistent(decided: Line) -> None:
     wrong = decided.query(
         """
         select results.realised_usd, sum(labels.final_rewards_usd * votes.own_votes
-            / ((labels.final_votes_raw - coalesce(own.votes_raw, 0))::double / 1e18 + votes.own_votes)) as again
+            / ((labels.final_supply_raw - coalesce(own.stake_raw, 0))::double / 1e18 + votes.own_votes)) as again
         from preboundary_backtest_results as results
         inner join preboundary_backtest_votes as votes using (protocol, voter_id, epoch, decision_window, strategy)
         inner join preboundary_truth_labels as labels using (protocol, epoch, gauge_address)
-        left join main_intermediate.int_votes_by_voter as own
+        left join main_intermediate.int_own_votes as own
             on own.protocol = results.protocol and own.epoch = results.epoch and own.decision_window = 'boundary'
             and own.gauge_address = votes.gauge_address and own.voter_id = results.voter_id
         group by results.protocol, results.voter_id, results.epoch, results.decision_window, results.strategy,

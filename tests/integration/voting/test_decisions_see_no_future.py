@@ -88,7 +88,8 @@ def scaled(row: Row, column: str, factor: int) -> None:
 
 def noise(name: str, row: Row) -> Row:
     """The same row with other numbers: votes, rewards, prices, events."""
-    for column, factor in (("votes_raw", 3), ("reward_raw", 5), ("amount_raw", 7), ("total_after_raw", 2)):
+    factors = {"votes_raw": 3, "supply_raw": 4, "power_raw": 2, "reward_raw": 5, "amount_raw": 7, "total_after_raw": 2}
+    for column, factor in factors.items():
         scaled(row, column, factor)
     if name == "voting_prices" and row["price_usd"] is not None:
         row["price_usd"] *= 1.7
@@ -117,6 +118,7 @@ def test_deleting_everything_after_the_decision_changes_nothing(
 ) -> None:
     epoch, block, at = moment
     ended = ("boundary_block", "flip_block", "flip_at", "flip_transaction_hash", "truth_block", "truth_at")
+    ended += ("last_votable_block", "last_votable_at")
 
     def cut(name: str, row: Row) -> Row | None:
         if is_after(name, row, block) or (name == "voting_epochs" and row["epoch"] > epoch):
@@ -136,9 +138,10 @@ def test_changing_a_row_just_before_the_decision_moves_it(
     epoch, block, at = moment
 
     def touch(name: str, row: Row) -> Row:
-        if name in ("voting_gauges", "voting_rewards") and row["epoch"] == epoch and row["observed_block"] == block:
-            scaled(row, "votes_raw", 2)
-            scaled(row, "reward_raw", 2)
+        tables = ("voting_gauges", "voting_bribes", "voting_rewards")
+        if name in tables and row["epoch"] == epoch and row["observed_block"] == block:
+            for column in ("votes_raw", "supply_raw", "reward_raw"):
+                scaled(row, column, 2)
         return row
 
     other, _ = rebuilt(built_line, tmp_path, changed(raw_rows(built_line), touch))

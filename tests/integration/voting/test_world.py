@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 
 import simulate
 from simulate import voting as voting_world
@@ -226,11 +227,15 @@ def test_the_awkward_moments_happen(small_world: simulate.RunningWorld, books: l
         return low <= row["epoch"] + WEEK - row["timestamp"] <= high
 
     past = [
-        row for row in books if row["protocol"] == "hydrex" and row["kind"] in ("vote", "reward") and late(row, -13, -1)
+        row
+        for row in books
+        if row["protocol"] == "hydrex" and row["kind"] in ("vote", "reward", "refused") and late(row, -13, -1)
     ]
-    for kind in ("vote", "reward"):  # each week, between the calendar boundary and the flip, for the week that ends
+    for kind in ("refused", "reward"):  # each week, between the calendar boundary and the flip, for the week that ends
         assert {row["epoch"] + WEEK for row in past if row["kind"] == kind} == set(flips) - {min(flips)}, kind
+    assert not [row for row in past if row["kind"] == "vote"], "nobody votes there"
     assert all(row["timestamp"] < flips[row["epoch"] + WEEK] for row in past)
+    assert {row["kind"] for row in books} >= {"delegate", "bribe_replaced", "poke", "deposit_managed"}
     for protocol in ("hydrex", "velodrome"):
         own = [row for row in votes if row["protocol"] == protocol]
         assert any(late(row, 0, 60) for row in own) and any(late(row, 61, 300) for row in own)
@@ -261,7 +266,7 @@ def test_tokens_say_their_decimals(small_world: simulate.RunningWorld) -> None:
     tokens, head = small_world.info["tokens"], small_world.info["head"]["number"]
     found = ask_all(small_world.rpc_url, [_view(token["address"], "decimals()", [], head) for token in tokens])
     assert [int(word, 16) for word in found] == [token["decimals"] for token in tokens]
-    assert {token["decimals"] for token in tokens} == {6, 8, 18}
+    assert {token["decimals"] for token in tokens} == {0, 2, 6, 8, 18, 24}
 
 
 @pytest.mark.parametrize(("protocol", "view"), [("hydrex", "rewardTokens(uint256)"), ("velodrome", "rewards(uint256)")])
@@ -273,6 +278,29 @@ def test_a_token_is_listed_twice(small_world: simulate.RunningWorld, protocol: s
     assert one == two == again
 
 
+def test_hydrex_votes_end_at_the_calendar_boundary(small_world: simulate.RunningWorld, blocks: list[int]) -> None:
+    """On the state of every block around a boundary: votes land up to it, none between it and the flip."""
+    where = small_world.info["protocols"]["hydrex"]
+    living = [g["pool"] for g in where["gauges"] if _is_alive(small_world, where["voter"], g["gauge"])]
+    boundary, flip = small_world.info["flips"][1]["boundary"], small_world.info["flips"][1]["hydrex"]["block"]
+    voter = where["voters"][0]["address"]
+
+    def said(block: int, pools: list[str], shares: list[int]) -> str:
+        data = calldata("vote(address[],uint256[])", pools, shares)
+        call = {"from": voter, "to": where["voter"], "data": data}
+        return error_name(ask_all(small_world.rpc_url, [("eth_call", [call, hex(block)])])[0])
+
+    around = [n for n, t in enumerate(blocks) if boundary - 12 <= t and n < flip]
+    late = [n for n in around if blocks[n] > boundary]
+    assert late and {said(n, living[:2], [1, 1]) for n in late} == {"EpochStale"}
+    assert {said(n, living[:2], [1, 1]) for n in around if blocks[n] <= boundary} <= {"", "VoteDelayNotMet"}
+    block = small_world.info["head"]["number"]
+    assert said(block, [living[0], living[0]], [1, 1]) == "VotedAlready"
+    assert said(block, living[:2], [10**30, 1]) == "InsufficientVotingPower", "a share that rounds to nothing"
+    dead = "0x" + "dd" * 20
+    assert said(block, [dead], [1]) == "" and said(block, [living[0], dead], [1, 10**30]) == "", "unknown: skipped"
+
+
 def test_velodrome_votes_have_their_window(small_world: simulate.RunningWorld, blocks: list[int]) -> None:
     where, head = small_world.info["protocols"]["velodrome"], small_world.info["head"]["number"]
     living = next(g["pool"] for g in where["gauges"] if _is_alive(small_world, where["voter"], g["gauge"]))
@@ -281,17 +309,39 @@ def test_velodrome_votes_have_their_window(small_world: simulate.RunningWorld, b
         data = calldata("vote(uint256,address[],uint256[])", voter["token_id"], [living], [1])
         call = {"from": voter["address"], "to": where["voter"], "data": data}
         reply = ask_all(small_world.rpc_url, [("eth_call", [call, hex(block)])])[0]
-        return reply["message"].removeprefix("execution reverted: ") if isinstance(reply, dict) else ""
+        return error_name(reply)
 
     listed = [voter for voter in where["voters"] if voter["is_whitelisted"]]
     others = [voter for voter in where["voters"] if not voter["is_whitelisted"]]
     flip = small_world.info["flips"][-1]["velodrome"]["block"]
     open_day = next(n for n, t in enumerate(blocks) if t > small_world.info["open_epoch"] + 3_600)
     assert {refused(voter, flip) for voter in others} == {"DistributeWindow"}
-    assert "" in {refused(voter, open_day) for voter in others}
-    assert {refused(voter, head) for voter in others} <= {"NotWhitelistedNFT", "AlreadyVotedOrDeposited"}
+    said = {refused(voter, open_day) for voter in others}
+    assert "" in said and said <= {"", "ZeroBalance"}, "those that gave all their power to a managed NFT have none"
+    assert {refused(voter, head) for voter in others} <= {"NotWhitelistedNFT", "AlreadyVotedOrDeposited", "ZeroBalance"}
     assert {refused(voter, head - 4) for voter in listed} >= {""}, "the whitelisted may vote in the last hour"
     assert {refused(voter, head) for voter in listed} == {"AlreadyVotedOrDeposited"}
+
+
+ERRORS = {
+    "0x" + keccak(text=f"{name}()").hex()[:8]: name
+    for name in (
+        "EpochStale",
+        "VoteDelayNotMet",
+        "VotedAlready",
+        "InsufficientVotingPower",
+        "AlreadyVotedOrDeposited",
+        "DistributeWindow",
+        "NotWhitelistedNFT",
+        "NotApprovedOrOwner",
+        "ZeroBalance",
+    )
+}
+
+
+def error_name(reply: Any) -> str:
+    """The contract's own error; empty where it had none."""
+    return ERRORS[reply["data"][:10]] if isinstance(reply, dict) else ""
 
 
 def _is_alive(world: simulate.RunningWorld, voter: str, gauge: str) -> bool:

@@ -156,9 +156,12 @@ def test_what_comes_later_changes_no_earlier_vote() -> None:
 # The staged plan
 
 
-def with_chances(*p: float) -> Seeds:
+def with_chances(day: float, late: float) -> Seeds:
+    """Chances at the two windows of these exchanges; nothing lands at others, and there are no outages."""
+    given = {"day": day, "T-5": late}
     rows = [
-        row | {"inclusion_prob": dict(enumerate(p)).get(n, 0.0)} for n, row in enumerate(seed_rows("decision_windows"))
+        row | {"landing_prob": given.get(row["decision_window"], 0.0), "outage_prob": 0.0}
+        for row in seed_rows("decision_windows")
     ]
     return seeds(decision_windows=rows)
 
@@ -213,7 +216,7 @@ def test_votes_that_carry_over_stand_when_nothing_lands() -> None:
     assert kept[2]["realised_usd"] > 0
 
 
-def test_an_exchange_of_one_vote_sends_it_at_its_last_open_window() -> None:
+def test_an_exchange_of_one_vote_sends_it_while_it_is_open() -> None:
     """Closed for the last hour: the vote of the day before is the only one, however good T-5 looks."""
     table = replace(moving(), protocol="aerodrome").replayed(chosen=with_chances(1.0, 1.0))
     for staged in rows_of(table, decision_window="staged"):

@@ -51,7 +51,15 @@ def case(
     final = truth or Truth(now * chance.lognormal(0, 0.5, gauges), paid * chance.uniform(1, 2, gauges))
     nothing = np.ones(gauges)
     key = ("hydrex", "observer", 1_700_092_800, "T-5")
-    return Case(key, {}, {"quartiles": moved}, snapshot, nothing, np.array(["gauge"] * gauges), final)
+    return Case(
+        key,
+        {"votes_reset_each_epoch": True},
+        {"quartiles": moved},
+        snapshot,
+        nothing,
+        np.array(["gauge"] * gauges),
+        final,
+    )
 
 
 def chosen(
@@ -142,6 +150,25 @@ def test_gauges_whose_truth_is_unknown_earn_nothing_and_hindsight_leaves_them() 
     found = hindsight(at, replace(BALANCED, k_max=1), SETTING, limited=True)
     assert found.votes.tolist() == [100_000, 0, 0, 0] and realised(at, found.votes) == pytest.approx(25.0)
     assert realised(at, np.array([0, 50_000.0, 0, 50_000.0])) == 0
+
+
+def test_what_stands_on_a_dead_gauge_is_paid_and_gets_no_new_votes() -> None:
+    """Gauge 0 pays best by far and may not be voted for: no rule votes there, and it counts in what stands."""
+    dead = case(3, 200_000.0, np.full(3, 1e5), np.array([5_000.0, 100.0, 90.0]))
+    mask = np.array([False, True, True])
+    at = replace(
+        dead,
+        snapshot=replace(dead.snapshot, is_votable=mask),
+        situations={name: replace(s, is_votable=mask) for name, s in dead.situations.items()},
+    )
+    for kind in ("forecast", "snapshot", "proportional", "equal", "hindsight"):
+        votes = chosen(kind, at).votes
+        assert votes[0] == 0 and votes.sum() == 200_000, kind
+    held = np.array([150_000.0, 50_000.0, 0.0])
+    assert list(chosen("hold", at, held=held).votes) == [0, 200_000, 0], "votes that restart cannot be cast there again"
+    carried = replace(at, window={"votes_reset_each_epoch": False})
+    kept = chosen("hold", carried, held=held)
+    assert list(kept.votes) == list(held) and kept.expected[0] > 5_000 * 0.5, "votes that carry over stay and earn"
 
 
 def test_hold_keeps_shares_and_rescales() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from extract.evm.abi import Event
 from extract.evm.wire import LOG_SCHEMA
-from extract.voting.events import Emitters, Stamp, decode
+from extract.voting.events import Emitters, Stamp, decode, recounted
 from extract.voting.families import FAMILIES, Protocol
 from extract.voting.tables import EVENTS
 
@@ -69,3 +69,20 @@ def test_strangers_are_not_heard() -> None:
 def test_withdrawals_take_back() -> None:
     (row,) = rows([log("Withdrawn(address indexed user, uint256 amount)", OUTER, [9], word(3))], emitters())
     assert (row["sign"], row["amount_raw"], row["actor"]) == (-1, "3", f"0x{9:040x}")
+
+
+def test_votes_of_a_gauge_whose_bribe_was_replaced_are_counted_on_the_other_one() -> None:
+    """The replaced bribe does not log that votes cast before are taken back; a gauge without one is left alone."""
+    staked, new = "Staked(address indexed user, uint256 amount)", f"0x{8:040x}"
+    replaced = "SetBribeFor(bool isInternal, address indexed old, address indexed latest, address indexed gauge)"
+    of = emitters()
+    logs = [log(staked, INNER, [9], word(50), 0), log(staked, OUTER, [9], word(50), 1)]
+    change = log(replaced, VOTER, [OUTER, new, GAUGE], word(0), 2)
+    table = pa.concat_tables(
+        [EVENTS.empty_table(), *decode(pa.Table.from_pylist([*logs, change], schema=LOG_SCHEMA), of, STAMP, "one")]
+    )
+    found = recounted(table, [of]).sort_by("log_index").to_pylist()
+    assert [(r["bribe_kind"], r["is_counted"]) for r in found[:2]] == [("internal", True), ("external", False)]
+    assert (found[2]["actor"], found[2]["token_address"], found[2]["bribe_kind"]) == (OUTER, new, "external")
+    plain = table.filter([True, True, False])
+    assert recounted(plain, [of]).equals(plain)
