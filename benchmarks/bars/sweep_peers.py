@@ -44,7 +44,8 @@ def frames(data: dict[str, np.ndarray], chosen: list[dict[str, np.ndarray]]) -> 
     bars = {name: pd.Series(data[name], index) for name in ("open", "high", "low", "close")}
     flags = {name: framed(values) for name, values in made.items()}
     levels = {"price": framed(price), "sl_stop": framed(stops), "tp_stop": framed(targets)}
-    return {**bars, **flags, **levels, "init_cash": 10_000.0, "freq": "5min", "size": 10.0}
+    how = {"init_cash": 10_000.0, "freq": "5min", "size": 10.0, "stop_entry_price": "fillprice"}
+    return {**bars, **flags, **levels, **how}
 
 
 def one_by_one(data: dict[str, np.ndarray]) -> dict[str, float]:
