@@ -44,23 +44,40 @@ def timestamps(moments: Codes) -> pa.Array:
 
 
 def codes(table: pa.Table, column: str) -> tuple[Codes, list[Any]]:
-    """A column as codes in order of its sorted values, and those values."""
-    values, found = np.unique(np.asarray(table[column].to_pylist(), dtype=object), return_inverse=True)
-    return found.astype(np.int64), values.tolist()
+    """A column as codes in order of its sorted values, and those values; null comes last."""
+    encoded = table[column].combine_chunks().dictionary_encode(null_encoding="encode")
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    places = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return rank[places], encoded.dictionary.take(pa.array(order)).to_pylist()
 
 
 def runs(ordered: pa.Table, keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], slice]]:
     """Each combination of `keys` in a table sorted by them, with where its rows lie."""
-    columns = [ordered[key].to_pylist() for key in keys]
-    start = 0
-    for row in range(1, ordered.num_rows + 1):
-        if row == ordered.num_rows or any(column[row] != column[start] for column in columns):
-            yield tuple(column[start] for column in columns), slice(start, row)
-            start = row
+    if not ordered.num_rows:
+        return
+    columns = [codes(ordered, key) for key in keys]
+    changes = np.zeros(ordered.num_rows, dtype=np.bool_)
+    for found, _ in columns:
+        changes[1:] |= found[1:] != found[:-1]
+    starts = [0, *np.flatnonzero(changes).tolist()]
+    for start, stop in zip(starts, [*starts[1:], ordered.num_rows], strict=True):
+        yield tuple(values[found[start]] for found, values in columns), slice(start, stop)
+
+
+def in_order(table: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """The rows sorted by `keys`, ascending; rows that are in order already are not moved."""
+    columns = [codes(table, key)[0] for key in keys]
+    order = np.lexsort(columns[::-1]) if columns else np.arange(table.num_rows)
+    if np.array_equal(order, np.arange(len(order))):
+        return table
+    return table.take(pa.array(order))
 
 
 def groups(table: pa.Table, keys: Sequence[str], order: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pa.Table]]:
     """The rows of each combination of `keys`, sorted by `order`; the order of the input does not matter."""
-    ordered = table.sort_by([(name, "ascending") for name in (*keys, *order)])
+    ordered = in_order(table, [*keys, *order])
     for key, where in runs(ordered, keys):
         yield key, ordered.slice(where.start, where.stop - where.start)

@@ -162,12 +162,7 @@ class Lake:
 
     def _read_file(self, name: str, schema: pa.Schema) -> pa.Table:
         try:
-            present = set(self._read_schema(name).names)
-            rows = pq.read_table(self.fs.open(name), columns=[each for each in schema.names if each in present])
-            for field in schema:  # a column that may be null can have come to the table after this file
-                if field.name not in present and field.nullable:
-                    rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
-            return rows.select(schema.names).cast(schema)
+            return _as_declared(pq.read_table(self.fs.open(name), columns=schema.names), schema)
         except (pa.ArrowInvalid, KeyError) as error:
             raise StorageError(
                 f"{name} cannot be read as Foreshore landed it ({type(error).__name__}): it was edited or damaged. "
@@ -350,3 +345,17 @@ def _parent(url: str) -> str:
 
 def _name(url: str) -> str:
     return url.rsplit("/", 1)[1]
+
+
+def _as_declared(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows in the columns of `schema`: a column that may be null, and came into the table after they landed, is null.
+
+    Errors: KeyError where a column is missing that must not be null, pa.ArrowInvalid where types do not fit.
+    """
+    columns = [
+        pa.nulls(rows.num_rows, field.type)
+        if field.nullable and field.name not in rows.column_names
+        else rows[field.name]
+        for field in schema
+    ]
+    return pa.table(columns, names=schema.names).cast(schema)

@@ -20,6 +20,9 @@ from extract.land import Lake
 
 LEDGER_TABLE = "extract_ledger"
 COMPLETE, FAILED = "complete", "failed"
+SOURCES_DOWN = (
+    "SourcesDown"  # error_class of a partition that landed while a source was down: the next run completes it
+)
 DAMAGED = "damaged"  # what was complete is not as it was landed: the partition counts as never fetched
 _UTC = pa.timestamp("us", "UTC")
 LEDGER_SCHEMA = pa.schema(

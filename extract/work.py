@@ -11,7 +11,7 @@ import pyarrow as pa
 from extract.errors import ConfigError, ForeshoreError, StorageError
 from extract.evm.redact import redact
 from extract.land import Lake, land
-from extract.ledger import COMPLETE, FAILED, LEDGER_TABLE, LedgerRow, failed, ledger_table
+from extract.ledger import COMPLETE, FAILED, LEDGER_TABLE, SOURCES_DOWN, LedgerRow, failed, ledger_table
 
 Fetched = tuple[dict[str, pa.Table], list[LedgerRow]]
 
@@ -34,6 +34,7 @@ class Outcome:
 
     complete: int = 0
     failed: int = 0
+    waiting: int = 0  # of the complete ones: landed, but a source was down and the next run completes them
     skipped: int = 0
     rows: int = 0
     calls: int = 0
@@ -44,6 +45,8 @@ class Outcome:
         """0 done, 1 failed, 2 partial, 3 nothing to do."""
         if self.failed:
             return 2 if self.complete or self.skipped else 1
+        if self.waiting:
+            return 2
         return 0 if self.complete else 3
 
     def count(self, rows: Sequence[LedgerRow]) -> None:
@@ -52,7 +55,8 @@ class Outcome:
             self.rows += row.rows
             self.complete += row.status == COMPLETE
             self.failed += row.status == FAILED
-            if row.status == FAILED:
+            self.waiting += row.status == COMPLETE and row.error_class == SOURCES_DOWN
+            if row.status == FAILED or row.error_class == SOURCES_DOWN:
                 self.errors.append(f"{row.partition.partition_id}: {row.error_message}")
 
 

@@ -21,6 +21,7 @@ EXTRACT = {
     "markets": Verb("operate.markets.extraction:extract_markets", "Prediction markets of one target day."),
     "all": Verb("operate.commands:extract_all", "Every chain that is configured: voting and lending."),
 }
+EXPORTS = {"lending": Verb("operate.lending.commands:export_lending", "The researcher's package of the panel.")}
 BACKTESTS = {"bars": Verb("operate.bars.commands:backtest_bars", "A bar strategy on published bars.")}
 VERBS = {
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
@@ -51,6 +52,7 @@ def cli() -> None:
       foreshore extract voting --epochs 12 --plan   what a run would do and cost
       foreshore extract voting --epochs 12          fetch what is missing
       foreshore extract lending --days 7            supply, debt and liquidations of lending markets
+      foreshore export lending --since 2024-12-01 --until 2024-12-31 --out DIR    panel, codebook, hashes
       foreshore build                               dbt build, then publish what passed
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
@@ -65,6 +67,11 @@ def cli() -> None:
 @cli.group(cls=LazyGroup, verbs=EXTRACT)
 def extract() -> None:
     """Land raw data; resumable at any point."""
+
+
+@cli.group(cls=LazyGroup, verbs=EXPORTS)
+def export() -> None:
+    """Published tables as files that others can use."""
 
 
 def main() -> None:

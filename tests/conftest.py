@@ -4,6 +4,8 @@ pytest_plugins = [
     "tests.world_fixtures",
     "tests.lending_fixtures",
     "tests.aave_v3_fixture",
+    "tests.aave_origin_fixture",
+    "tests.morpho_fixture",
     "tests.line_fixtures",
     "tests.lending_line_fixtures",
     "tests.price_fixtures",

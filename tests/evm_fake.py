@@ -213,6 +213,7 @@ class FakeTime:
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
         self.slept += seconds
+        await asyncio.sleep(0)  # others get their turn, as with a real clock
 
 
 class FakeSession:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from operate.lending.commands import run
 from operate.worlds import lending_config
 from tests.line_fixtures import Line
 
-MODELS = ("thresholds", "csu_registry", "+csu_daily_panel", "+csu_snapshot_blocks")
+MODELS = ("thresholds", "csu_registry", "lending_assets", "+csu_daily_panel", "+csu_snapshot_blocks")
 ACCIDENTAL = ("partition_id", "load_id", "fetched_at", "provider", "confirmation")  # of an attempt, not of the chain
 
 
@@ -38,6 +39,16 @@ class LendingLine(Line):
         done = self.dbt("build", "--select", *(select or MODELS), "--exclude-resource-type", "test", "unit_test")
         assert done.returncode == 0, done.stdout[-4000:]
 
+    def real_config(self, source: dict[str, str] | None = None) -> Config:
+        """The configuration of a real protocol's line, with a price source or without."""
+        text = (self.folder / "real.toml").read_text()
+        if source:
+            table = (
+                f'[[chains.real.price_sources]]\nname = "{source["name"]}"\nchain_key = "x"\nurl = "{source["url"]}"\n'
+            )
+            text = text.replace("[lending]\n", f"{table}[lending]\n")
+        return Line.configure(self, text)
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Committed rows of the newest attempt of each partition, without what is accidental, in a fixed order."""
         lake = Lake(str(self.folder / "raw"))
@@ -50,6 +61,30 @@ class LendingLine(Line):
 
     def everything(self) -> dict[str, list[dict[str, Any]]]:
         return {name: self.rows(name) for name in LENDING_TABLES}
+
+
+def real_line(folder: Path, rpc_url: str, chain_id: int, days: Sequence[str], csu: str) -> LendingLine:
+    """A lake in front of a real protocol on a node of its own; `csu` is the rest of its registry row."""
+    folder.mkdir(exist_ok=True)
+    made = LendingLine(None, folder)  # type: ignore[arg-type]  # no world of ours stands behind it
+    (folder / "real.toml").write_text(
+        f'''
+[chains.real]
+chain_id = {chain_id}
+finality_depth = 0
+[[chains.real.providers]]
+name = "real"
+url = "{rpc_url}"
+[lending]
+since = "{days[0]}"
+until = "{days[-1]}"
+[[lending.csus]]
+csu_id = "real"
+chain = "real"
+chain_id = {chain_id}
+{csu}'''
+    )
+    return made
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from extract.evm.config import MULTICALL3
 from extract.lending.families import FAMILIES, fluid, morpho_blue
 from extract.lending.families.base import NATIVE, Family
 from extract.lending.registry import Csu
-from tests.lending_fakes import NOW, Book, a_csu, addr, address_list, words
+from tests.lending_fakes import BLOCK, NOW, Book, a_csu, addr, address_list, words
 
 WETH, USDC, WBTC = addr(0xE), addr(0xC), addr(0xB)
 MARKET = f"0x{7:064x}"
@@ -79,7 +80,12 @@ def compound_v2() -> Deployment:
         book.put(market, "totalBorrows()", gives=words(borrows))
         book.put(market, "totalReserves()", gives=words(kept))
         book.put(comptroller, "borrowGuardianPaused(address)", market, gives=words(int(market == usdc)))
-    amounts: Amounts = {native: (100, 40, 0, 70), usdc: (900, 900, 0, 5)}
+    for view, number in (("borrowRatePerBlock()", 10**13), ("accrualBlockNumber()", BLOCK - 10_000)):
+        book.put(usdc, view, gives=words(number))
+    book.put(usdc, "reserveFactorMantissa()", gives=words(10**17))
+    book.put(MULTICALL3, "getBlockNumber()", gives=words(BLOCK))
+    # 10,000 blocks at 1e-5 a block: 10 % of 900 owed, a tenth of it kept; the native market does not say its rate
+    amounts: Amounts = {native: (100, 40, 0, 70), usdc: (5 + 990 - 5 - 9, 990, 0, 5)}
     return Deployment(FAMILIES["compound_v2"], a_csu("compound_v2"), book, amounts, frozenset({native, usdc}))
 
 
@@ -94,6 +100,7 @@ def compound_v3(unit: str = "usd") -> Deployment:
     for i, (asset, held) in enumerate(((USDC, 11), (WBTC, 12))):
         book.put(comet, "getAssetInfo(uint8)", i, gives=words(i, asset, addr(0x51 + i), 1, 1, 1, 1, 10**9))
         book.put(comet, "totalsCollateral(address)", asset, gives=words(held, 0))
+        book.put(comet, "getCollateralReserves(address)", asset, gives=words(3 * i))
     amounts: Amounts = {
         WETH: (900, 700, 0, 250),
         f"{USDC}:collateral": (11, 0, 0, 11),
@@ -106,7 +113,7 @@ def compound_v3(unit: str = "usd") -> Deployment:
 def morpho() -> Deployment:
     book, singleton, oracle, model = Book(), addr(1), addr(4), addr(5)
     params = (USDC, WETH, oracle, model, 860 * 10**15)
-    book.put(singleton, "owner()", gives=words(addr(9)))
+    book.put(singleton, "idToMarketParams(bytes32)", b"\0" * 32, gives=words(0, 0, 0, 0, 0))
     created = morpho_blue.CREATED
     book.emit(100, singleton, created, id=MARKET, params=params)
     book.emit(101, singleton, created, id=IDLE, params=(USDC, addr(0), addr(0), addr(0), 0))
@@ -139,6 +146,14 @@ def morpho() -> Deployment:
     return Deployment(
         FAMILIES["morpho_blue"], a_csu("morpho_blue", start_block=50), book, amounts, frozenset({singleton})
     )
+
+
+def moolah() -> Deployment:
+    """The fork whose oracle prices one token each, in dollars."""
+    of = morpho()
+    of.book.put(addr(4), "peek(address)", WETH, gives=words(3_000 * 10**8))
+    of.book.put(addr(4), "peek(address)", USDC, gives=words(10**8))
+    return replace(of, family=FAMILIES["moolah"], csu=a_csu("moolah", start_block=50))
 
 
 def packed(rate: int = 0, updated: int = NOW, supply: int = 10**12, borrow: int = 10**12, **bits: int) -> int:
@@ -261,6 +276,7 @@ DEPLOYMENTS: dict[str, Callable[[], Deployment]] = {
     "euler_v2": euler,
     "fluid": fluid_v1,
     "gearbox": gearbox_v3,
+    "moolah": moolah,
     "morpho_blue": morpho,
     "silo_v2": silo,
 }

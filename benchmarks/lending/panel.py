@@ -30,7 +30,7 @@ RESERVES_EACH, LIQUIDATIONS_EACH = 20, 10  # a large Aave lists 60 reserves, a C
 BLOCKS = 7_200
 FIRST = date(2024, 1, 1)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-MODELS = "thresholds csu_registry +csu_daily_panel +csu_snapshot_blocks"
+MODELS = "thresholds csu_registry lending_assets +csu_daily_panel +csu_snapshot_blocks"
 
 
 def lake(folder: Path, csus: int, days: int) -> dict[tuple[str, str], float]:
@@ -66,7 +66,8 @@ def _csu_day(
     )
     common = {"chain_id": 1, "day": day, "csu_id": csu, "provider": "synthetic", "fetched_at": NOW}
     observed = {"observed_block": block, "observed_at": at}
-    head = {"family": "aave_v3", "chain": "ethereum", "registry_address": f"0x{csu[-2:]:0>40}", "status": "ok"}
+    head = {"family": "aave_v3", "chain": "ethereum", "registry_address": f"0x{csu[-2:]:0>40}", "status": "ok",
+            "confirmation": "proven"}  # fmt: skip
     parts["lending_snapshots"].append(
         _table([common | observed | head | {"reserve_count": RESERVES_EACH}], SNAPSHOTS, kinds["snapshot"])
     )
@@ -75,6 +76,7 @@ def _csu_day(
         | observed
         | {"reserve_id": _asset(i), "asset_address": _asset(i), "asset_symbol": f"T{i}", "asset_decimals": 18}
         | {"role": "lent", "read_status": "ok", "borrowed_stable_raw": "0", "available_raw": str(a - b)}
+        | {"minted_raw": "0", "deficit_raw": "0", "absorbed_raw": "0", "accrual": "at_block"}
         | {"supplied_raw": str(a), "borrowed_variable_raw": str(b)}
         for i, (a, b) in enumerate(zip(supplied_raw, borrowed_raw, strict=True))
     ]
@@ -96,7 +98,8 @@ def _csu_day(
     priced = [
         common
         | {"asset_address": _asset(i), "block_number": b, "block_at": at, "price_status": "ok", "tried": "oracle: ok"}
-        | {"price_source": "oracle", "price_usd": float(prices[i])}
+        | {"price_source": "oracle", "price_control": "protocol", "price_usd": float(prices[i])}
+        | {"is_asked": True, "oracle_status": "ok"}
         for i, b in sorted(wanted)
     ]
     parts["lending_prices"].append(_table(priced, PRICES, kinds["prices"]))

@@ -20,11 +20,13 @@ from decide.bars.run import Actions, BarResult, BarStrategy, bar_strategies, run
 from decide.bars.sessions import Sessions
 from decide.bars.strategy import for_security
 from decide.bars.ticks import MICROS
-from decide.columns import floats, runs
+from decide.columns import floats, groups
 from decide.errors import DecisionError
+from decide.once import Answers, Kept, digest
 from decide.thresholds import Rows, thresholds
 
 SERIES = ["symbol", "feed"]
+RUN = ["rules_hash", *SERIES]
 VALUES = ("open", "high", "low", "close", "volume")
 UTC = pa.timestamp("us", "UTC")
 
@@ -80,19 +82,23 @@ def bar_run_tables(
     actions: Rows = (),
     ticks: Rows = (),
     promoted: Rows = (),
+    kept: pa.Table | None = None,
+    code: str = "",
 ) -> pa.Table:
-    """One row per rules, symbol and feed (SCHEMA), their signals with what became of them nested.
+    """One row per rules, symbol and feed (SCHEMA, sealed), their signals with what became of them nested.
 
     The seed's strategies run on every series. `promoted` (rows of `stg_pre_paper__runs`) are what live runs ran, also
     where the seed does not know it: another version, changed parameters, a file of one's own; on their symbols only.
+    `kept` is this table as an earlier build left it, `code` the version of what computes: a run that rests on the same
+    bars, sessions, parameters and code is taken over as it stands. Sessions after its last bar are none of its inputs.
     """
     sessions = Sessions.of(*calendar)
     values = thresholds(constants)
     how, jumps = Resampling.of(values), JumpRule.of(values)
-    rows: list[dict[str, Any]] = []
     known = [Job(strategy, None, True) for strategy in bar_strategies(seed)]
     done: set[tuple[str, str, str]] = set()
     tables = {minutes: dict(_series(table)) for minutes, table in ((5, m5), (15, m15))}
+    answers = Answers(Kept(kept, SCHEMA, RUN), SCHEMA)
     for job in [*known, *_promoted(promoted)]:
         for series, columns in tables.get(job.strategy.rules.timeframe_minutes, {}).items():
             strategy = _on_security(job.strategy, ticks, series[0])
@@ -101,11 +107,20 @@ def bar_run_tables(
                 continue
             done.add(key)
             span = whole_span(columns["label"], sessions, strategy.rules.step)
-            if span is not None:
-                splits = tuple(split_of(row) for row in actions if (row["symbol"], row["feed"]) == series)
-                result = run_bar_backtest(columns, sessions, strategy, span, how, Actions(splits, jumps))
-                rows.append(_row(series, strategy, span, result) | {"is_seeded": job.is_seeded})
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+            if span is None:
+                continue
+            splits = tuple(split_of(row) for row in actions if (row["symbol"], row["feed"]) == series)
+            past = sessions.opens <= span[1]
+            calendar_then = span, sessions.opens[past], sessions.closes[past]
+            inputs = digest(code, strategy, job.is_seeded, how, jumps, repr(splits), columns, calendar_then)
+            where = answers.kept.find(key, inputs)
+            if where is not None:
+                answers.keep(where)
+                continue
+            result = run_bar_backtest(columns, sessions, strategy, span, how, Actions(splits, jumps))
+            row = _row(series, strategy, span, result) | {"is_seeded": job.is_seeded}
+            answers.add(pa.Table.from_pylist([row], schema=SCHEMA), inputs)
+    return answers.table()
 
 
 @dataclass(frozen=True)
@@ -139,9 +154,8 @@ def _on_security(strategy: BarStrategy, ticks: Rows, symbol: str) -> BarStrategy
 
 
 def _series(table: pa.Table) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    ordered = table.sort_by([(name, "ascending") for name in (*SERIES, "bar_at")])
-    for (symbol, feed), rows in runs(ordered, SERIES):
-        yield (symbol, feed), bar_columns(ordered.slice(rows.start, rows.stop - rows.start))
+    for (symbol, feed), rows in groups(table, SERIES, ["bar_at"]):
+        yield (symbol, feed), bar_columns(rows)
 
 
 def _row(series: tuple[str, str], strategy: BarStrategy, span: tuple[int, int], result: BarResult) -> dict[str, Any]:

@@ -147,6 +147,59 @@ def _resampled(sums: Floats, counts: Floats, draws: int, seed: int) -> Floats:
     return np.concatenate(found)
 
 
+def chance_of_difference(
+    forecasts: tuple[npt.ArrayLike, npt.ArrayLike],
+    markets: Sequence[str],
+    events: Sequence[str],
+    labels: npt.ArrayLike,
+    *,
+    draws: int,
+    seed: int,
+) -> tuple[float, float]:
+    """How often a Brier difference as low, and as high, as the observed one comes by chance: two one-sided p.
+
+    `forecasts` are p and m (N,), an experiment's probabilities and the market's, on rows of `markets` in `events`, each
+    market's rows in order of time; `labels` (N,) what happened. The difference is mean (p − y)² − (m − y)². The first
+    p-value takes the market to be right: every market happens with its last m, events apart; small, the experiment is
+    better. The second takes the experiment to be right. Exact up to the draws (none is below 1/(draws + 1)), however
+    few events there are and however rarely they happen. Within an event outcomes exclude each other where their
+    probabilities leave room for it, else they happen together.
+    Errors: DecisionError for lengths that differ, no rows, probabilities outside [0, 1] or labels that are not 0 or 1.
+    """
+    p, y = _pairs(forecasts[0], labels)
+    m, _ = _pairs(forecasts[1], labels)
+    if not len(p) == len(m) == len(markets) == len(events):
+        raise DecisionError(f"{len(p)} forecasts, {len(m)} prices, {len(markets)} markets and {len(events)} events")
+    names, place = np.unique(np.asarray(markets, dtype=object), return_inverse=True)
+    last = np.zeros(len(names), dtype=np.int64)
+    last[place] = np.arange(len(place))  # the newest row of each market is the one that stays
+    pull = np.bincount(place, p - m, minlength=len(names))  # a market that happens lowers the sum by twice this
+    observed = float(pull @ y[last])
+    group = np.unique(np.asarray(events, dtype=object)[last], return_inverse=True)[1]
+    rng = np.random.default_rng(seed)
+    found = []
+    for right, sign in ((m[last], 1.0), (p[last], -1.0)):
+        drawn = _outcomes(right, group, draws, rng) @ pull
+        slack = 1e-9 * max(1.0, float(np.abs(pull).sum()))
+        found.append((1 + int((sign * drawn >= sign * observed - slack).sum())) / (1 + draws))
+    return found[0], found[1]
+
+
+def _outcomes(probability: Floats, group: npt.NDArray[np.intp], draws: int, rng: np.random.Generator) -> Floats:
+    """Draws (draws, J) of J markets by event: one number per event decides all of its markets."""
+    order = np.lexsort((np.arange(len(group)), group))
+    ends = np.cumsum(probability[order])
+    firsts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    before = np.repeat(ends[firsts] - probability[order][firsts], np.diff(np.r_[firsts, len(group)]))
+    total = np.bincount(group, probability)
+    start, stop = np.empty(len(group)), np.empty(len(group))
+    start[order], stop[order] = ends - probability[order] - before, ends - before
+    together = total[group] > 1 + 1e-9
+    start[together], stop[together] = 0.0, probability[together]
+    number = rng.random((draws, len(total)))[:, group]
+    return np.asarray((number >= start) & (number < stop), dtype=np.float64)
+
+
 def time_weighted(losses: npt.ArrayLike, markets: Sequence[str], seconds: npt.ArrayLike) -> float:
     """Mean over markets of each market's mean loss, weighted by how long (seconds > 0) each forecast stood."""
     loss, stood = series(losses, "losses"), series(seconds, "seconds")

@@ -1,4 +1,4 @@
-"""Is a backtest good enough to act on? Each criterion passes, fails, or says why there are too few epochs to tell."""
+"""Is a backtest good enough to act on? Each criterion passes, fails, or says why it is open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decide.errors import DecisionError
-from decide.uncertainty import LEAST_EPOCHS, Floats, bootstrap_interval, series
+from decide.uncertainty import LEAST_EPOCHS, Floats, mean_interval, series
 
 THRESHOLDS = (
     "acceptance_level",
@@ -24,7 +24,7 @@ ROUNDING = 1e-12  # 0.89 is exactly one point under 0.90, whatever binary fracti
 
 @dataclass(frozen=True)
 class Criterion:
-    """One condition. `passed` is None when it cannot be judged; then `value` is NaN.
+    """One condition. `passed` is None while it is open; `value` is NaN when nothing can be said of it.
 
     `value` is compared with `threshold` as `explanation` says, both in the criterion's own unit.
     """
@@ -37,45 +37,50 @@ class Criterion:
 
 
 def acceptance(
-    uplift_over_each_baseline: Mapping[str, npt.ArrayLike],
-    share_of_hindsight: npt.ArrayLike,
-    baseline_share: npt.ArrayLike,
+    gain_over_each_baseline: Mapping[str, npt.ArrayLike],
+    gain_over_snapshot: npt.ArrayLike,
+    shares: tuple[npt.ArrayLike, npt.ArrayLike],
     thresholds: Mapping[str, float],
-    seed: int,
-    covered_share_by_window: Mapping[str, npt.ArrayLike] | None = None,
+    covered_share_by_measure: Mapping[str, npt.ArrayLike],
 ) -> list[Criterion]:
-    """The criteria of one policy's backtest, in a fixed order.
+    """The criteria of one policy's backtest, in a fixed order; all are there, whatever there was to judge.
 
-    uplift_over_each_baseline: per baseline (T,) log ratios of income, one per epoch in time order; by name:
-    `median_uplift_<baseline>`: one-sided bootstrap lower bound of the median > 0;
+    gain_over_each_baseline: per baseline (T,) ours − the baseline's share of hindsight, one per epoch in time order in
+    which both have an outcome (0 USD is one); by name:
+    `mean_gain_<baseline>`: is the mean gain above 0? passed when its one-sided bound is, failed when the gain is below
+    0 with the same confidence, else open;
     `drop_one_<baseline>`: the smallest mean and median that are left when any one epoch is dropped > 0;
-    `win_share_<baseline>`: share of epochs with uplift > 0 at least `acceptance_win_share`.
-    share_of_hindsight, baseline_share (T,), paired by epoch: realised / hindsight-optimal income;
-    `p10_share`: P10 of the first − P10 of the second at least −`acceptance_p10_slack` (0.01 is one point).
-    covered_share_by_window: per window (T,) share of gauges within their 80 % interval in each epoch;
-    `coverage_<window>`: the mean over epochs within [`acceptance_coverage_low`, `acceptance_coverage_high`].
+    `win_share_<baseline>`: share of epochs with a gain > 0 at least `acceptance_win_share`.
+    gain_over_snapshot (T,): the same against the optimum on what was visible; `beats_snapshot`, judged as a mean gain:
+    without it a pass would claim a skill that the forecast has not shown. Gains that are all 0 show none.
+    shares: ours and the baseline's share of hindsight (T,), paired by epoch; `p10_share`: P10 of the first − P10 of the
+    second at least −`acceptance_p10_slack` (0.01 is one point).
+    covered_share_by_measure: per measure (T,) share of gauges within their 80 % interval in each epoch;
+    `coverage_<measure>`: the mean over epochs within [`acceptance_coverage_low`, `acceptance_coverage_high`].
 
-    thresholds: the five of THRESHOLDS; `acceptance_level` is the level of the one-sided bound (0.90: the low
-    end of a two-sided 80 % interval).
-    Errors: DecisionError for a missing threshold, a level not within (0.5, 1), no baseline, values not finite, or
-    shares of different lengths.
+    thresholds: the five of THRESHOLDS; `acceptance_level` is the level of the one-sided bounds (0.90: the low end of a
+    two-sided 80 % interval).
+    Errors: DecisionError for a missing threshold, a level not within (0.5, 1), values not finite, or shares of
+    different lengths.
     """
     missing = [name for name in THRESHOLDS if name not in thresholds]
     if missing:
         raise DecisionError(f"thresholds lack {', '.join(missing)}")
-    if not uplift_over_each_baseline:
-        raise DecisionError("no baseline to be better than")
     limits = {name: float(thresholds[name]) for name in THRESHOLDS}
+    level = limits["acceptance_level"]
+    if not 0.5 < level < 1:
+        raise DecisionError(f"acceptance_level {level} must lie within (0.5, 1)")
     found: list[Criterion] = []
-    for baseline, values in sorted(uplift_over_each_baseline.items()):
-        uplift = series(values, f"uplift over {baseline}")
+    for baseline, values in sorted(gain_over_each_baseline.items()):
+        gain = series(values, f"gain over {baseline}")
         found += [
-            _median_uplift(baseline, uplift, limits["acceptance_level"], seed),
-            _drop_one(baseline, uplift),
-            _win_share(baseline, uplift, limits["acceptance_win_share"]),
+            _mean_gain(f"mean_gain_{baseline}", baseline, gain, level),
+            _drop_one(baseline, gain),
+            _win_share(baseline, gain, limits["acceptance_win_share"]),
         ]
-    found.append(_p10_share(share_of_hindsight, baseline_share, limits["acceptance_p10_slack"]))
-    found += _coverage(covered_share_by_window or {}, limits)
+    found.append(_mean_gain("beats_snapshot", "snapshot", series(gain_over_snapshot, "gain over snapshot"), level))
+    found.append(_p10_share(*shares, limits["acceptance_p10_slack"]))
+    found += _coverage(covered_share_by_measure, limits)
     return found
 
 
@@ -87,39 +92,44 @@ def _few(epochs: int, least: int) -> str:
     return f"{epochs} epochs; at least {least} are needed"
 
 
-def _median_uplift(baseline: str, uplift: Floats, level: float, seed: int) -> Criterion:
-    name = f"median_uplift_{baseline}"
-    if not len(uplift):
+def _mean_gain(name: str, baseline: str, gain: Floats, level: float) -> Criterion:
+    if not len(gain):
         return _unknown(name, 0.0, _few(0, LEAST_EPOCHS))
-    interval = bootstrap_interval(uplift, "median", level=2 * level - 1, seed=seed)
+    interval = mean_interval(gain, 2 * level - 1)
     if not np.isfinite(interval.low):
         return _unknown(name, 0.0, str(interval.reason))
+    if interval.low > 0:
+        passed, verdict = True, "it is above 0"
+    elif interval.high <= 0:
+        passed, verdict = False, "it is not above 0" if interval.high == 0 else "it is below 0"
+    else:
+        passed, verdict = None, "it may lie on either side of 0"
     explanation = (
-        f"The median log uplift over {baseline} is {interval.estimate:+.4f} over {len(uplift)} epochs, with "
-        f"{level:.0%} confidence at least {interval.low:+.4f}; that bound must be above 0."
+        f"On average {interval.estimate:+.4f} of hindsight more than {baseline} over {len(gain)} epochs; with "
+        f"{level:.0%} confidence at least {interval.low:+.4f}, with the same at most {interval.high:+.4f}: {verdict}."
     )
-    return Criterion(name, interval.low > 0, interval.low, 0.0, explanation)
+    return Criterion(name, passed, interval.low, 0.0, explanation)
 
 
-def _drop_one(baseline: str, uplift: Floats) -> Criterion:
+def _drop_one(baseline: str, gain: Floats) -> Criterion:
     name = f"drop_one_{baseline}"
-    epochs = len(uplift)
+    epochs = len(gain)
     if epochs < LEAST_EPOCHS:
         return _unknown(name, 0.0, _few(epochs, LEAST_EPOCHS))
-    means = (uplift.sum() - uplift) / (epochs - 1)
-    medians = np.array([np.median(np.delete(uplift, row)) for row in range(epochs)])
+    means = (gain.sum() - gain) / (epochs - 1)
+    medians = np.array([np.median(np.delete(gain, row)) for row in range(epochs)])
     value = float(min(means.min(), medians.min()))
     explanation = (
-        f"Dropping any one of {epochs} epochs leaves a mean log uplift over {baseline} of at least {means.min():+.4f} "
-        f"(without epoch number {int(means.argmin()) + 1}) and a median of at least {medians.min():+.4f}; both must "
-        "stay above 0."
+        f"Dropping any one of {epochs} epochs leaves a mean gain over {baseline} of at least {means.min():+.4f} of "
+        f"hindsight (without epoch number {int(means.argmin()) + 1}) and a median of at least {medians.min():+.4f}; "
+        "both must stay above 0."
     )
     return Criterion(name, value > 0, value, 0.0, explanation)
 
 
-def _win_share(baseline: str, uplift: Floats, least_share: float) -> Criterion:
+def _win_share(baseline: str, gain: Floats, least_share: float) -> Criterion:
     name = f"win_share_{baseline}"
-    epochs, won = len(uplift), int((uplift > 0).sum())
+    epochs, won = len(gain), int((gain > 0).sum())
     if epochs < LEAST_EPOCHS:
         return _unknown(name, least_share, _few(epochs, LEAST_EPOCHS))
     explanation = f"{won} of {epochs} epochs earned more than {baseline}; at least {least_share:.0%} must."
@@ -142,20 +152,18 @@ def _p10_share(share: npt.ArrayLike, baseline_share: npt.ArrayLike, slack: float
 
 def _coverage(covered: Mapping[str, npt.ArrayLike], limits: Mapping[str, float]) -> Iterator[Criterion]:
     low, high = limits["acceptance_coverage_low"], limits["acceptance_coverage_high"]
-    if not covered:
-        yield _unknown("coverage", low, "no intervals were forecast")
-    for window, values in sorted(covered.items()):
-        shares = series(values, f"covered share of {window}")
+    for measure, values in sorted(covered.items()):
+        shares = series(values, f"covered share of {measure}")
         if ((shares < 0) | (shares > 1)).any():
-            raise DecisionError(f"covered shares of {window} must lie within [0, 1]")
+            raise DecisionError(f"covered shares of {measure} must lie within [0, 1]")
         if len(shares) < LEAST_EPOCHS:
-            yield _unknown(f"coverage_{window}", low, _few(len(shares), LEAST_EPOCHS))
+            yield _unknown(f"coverage_{measure}", low, _few(len(shares), LEAST_EPOCHS))
             continue
         value = float(shares.mean())
         nearest = low if abs(value - low) <= abs(value - high) else high
         explanation = (
-            f"80 % intervals at {window} held the truth {value:.1%} of the time over {len(shares)} epochs; "
+            f"80 % intervals of {measure} held the truth {value:.1%} of the time over {len(shares)} epochs; "
             f"{low:.0%} to {high:.0%} is wanted. The threshold shown is the nearer end."
         )
         held = low - ROUNDING <= value <= high + ROUNDING
-        yield Criterion(f"coverage_{window}", held, value, nearest, explanation)
+        yield Criterion(f"coverage_{measure}", held, value, nearest, explanation)

@@ -133,7 +133,9 @@ def _best_alone(model: Model, effort: Effort) -> Floats:
 def _in_units(model: Model, found: Found, rounded: Vote, effort: Effort) -> Found:
     """The best whole votes and their bound: the continuous bound where that proves them, else a search of their own."""
     over = model.moved(rounded) - (1 - model.keep)
-    if over <= 1e-9 * model.grid and found.bound <= rounded.value + effort.tolerance * max(abs(rounded.value), LITTLE):
+    is_proved = found.bound <= rounded.value + effort.tolerance * max(abs(rounded.value), LITTLE)
+    is_settled = effort.settle_nodes is not None and effort.is_spent(found.nodes, found.bound, rounded.value)
+    if over <= 1e-9 * model.grid and (is_proved or is_settled):
         return replace(found, vote=rounded)
     coarse = replace(model, keep=min(model.keep, 1 - model.moved(rounded))) if model.previous is not None else model
     own = Search(coarse, found.pool, effort, on_grid=True, best=rounded).run()

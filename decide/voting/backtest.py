@@ -6,35 +6,71 @@ of each submission to land. Own votes are in the denominator of what is realised
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
+from decide.once import digest
 from decide.quantiles import Floats
 from decide.voting.decision_tables import WINDOW_KEYS, Case
 from decide.voting.recommend import Setting, turnover_share
 from decide.voting.revote import Stage, decide_stage
 from decide.voting.situation import RiskProfile, returns
-from decide.voting.strategies import Choice, Strategy, choose
+from decide.voting.strategies import Choice, Strategy, choose, hindsight
 
 ROUNDING = 1e-9  # where nothing moved, scenarios and truth differ by the rounding of logarithms
 STAGED = "staged"  # the decision_window of rows that replay a whole epoch
 
 
-@dataclass
-class _Memory:
-    """Allocations by strategy and window, by gauge: what each strategy would stand with, were it alone."""
+Key = tuple[str, str, int, str, str]  # protocol, voter_id, epoch, decision_window, strategy
 
-    last: dict[tuple[str, str], Mapping[str, float]]
 
-    def recall(self, strategy: str, window: str, gauges: Sequence[str]) -> Floats:
-        held = self.last.get((strategy, window), {})
-        return np.array([held.get(gauge, 0.0) for gauge in gauges])
+class Held:
+    """An allocation by gauge, votes above 0, with a hash of it; one of an earlier build is read only if asked for."""
 
-    def keep(self, strategy: str, window: str, gauges: Sequence[str], votes: Floats) -> None:
-        self.last[strategy, window] = {g: float(v) for g, v in zip(gauges, votes, strict=True) if v > 0}
+    def __init__(self, mark: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self.mark, self._read = mark, read
+        self._votes: Mapping[str, float] | None = None
+
+    @classmethod
+    def of(cls, votes: Mapping[str, float]) -> Held:
+        return cls(digest(votes), lambda: votes)
+
+    @property
+    def votes(self) -> Mapping[str, float]:
+        if self._votes is None:
+            self._votes = self._read()
+        return self._votes
+
+    def on(self, gauges: Sequence[str]) -> Floats:
+        """Votes (N,) on these gauges."""
+        votes = self.votes
+        return np.array([votes.get(gauge, 0.0) for gauge in gauges])
+
+
+NOTHING = Held.of({})
+
+
+class Answered(Protocol):
+    """The rows of an earlier replay."""
+
+    def find(self, key: Key, inputs: str) -> slice | None:
+        """Where a row lies that was replayed on these inputs and is as it was written; None where there is none."""
+
+    def allocation(self, where: slice) -> Held:
+        """What the row's strategy stood with afterwards."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One row of a replay: new, or where it lies in an earlier one."""
+
+    key: Key
+    inputs: str
+    row: dict[str, Any] | None
+    where: slice | None = None
 
 
 def replay(
@@ -45,49 +81,139 @@ def replay(
     The first strategy is ours: `hold` keeps what it voted an epoch ago, the staged rows follow it. Epochs without a
     known truth are left out.
     """
-    memory = _Memory({})
+    for unit in replay_units(epochs, strategies, setting):
+        if unit.row is not None:
+            yield unit.row
+
+
+def replay_units(
+    epochs: Sequence[Sequence[Case]],
+    strategies: Sequence[Strategy],
+    setting: Setting,
+    answered: Answered | None = None,
+    code: str = "",
+) -> Iterator[Unit]:
+    """`replay`, with rows of an earlier one taken over where they rest on the same inputs.
+
+    What a row rests on: its case and truth, its strategy, the setting, what the strategy stood with an epoch ago, and
+    `code`, the version of what computes. So a changed row recomputes its own epoch, and later ones only as far as
+    allocations differ.
+    """
+    replayed = _Replay(strategies, setting, answered, code)
     carries = not _restarts(epochs)
     for cases in epochs:
-        if not any(np.isfinite(case.truth.rewards).any() for case in cases):
-            continue
-        for case in cases:
-            yield from _window(case, strategies, setting, memory)
-        yield from _staged(cases, strategies[0], setting, memory, carries)
+        if any(np.isfinite(case.truth.rewards).any() for case in cases):
+            seen = []
+            for case in cases:
+                window = replayed.at(case)
+                seen.append(window.inputs(strategies[0]))
+                yield from replayed.window(window)
+            yield replayed.staged(cases, seen, carries)
 
 
 def _restarts(epochs: Sequence[Sequence[Case]]) -> bool:
     return bool(epochs) and bool(epochs[0]) and bool(epochs[0][0].window["votes_reset_each_epoch"])
 
 
-def _window(case: Case, strategies: Sequence[Strategy], setting: Setting, memory: _Memory) -> list[dict[str, Any]]:
-    window, gauges = case.key[3], case.snapshot.gauges
-    held = memory.recall(strategies[0].name, window, gauges)
-    is_open = setting.rule.is_open(_stage(setting, window), case.standing.is_exempt)
-    best = _Hindsight(case, setting)
-    rows = []
-    for strategy in strategies:
-        previous = memory.recall(strategy.name, window, gauges)
-        choice = choose(strategy, case, setting, previous, held)
+class _Replay:
+    """Epochs in turn; remembers what each strategy stands with at each window, were it alone."""
+
+    def __init__(self, strategies: Sequence[Strategy], setting: Setting, answered: Answered | None, code: str) -> None:
+        self.strategies, self.setting, self.answered = strategies, setting, answered
+        self.marks = [digest(code, setting, strategy) for strategy in strategies]
+        self.last: dict[tuple[str, str], Held] = {}
+
+    def at(self, case: Case) -> _Window:
+        """A case, with what the first strategy stands with there."""
+        return _Window(case, self.setting, self.last.get((self.strategies[0].name, case.key[3])))
+
+    def window(self, replayed: _Window) -> Iterator[Unit]:
+        """A row per strategy."""
+        case, ours = replayed.case, replayed.ours
+        for strategy, mark in zip(self.strategies, self.marks, strict=True):
+            name = strategy.name, case.key[3]
+            previous = self.last.get(name, NOTHING)
+            kept = (None if ours is None else ours.mark) if strategy.kind == "hold" else ""
+            inputs = digest(mark, replayed.inputs(strategy), previous.mark, kept)
+            key: Key = (*case.key, strategy.name)
+            where = self.answered.find(key, inputs) if self.answered is not None else None
+            if where is None or self.answered is None:
+                row, held = replayed.row(strategy, previous)
+                unit = Unit(key, inputs, row)
+            else:
+                unit, held = Unit(key, inputs, None, where), self.answered.allocation(where)
+            if held is not None and held.mark != NOTHING.mark:
+                self.last[name] = held
+            yield unit
+
+    def staged(self, cases: Sequence[Case], seen: Sequence[str], carries: bool) -> Unit:
+        """The row of an epoch's whole plan, of the first strategy; `seen`: hashes of what it sees at each window."""
+        strategy = self.strategies[0]
+        name = strategy.name, STAGED
+        start = self.last.get(name, NOTHING)
+        inputs = digest(self.marks[0], seen, start.mark, carries)
+        protocol, voter, epoch, _ = cases[0].key
+        key: Key = (protocol, voter, epoch, STAGED, strategy.name)
+        where = self.answered.find(key, inputs) if self.answered is not None else None
+        if where is not None and self.answered is not None:
+            self.last[name] = self.answered.allocation(where)
+            return Unit(key, inputs, None, where)
+        row, self.last[name] = _staged(cases, strategy, self.setting, start.votes, carries)
+        return Unit(key, inputs, row)
+
+
+class _Window:
+    """One case replayed by one strategy after the other."""
+
+    def __init__(self, case: Case, setting: Setting, ours: Held | None) -> None:
+        self.case, self.setting, self.ours = case, setting, ours
+        self.is_open = setting.rule.is_open(_stage(setting, case.key[3]), case.standing.is_exempt)
+        self.best = _Hindsight(case, setting)
+        self._inputs: dict[str, str] = {}
+
+    def inputs(self, strategy: Strategy) -> str:
+        """Hash of what a strategy sees of the case, and of the truth it is scored with."""
+        wanted = strategy.profile.scenario_set if strategy.kind == "forecast" else ""
+        if wanted not in self._inputs:
+            seen = self.case.seen([wanted])
+            if not wanted:
+                seen = replace(seen, confidence=np.zeros(0), levels=np.array([], dtype=str))
+            self._inputs[wanted] = digest(seen, self.case.truth)
+        return self._inputs[wanted]
+
+    def row(self, strategy: Strategy, previous: Held) -> tuple[dict[str, Any], Held | None]:
+        """The row, and what the strategy stands with if it votes."""
+        gauges = self.case.snapshot.gauges
+        before = previous.on(gauges)
+        held = np.zeros(len(gauges)) if self.ours is None else self.ours.on(gauges)
+        choice = choose(strategy, self.case, self.setting, before, held)
+        if choice.outcome == "nothing_to_hold" and self.ours is not None:
+            choice = replace(choice, outcome="nothing_left_to_hold")
+        stands = None
         if choice.outcome == "ok":
-            memory.keep(strategy.name, window, gauges, choice.votes)
-        rows.append(_row(case, strategy, choice, previous, best, is_open))
-    return rows
+            stands = Held.of({g: float(v) for g, v in zip(gauges, choice.votes, strict=True) if v > 0})
+        return _row(self.case, strategy, choice, before, self.best, self.is_open) | _allocation(stands), stands
+
+
+def _allocation(held: Held | None) -> dict[str, Any]:
+    """The columns that a later replay takes up from."""
+    stands = held or NOTHING
+    rows = [{"gauge_address": gauge, "votes": votes} for gauge, votes in stands.votes.items()]
+    return {"allocation": rows, "allocation_hash": stands.mark}
 
 
 class _Hindsight:
-    """The most that could be earned at a case, by limits: what a strategy is held against obeys the same ones."""
+    """The most that could be earned at a case: under the exchange's own limits, and under a profile's too."""
 
     def __init__(self, case: Case, setting: Setting) -> None:
         self.case, self.setting = case, setting
-        self._found: dict[tuple[int, float], float] = {}
+        self._found: dict[str, float] = {}
 
-    def under(self, profile: RiskProfile) -> float:
-        """USD under the profile's k_max and min_votes; NaN where no allocation exists."""
-        limits = profile.k_max, profile.min_votes
+    def usd(self, profile: RiskProfile, limited: bool) -> float:
+        """USD without a turnover cap; `limited`: under the profile's limits. NaN where no allocation exists."""
+        limits = profile.name if limited else ""
         if limits not in self._found:
-            nothing = np.zeros(len(self.case.snapshot.gauges))
-            strategy = Strategy("hindsight", "hindsight", profile)
-            choice = choose(strategy, self.case, self.setting, nothing, nothing)
+            choice = hindsight(self.case, profile, self.setting, limited)
             self._found[limits] = realised(self.case, choice.votes) if choice.outcome == "ok" else np.nan
         return self._found[limits]
 
@@ -100,8 +226,9 @@ def realised(case: Case, votes: Floats) -> float:
 
 
 def _row(
-    case: Case, strategy: Strategy, choice: Choice, previous: Floats, hindsight: _Hindsight, is_open: bool
+    case: Case, strategy: Strategy, choice: Choice, previous: Floats, best: _Hindsight, is_open: bool
 ) -> dict[str, Any]:
+    """A strategy that casts no vote earns 0 USD; one that holds has no outcome before there was anything to hold."""
     row: dict[str, Any] = dict(zip(WINDOW_KEYS, case.key, strict=True)) | {
         "strategy": strategy.name,
         "kind": strategy.kind,
@@ -109,12 +236,13 @@ def _row(
         "is_votable": is_open,
         "voting_power": None if np.isnan(case.snapshot.power) else case.snapshot.power,
         "decision_at": case.window["decision_at"],
+        "hindsight_usd": _finite(best.usd(strategy.profile, limited=False)),
+        "profile_hindsight_usd": _finite(best.usd(strategy.profile, limited=True)),
         "votes": [],
     }
     if choice.outcome != "ok" or choice.expected is None:
-        return row
+        return row | {"realised_usd": None if choice.outcome == "nothing_to_hold" else 0.0}
     earned = realised(case, choice.votes)
-    best = earned if strategy.kind == "hindsight" else hindsight.under(strategy.profile)
     covered = len(choice.expected) > 1
     low, high = float(choice.expected.min()), float(choice.expected.max())
     slack = ROUNDING * earned
@@ -123,7 +251,6 @@ def _row(
         "conservative_usd": low if covered else None,
         "aggressive_usd": high if covered else None,
         "realised_usd": earned,
-        "hindsight_usd": None if np.isnan(best) else best,
         "turnover_share": turnover_share(choice.votes, previous),
         "gauges_used": int((choice.votes > 0).sum()),
         "optimality_gap": choice.gap,
@@ -164,20 +291,13 @@ def _finite(value: float) -> float | None:
 
 
 def _staged(
-    cases: Sequence[Case],
-    strategy: Strategy,
-    setting: Setting,
-    memory: _Memory,
-    carries: bool,
-) -> list[dict[str, Any]]:
+    cases: Sequence[Case], strategy: Strategy, setting: Setting, start: Mapping[str, float], carries: bool
+) -> tuple[dict[str, Any], Held]:
     """The plan of an epoch: at each window submit or not, given what stands; every submission lands with its p.
 
-    All outcomes are followed with their probabilities, so the row is an expectation over landing, not a draw.
+    All outcomes are followed with their probabilities, so the row is an expectation over landing, not a draw. Also
+    returns what the likeliest outcome stands with. An epoch in which no window has an allocation earns what stands.
     """
-    if not cases:
-        return []
-    key = (strategy.name, STAGED)
-    start = memory.last.get(key, {})
     standing = _within(start, cases[0].snapshot.power) if carries else {}
     branches: Branches = [(1.0, standing, False)]
     previous, submissions, last = start, 0.0, None
@@ -190,12 +310,14 @@ def _staged(
         last = case
         branches, sent, previous = _stage_branches(case, choice, strategy, setting, branches, previous)
         submissions += sent
-    if last is None:
-        return []
-    memory.last[key] = max(branches, key=lambda branch: branch[0])[1]
+    outcome, last = ("ok", last) if last is not None else ("no_allocation", cases[-1])
+    stands = Held.of(max(branches, key=lambda branch: branch[0])[1])
     earned = sum(p * realised(last, _aligned(votes, last.snapshot.gauges)) for p, votes, _ in branches)
-    best = _Hindsight(last, setting).under(strategy.profile)
-    return [_staged_row(last, strategy, earned, submissions, best)]
+    best = _Hindsight(last, setting)
+    row = _staged_row(last, strategy, outcome, earned, submissions)
+    for column, limited in (("hindsight_usd", False), ("profile_hindsight_usd", True)):
+        row[column] = _finite(best.usd(strategy.profile, limited))
+    return row | _allocation(stands), stands
 
 
 Branches = list[tuple[float, Mapping[str, float], bool]]
@@ -244,7 +366,7 @@ def _stage_branches(
     return after, sent, previous
 
 
-def _staged_row(case: Case, strategy: Strategy, earned: float, submissions: float, best: float) -> dict[str, Any]:
+def _staged_row(case: Case, strategy: Strategy, outcome: str, earned: float, submissions: float) -> dict[str, Any]:
     protocol, voter, epoch, _ = case.key
     return {
         "protocol": protocol,
@@ -253,11 +375,10 @@ def _staged_row(case: Case, strategy: Strategy, earned: float, submissions: floa
         "decision_window": STAGED,
         "strategy": strategy.name,
         "kind": STAGED,
-        "outcome": "ok",
+        "outcome": outcome,
         "is_votable": True,
         "voting_power": case.snapshot.power,
         "realised_usd": earned,
-        "hindsight_usd": None if np.isnan(best) else best,
         "submissions": submissions,
         "decision_at": case.window["decision_at"],
         "votes": [],

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 import pyarrow as pa
 
+from decide.once import Answers, Kept
 from decide.thresholds import Rows
-from decide.voting.backtest import replay
-from decide.voting.decision_tables import Case, cases
+from decide.voting.backtest import Held, Key, replay_units
+from decide.voting.decision_tables import WINDOW_KEYS, Case, cases
 from decide.voting.recommend_tables import Seeds, Settings
 from decide.voting.strategies import Strategy
+
+KEYS = [*WINDOW_KEYS, "strategy"]
 
 
 def strategies(variants: Rows, settings: Settings) -> list[Strategy]:
@@ -22,17 +24,51 @@ def strategies(variants: Rows, settings: Settings) -> list[Strategy]:
 
 
 def backtest_tables(
-    panel: pa.Table, quantiles: pa.Table, forecasts: pa.Table, voter_windows: pa.Table, seeds: Seeds, variants: Rows
+    panel: pa.Table,
+    quantiles: pa.Table,
+    forecasts: pa.Table,
+    voter_windows: pa.Table,
+    seeds: Seeds,
+    variants: Rows,
+    kept: pa.Table | None = None,
+    code: str = "",
 ) -> pa.Table:
-    """One row per exchange, first voter, epoch, window and strategy (SCHEMA), the votes of forecasts nested."""
+    """One row per exchange, first voter, epoch, window and strategy (SCHEMA, sealed), the votes of forecasts nested.
+
+    `kept` is this table as an earlier build left it, `code` the version of what computes; rows that rest on the same
+    inputs are taken over as they stand.
+    """
     settings = Settings.of(seeds)
     wanted = strategies(variants, settings)
-    rows: list[dict[str, Any]] = []
+    answered = _Answered(kept)
+    answers = Answers(answered.kept, SCHEMA)
     for protocol, epochs in replayable(panel, quantiles, forecasts, voter_windows, settings):
         setting = settings.setting(protocol, settings.default_profile)
-        if setting is not None:
-            rows += replay(epochs, wanted, setting)
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+        if setting is None:
+            continue
+        for unit in replay_units(epochs, wanted, setting, answered, code):
+            if unit.where is not None:
+                answers.keep(unit.where)
+            else:
+                answers.add(pa.Table.from_pylist([unit.row], schema=SCHEMA), unit.inputs)
+    return answers.table()
+
+
+class _Answered:
+    """A replay as an earlier build left it."""
+
+    def __init__(self, kept: pa.Table | None) -> None:
+        self.kept = Kept(kept, SCHEMA, KEYS)
+        self._marks = self.kept.rows["allocation_hash"].to_pylist()
+
+    def find(self, key: Key, inputs: str) -> slice | None:
+        return self.kept.find(key, inputs)
+
+    def allocation(self, where: slice) -> Held:
+        def read() -> Mapping[str, float]:
+            return {vote["gauge_address"]: vote["votes"] for vote in self.kept.rows["allocation"][where.start].as_py()}
+
+        return Held(self._marks[where.start], read)
 
 
 def replayable(
@@ -66,16 +102,18 @@ VOTE = pa.struct(
         "votes votes_now votes_expected votes_final rewards_now_usd rewards_expected_usd rewards_final_usd confidence",
     )
 )
+STANDING = pa.struct(_named(pa.string(), "gauge_address") + _named(pa.float64(), "votes"))
 SCHEMA = pa.schema(
     _named(pa.string(), "protocol voter_id")
     + _named(pa.int64(), "epoch")
     + _named(pa.string(), "decision_window strategy kind outcome")
     + _named(
         pa.float64(),
-        "voting_power expected_usd conservative_usd aggressive_usd realised_usd hindsight_usd turnover_share "
-        "unlabelled_share optimality_gap submissions",
+        "voting_power expected_usd conservative_usd aggressive_usd realised_usd hindsight_usd profile_hindsight_usd "
+        "turnover_share unlabelled_share optimality_gap submissions",
     )
     + _named(pa.int64(), "gauges_used")
     + _named(pa.bool_(), "is_votable is_covered")
     + [pa.field("decision_at", pa.timestamp("us", "UTC")), pa.field("votes", pa.list_(VOTE))]
+    + [pa.field("allocation", pa.list_(STANDING)), pa.field("allocation_hash", pa.string())]
 )

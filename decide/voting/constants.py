@@ -35,7 +35,7 @@ def forecast_rules(candidates: Rows, values: Mapping[str, float]) -> ForecastRul
         uplift_floor=values["uplift_floor_usd"],
         min_gauge_epochs=int(values["min_gauge_epochs"]),
         min_cluster_epochs=int(values["min_cluster_epochs"]),
-        min_calibration_rows=int(values["min_calibration_rows"]),
+        min_calibration_epochs=int(values["min_calibration_epochs"]),
     )
 
 

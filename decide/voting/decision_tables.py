@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decide.columns import floats, runs
+from decide.columns import floats, in_order, runs
 from decide.quantiles import Floats
 from decide.voting.forecast_tables import KEYS
 from decide.voting.recommend import Standing
@@ -42,6 +42,12 @@ class Case:
     levels: npt.NDArray[np.str_]
     truth: Truth
 
+    def seen(self, scenario_sets: Collection[str]) -> Case:
+        """What a decision on these scenario sets may rest on: everything but the other sets and the truth."""
+        nothing = np.zeros(0)
+        wanted = {name: found for name, found in self.situations.items() if name in scenario_sets}
+        return replace(self, situations=wanted, truth=Truth(nothing, nothing))
+
     @property
     def standing(self) -> Standing:
         voted_at = self.window["voted_at"]
@@ -53,9 +59,8 @@ def cases(
     panel: pa.Table, quantiles: pa.Table, forecasts: pa.Table, voter_windows: pa.Table, sets: Mapping[str, ScenarioSet]
 ) -> Iterator[Case]:
     """Every decision of `voter_windows` (the control aside), in order of exchange, voter, epoch and time."""
-    order = [(key, "ascending") for key in KEYS]
-    rows = panel.sort_by(order)
-    drift = quantiles.filter(pc.equal(quantiles["measure"], "drift")).sort_by(order)
+    rows = in_order(panel, KEYS)
+    drift = in_order(quantiles.filter(pc.equal(quantiles["measure"], "drift")), KEYS)
     columns = {name: floats(rows, name) for name in _NUMBERS}
     basis = np.minimum(columns["data_confidence"], floats(drift, "confidence"))
     levels = np.asarray(drift["level"].to_pylist(), dtype=str)
@@ -113,6 +118,6 @@ def _decisions(voter_windows: pa.Table) -> list[dict[str, Any]]:
 def _matrices(forecasts: pa.Table, wanted: ScenarioSet) -> tuple[Floats, Floats]:
     """Others' votes and rewards (N, S) of a scenario set, in the order of KEYS."""
     rows = forecasts.filter(pc.equal(forecasts["scenario_set"], wanted.name))
-    rows = rows.sort_by([(key, "ascending") for key in (*KEYS, "scenario_position")])
+    rows = in_order(rows, [*KEYS, "scenario_position"])
     width = len(wanted.scenarios)
     return floats(rows, "other_votes").reshape(-1, width), floats(rows, "rewards_usd").reshape(-1, width)

@@ -7,7 +7,6 @@ on those forecasts, and the one with the least past pinball loss speaks next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,7 +53,7 @@ class ForecastRules:
     uplift_floor: float  # USD
     min_gauge_epochs: int
     min_cluster_epochs: int
-    min_calibration_rows: int
+    min_calibration_epochs: int
 
     def __post_init__(self) -> None:
         if not self.candidates or not 0 <= self.default < len(self.candidates):
@@ -84,12 +83,14 @@ class Forecast:
     """Quantiles (N, 5) of a measure's log ratio at LEVELS, and what each row rests on."""
 
     quantiles: Floats
+    raw: Floats  # (N, C, 5): every candidate's, before calibration
     chosen: Codes  # place of the candidate
     cluster: Codes
     held: Support
     own_share: Floats
     cluster_share: Floats
     sample_rows: Codes
+    sample_epochs: Codes  # epochs among them
     calibration_rows: Codes
     trained_until: Codes  # newest known_at among the labels used; -1 where none was
 
@@ -134,51 +135,101 @@ def clusters(panel: Panel, by: str, count: int, rules: ForecastRules) -> Codes:
 def walk_forward(panel: Panel, moves: Floats, rules: ForecastRules) -> Forecast:
     """Forecast every epoch of a panel from the labels known before its decision; `moves` (N,) are the realised ones.
 
-    Source of the pooling and of the scores' use: docs/voting/method-forecast.md. Deterministic.
+    Source of the pooling and of the scores' use: docs/method-forecast.md. Deterministic.
     """
-    codes = [clusters(panel, c.cluster_by, c.clusters, rules) for c in rules.candidates]
-    race = _Race(panel, moves, rules, codes)
-    for epoch in np.unique(panel.epoch):
-        race.forecast(np.flatnonzero(panel.epoch == epoch))
+    race = Race(panel, moves, rules)
+    for epoch in range(race.epochs):
+        race.forecast(epoch)
     return race.result()
 
 
-class _Race:
-    """All candidates through all epochs; remembers forecasts, losses and residuals with the time they became known."""
+@dataclass(frozen=True)
+class Past:
+    """What an epoch's n rows were forecast with, if it need not be forecast again: enough for later epochs.
 
-    def __init__(self, panel: Panel, moves: Floats, rules: ForecastRules, codes: Sequence[Codes]) -> None:
-        self.panel, self.moves, self.rules, self.codes = panel, moves, rules, codes
+    `raw` (n, C, 5) are all candidates' forecasts before calibration, `chosen` (n,) which one spoke. An epoch without
+    any history has no `raw` worth scoring: `has_history` is then false.
+    """
+
+    raw: Floats
+    chosen: Codes
+    has_history: bool
+
+
+class Race:
+    """All candidates through all epochs; remembers forecasts, losses and residuals with the time they became known.
+
+    Epochs are places 0.. in order of time. Each is forecast, or recalled from an earlier build, before the next; losses
+    are counted only when somebody asks.
+    """
+
+    def __init__(self, panel: Panel, moves: Floats, rules: ForecastRules) -> None:
+        self.panel, self.moves, self.rules = panel, moves, rules
+        self.epoch = np.unique(panel.epoch, return_inverse=True)[1].astype(np.int64)
+        self.starts = np.r_[np.flatnonzero(np.diff(self.epoch, prepend=-1)), len(self.epoch)]
+        self.epochs = len(self.starts) - 1
         n, c = len(panel.epoch), len(rules.candidates)
         self.raw = np.zeros((c, n, len(LEVELS)))  # every candidate's forecast
         self.losses = np.full((c, n), np.nan)
         self.residuals = np.full((n, len(LEVELS)), np.nan)  # of the chosen one, before calibration
         self.final = np.zeros((n, len(LEVELS)))
         self.chosen = np.full(n, rules.default, np.int64)
-        self.counts = {name: np.zeros(n, np.int64) for name in ("sample", "calibration", "gauge", "cluster")}
+        self.counts = {name: np.zeros(n, np.int64) for name in ("sample", "epochs", "calibration", "gauge", "cluster")}
         self.shares = np.zeros((4, n))  # own, cluster, own weight, cluster weight
         self.trained_until = np.full(n, -1, np.int64)
-        self.epoch = np.unique(panel.epoch, return_inverse=True)[1]
+        self._scored = 0  # epochs whose losses are counted
+        self._has_history = np.zeros(n, dtype=np.bool_)
+        self._codes: list[Codes] | None = None
         self._ladders: dict[float, Ladder] = {}
 
-    def forecast(self, rows: Codes) -> None:
-        """One epoch: train, choose, calibrate, then score for later epochs."""
+    @property
+    def codes(self) -> list[Codes]:
+        """Cluster codes (N,) by candidate."""
+        if self._codes is None:
+            kinds = [(c.cluster_by, c.clusters) for c in self.rules.candidates]
+            found = {kind: clusters(self.panel, *kind, self.rules) for kind in dict.fromkeys(kinds)}
+            self._codes = [found[kind] for kind in kinds]
+        return self._codes
+
+    def rows(self, epoch: int) -> Codes:
+        """The rows of an epoch."""
+        return np.arange(self.starts[epoch], self.starts[epoch + 1])
+
+    def recall(self, epoch: int, past: Past) -> None:
+        """Take an epoch's forecasts as they were made; they train and calibrate later ones as if made now."""
+        rows = self.rows(epoch)
+        self.raw[:, rows] = np.moveaxis(past.raw, 1, 0)
+        self.chosen[rows], self._has_history[rows] = past.chosen, past.has_history
+
+    def forecast(self, epoch: int) -> None:
+        """One epoch: train, choose, calibrate."""
+        rows = self.rows(epoch)
         panel, decision_at = self.panel, int(self.panel.decision_at[rows].min())
         known = np.flatnonzero((panel.known_at < decision_at) & np.isfinite(self.moves))
+        self._score(epoch)
         best = self._choose(known)
         self.chosen[rows] = best
         if len(known):
+            self._has_history[rows] = True
             self.trained_until[rows] = panel.known_at[known].max()
             self.counts["sample"][rows] = len(known)
+            self.counts["epochs"][rows] = len(np.unique(self.epoch[known]))
             self._ladders.clear()
             for place in range(len(self.rules.candidates)):
                 self._predict(place, rows, known, keep=place == best)
         self.final[rows] = self._calibrated(rows, known, self.raw[best, rows])
-        labelled = rows[np.isfinite(self.moves[rows])]
-        if len(known) and len(labelled):
-            truth = self.moves[labelled]
-            for place in range(len(self.rules.candidates)):
-                self.losses[place, labelled] = pinball_rows(truth, self.raw[place, labelled], LEVELS).mean(axis=1)
-            self.residuals[labelled] = truth[:, None] - self.raw[best, labelled]
+
+    def _score(self, until: int) -> None:
+        """Losses and residuals of the epochs before a place, where not counted yet; used only once they are known."""
+        rows = np.arange(self.starts[self._scored], self.starts[until])
+        rows = rows[np.isfinite(self.moves[rows]) & self._has_history[rows]]
+        self._scored = until
+        if not len(rows):
+            return
+        truth = self.moves[rows]
+        for place in range(len(self.rules.candidates)):
+            self.losses[place, rows] = pinball_rows(truth, self.raw[place, rows], LEVELS).mean(axis=1)
+        self.residuals[rows] = truth[:, None] - self.raw[self.chosen[rows], rows]
 
     def _choose(self, known: Codes) -> int:
         scored = known[np.isfinite(self.losses[0, known])] if len(known) else known
@@ -213,7 +264,7 @@ class _Race:
         Source: Romano, Patterson & Candès (2019), conformalized quantile regression; each side alone.
         """
         past = known[np.isfinite(self.residuals[known, 0])] if len(known) else known
-        if len(past) < self.rules.min_calibration_rows:
+        if not len(past) or len(np.unique(self.epoch[past])) < self.rules.min_calibration_epochs:
             return quantiles
         self.counts["calibration"][rows] = len(past)
         shifts = [
@@ -223,15 +274,18 @@ class _Race:
         return np.asarray(np.sort(quantiles + np.array(shifts), axis=1))
 
     def result(self) -> Forecast:
+        """All rows; those of epochs that were recalled hold nothing but what `Past` gave."""
         own, near, gauge_weight, cluster_weight = self.shares
         return Forecast(
             quantiles=self.final,
+            raw=np.moveaxis(self.raw, 0, 1),
             chosen=self.chosen,
             cluster=np.stack(self.codes)[self.chosen, np.arange(len(self.chosen))],
             held=Support(self.counts["gauge"], self.counts["cluster"], gauge_weight, cluster_weight),
             own_share=own,
             cluster_share=near,
             sample_rows=self.counts["sample"],
+            sample_epochs=self.counts["epochs"],
             calibration_rows=self.counts["calibration"],
             trained_until=self.trained_until,
         )

@@ -3,55 +3,156 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decide.columns import booleans, codes, floats, groups, integers, microseconds, timestamps
-from decide.quantiles import Floats
+from decide.columns import NEVER, booleans, codes, floats, groups, in_order, integers, microseconds, timestamps
+from decide.once import Answers, Kept, digest
+from decide.quantiles import Codes, Floats
 from decide.thresholds import Rows, thresholds
 from decide.voting.constants import forecast_rules, scenario_sets
-from decide.voting.forecast import LEVELS, Forecast, ForecastRules, Panel, move, walk_forward
+from decide.voting.forecast import LEVELS, Forecast, ForecastRules, Panel, Past, Race, move
 from decide.voting.scenarios import ScenarioSet, scenario_values
 
 QUANTILES = [f"p{round(level * 100)}" for level in LEVELS]
 KEYS = ["protocol", "voter_id", "decision_window", "epoch", "gauge_address"]
+UNIT = ["protocol", "voter_id", "decision_window", "measure", "epoch"]
+PENALTIES = (
+    "penalty_sparse_history",
+    "penalty_high_variance",
+    "penalty_stale_history_price",
+    "penalty_cap",
+    "high_variance_log",
+    "min_gauge_epochs",
+)
 MEASURES = {"drift": ("other_votes_now", "other_votes_final"), "uplift": ("rewards_now_usd", "rewards_final_usd")}
 
 
-def forecast_quantiles(panel: pa.Table, candidates: Rows, threshold_rows: Rows) -> pa.Table:
-    """Two rows (drift, uplift) per row of `int_forecast_panel`, each learned from labels known before its decision."""
+def forecast_quantiles(
+    panel: pa.Table, candidates: Rows, threshold_rows: Rows, kept: pa.Table | None = None, code: str = ""
+) -> pa.Table:
+    """Two rows (drift, uplift) per row of `int_forecast_panel`, each learned from labels known before its decision.
+
+    A unit is an exchange, voter, window, measure and epoch. `kept` is this table as an earlier build left it, `code`
+    the version of what computes: a unit that rests on the same rows, rules and code is taken over as it stands.
+    """
     values = thresholds(threshold_rows)
     rules = forecast_rules(candidates, values)
-    parts = [
-        _measure_rows(rows, measure, rules, values)
-        for _, rows in groups(panel, KEYS[:3], KEYS[3:])
-        for measure in MEASURES
-    ]
-    return pa.concat_tables(parts) if parts else _measure_rows(panel, "drift", rules, values)
+    answers = Answers(Kept(kept, SCHEMA, UNIT), SCHEMA)
+    for key, rows in groups(panel, KEYS[:3], KEYS[3:]):
+        for measure in MEASURES:
+            _Measure(rows, measure, rules, values, code).answer(key, answers)
+    return answers.table()
 
 
-def _measure_rows(rows: pa.Table, measure: str, rules: ForecastRules, values: Mapping[str, float]) -> pa.Table:
-    now, final = (floats(rows, column) for column in MEASURES[measure])
-    floor = rules.drift_floor if measure == "drift" else rules.uplift_floor
-    realised = move(now, final, floor)
-    panel = Panel(
-        epoch=integers(rows, "epoch"),
-        gauge=codes(rows, "gauge_address")[0],
-        votes=floats(rows, "other_votes_now"),
-        rewards=floats(rows, "rewards_now_usd"),
-        decision_at=microseconds(rows, "decision_at"),
-        known_at=microseconds(rows, "known_at"),
+class _Measure:
+    """One measure of one exchange, voter and window: its panel, what each epoch rests on, its epochs in turn."""
+
+    def __init__(
+        self, rows: pa.Table, measure: str, rules: ForecastRules, values: Mapping[str, float], code: str
+    ) -> None:
+        now, final = (floats(rows, column) for column in MEASURES[measure])
+        self.table, self.measure, self.rules, self.values = rows, measure, rules, values
+        self.gauges = rows["gauge_address"].to_pylist()
+        self.panel = Panel(
+            epoch=integers(rows, "epoch"),
+            gauge=codes(rows, "gauge_address")[0],
+            votes=floats(rows, "other_votes_now"),
+            rewards=floats(rows, "rewards_now_usd"),
+            decision_at=microseconds(rows, "decision_at"),
+            known_at=microseconds(rows, "known_at"),
+        )
+        moves = move(now, final, rules.drift_floor if measure == "drift" else rules.uplift_floor)
+        self.race = Race(self.panel, moves, rules)
+        self.code = digest(code, measure, rules, {name: values[name] for name in PENALTIES})
+
+    def answer(self, key: tuple[Any, ...], answers: Answers) -> None:
+        """Every epoch kept or forecast, in order of time."""
+        race = self.race
+        epochs = self.panel.epoch[race.starts[:-1]].tolist() if race.epochs else []
+        inputs = self.inputs()
+        found = [
+            answers.kept.find((*key, self.measure, epoch), hashed) for epoch, hashed in zip(epochs, inputs, strict=True)
+        ]
+        fresh = [place for place, where in enumerate(found) if where is None]
+        for place in range(fresh[-1] + 1 if fresh else 0):
+            where = found[place]
+            if where is None:
+                race.forecast(place)
+            else:
+                race.recall(place, _past(answers.kept.rows.slice(where.start, where.stop - where.start), self.rules))
+        made = self.rows(race.result()) if fresh else SCHEMA.empty_table()
+        for place, where in enumerate(found):
+            if where is None:
+                start = int(race.starts[place])
+                answers.add(made.slice(start, int(race.starts[place + 1]) - start), inputs[place])
+            else:
+                answers.keep(where)
+
+    def inputs(self) -> list[str]:
+        """What each epoch's forecast rests on: its own visible rows, and everything that was known before its decision.
+
+        What was known is hashed epoch by epoch: the rows as they were visible then (their ranks make the clusters), and
+        which of their moves were known. As epochs become known whole and in order, one running hash serves all.
+        """
+        race, panel = self.race, self.panel
+        stale = booleans(self.table, "is_price_stale")
+        labelled = np.where(np.isfinite(race.moves), panel.known_at, NEVER)
+        own, seen, first, last = [], [], [], []
+        for place in range(race.epochs):
+            rows = race.rows(place)
+            visible = digest(
+                [self.gauges[n] for n in rows], panel.votes[rows], panel.rewards[rows], panel.decision_at[rows]
+            )
+            seen.append(visible)
+            own.append(digest(visible, stale[rows]))
+            first.append(int(labelled[rows].min()))
+            last.append(int(labelled[rows][labelled[rows] < NEVER].max(initial=-1)))
+        found, whole, history = [], 0, ""
+        for place in range(race.epochs):
+            decided = int(panel.decision_at[race.rows(place)].min())
+            while whole < place and last[whole] < decided:
+                if last[whole] >= 0:
+                    history = digest(history, whole, seen[whole], self._known(whole, labelled, NEVER))
+                whole += 1
+            partly = [
+                (n, seen[n], self._known(n, labelled, decided)) for n in range(whole, place) if first[n] < decided
+            ]
+            found.append(digest(self.code, place, own[place], history, partly))
+        return found
+
+    def _known(self, place: int, labelled: Codes, before: int) -> str:
+        rows = self.race.rows(place)
+        known = rows[labelled[rows] < before]
+        return digest(known - rows[0], self.race.moves[known], self.panel.known_at[known])
+
+    def rows(self, found: Forecast) -> pa.Table:
+        """SCHEMA rows of every row of the panel."""
+        columns = {key: self.table[key] for key in KEYS}
+        columns["measure"] = pa.array([self.measure] * self.table.num_rows, pa.string())
+        columns |= {name: pa.array(found.quantiles[:, q]) for q, name in enumerate(QUANTILES)}
+        columns |= _basis(found, self.rules) | _confidence(self.table, found, self.values)
+        columns["decision_at"] = timestamps(self.panel.decision_at)
+        columns["trained_until"] = timestamps(found.trained_until)
+        raw = found.raw.reshape(self.table.num_rows, -1)
+        columns["raw_quantiles"] = pa.FixedSizeListArray.from_arrays(raw.ravel(), raw.shape[1]).cast(
+            pa.list_(pa.float64())
+        )
+        return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
+
+
+def _past(rows: pa.Table, rules: ForecastRules) -> Past:
+    """What later epochs need of an epoch that was kept."""
+    count, places = rows.num_rows, {candidate.name: n for n, candidate in enumerate(rules.candidates)}
+    raw = pc.list_flatten(rows["raw_quantiles"]).to_numpy().reshape(count, len(places), len(LEVELS))
+    return Past(
+        raw=raw,
+        chosen=np.array([places[name] for name in rows["candidate"].to_pylist()], dtype=np.int64),
+        has_history=rows["trained_until"][0].is_valid,
     )
-    found = walk_forward(panel, realised, rules)
-    columns = {key: rows[key] for key in KEYS}
-    columns["measure"] = pa.array([measure] * rows.num_rows, pa.string())
-    columns |= {name: pa.array(found.quantiles[:, q]) for q, name in enumerate(QUANTILES)}
-    columns |= _basis(found, rules) | _confidence(rows, found, values)
-    columns["decision_at"] = timestamps(panel.decision_at)
-    columns["trained_until"] = timestamps(found.trained_until)
-    return pa.table(columns)
 
 
 def _basis(found: Forecast, rules: ForecastRules) -> dict[str, pa.Array]:
@@ -65,6 +166,7 @@ def _basis(found: Forecast, rules: ForecastRules) -> dict[str, pa.Array]:
         "gauge_epochs": pa.array(found.held.gauge_epochs),
         "cluster_epochs": pa.array(found.held.cluster_epochs),
         "sample_rows": pa.array(found.sample_rows),
+        "sample_epochs": pa.array(found.sample_epochs),
         "calibration_rows": pa.array(found.calibration_rows),
         "own_share": pa.array(found.own_share),
         "cluster_share": pa.array(found.cluster_share),
@@ -90,33 +192,57 @@ def forecast_scenarios(panel: pa.Table, quantiles: pa.Table, sets: Rows, thresho
     """One row per panel row, scenario set and scenario: others' votes and rewards at the truth if it comes about."""
     values = thresholds(threshold_rows)
     floors = values["drift_floor_votes"], values["uplift_floor_usd"]
-    ordered = panel.sort_by([(key, "ascending") for key in KEYS])
+    ordered = in_order(panel, KEYS)
     drift, uplift = (_matrix(quantiles, measure) for measure in MEASURES)
     votes, rewards = floats(ordered, "other_votes_now"), floats(ordered, "rewards_now_usd")
-    parts = []
-    for wanted in scenario_sets(sets).values():
-        made = scenario_values(wanted, votes, rewards, drift, uplift, floors)
-        parts += [_scenario_rows(ordered, wanted, place, made) for place in range(len(wanted.scenarios))]
+    parts = [
+        _scenario_rows(ordered, wanted, scenario_values(wanted, votes, rewards, drift, uplift, floors))
+        for wanted in scenario_sets(sets).values()
+    ]
     return pa.concat_tables(parts)
 
 
 def _matrix(quantiles: pa.Table, measure: str) -> Floats:
     """Quantiles (N, 5) of one measure in the order of KEYS."""
-    rows = quantiles.filter(pc.equal(quantiles["measure"], measure)).sort_by([(key, "ascending") for key in KEYS])
+    rows = in_order(quantiles.filter(pc.equal(quantiles["measure"], measure)), KEYS)
     return np.stack([floats(rows, name) for name in QUANTILES], axis=1)
 
 
-def _scenario_rows(rows: pa.Table, wanted: ScenarioSet, place: int, made: tuple[Floats, Floats]) -> pa.Table:
-    scenario, n = wanted.scenarios[place], rows.num_rows
+def _scenario_rows(rows: pa.Table, wanted: ScenarioSet, made: tuple[Floats, Floats]) -> pa.Table:
+    """A row per panel row and scenario, in that order."""
+    n, scenarios = rows.num_rows, wanted.scenarios
+    each = pa.array(np.repeat(np.arange(n), len(scenarios)))
+    kept = rows.select([*KEYS, "decision_at"]).take(each)
+    place = np.tile(np.arange(len(scenarios)), n)
     return pa.table(
-        {key: rows[key] for key in KEYS}
+        {key: kept[key] for key in KEYS}
         | {
-            "scenario_set": pa.array([wanted.name] * n, pa.string()),
-            "scenario": pa.array([scenario.name] * n, pa.string()),
-            "scenario_position": pa.array(np.full(n, place + 1, np.int64)),
-            "scenario_weight": pa.array(np.full(n, scenario.weight)),
-            "other_votes": pa.array(made[0][:, place]),
-            "rewards_usd": pa.array(made[1][:, place]),
-            "decision_at": rows["decision_at"],
+            "scenario_set": pa.repeat(pa.scalar(wanted.name), len(place)),
+            "scenario": pa.array([s.name for s in scenarios], pa.string()).take(pa.array(place)),
+            "scenario_position": pa.array(place + 1),
+            "scenario_weight": pa.array(wanted.weights[place]),
+            "other_votes": pa.array(made[0].ravel()),
+            "rewards_usd": pa.array(made[1].ravel()),
+            "decision_at": kept["decision_at"],
         }
     )
+
+
+def _named(kind: pa.DataType, names: str) -> list[pa.Field]:
+    return [pa.field(name, kind) for name in names.split()]
+
+
+SCHEMA = pa.schema(
+    _named(pa.string(), "protocol voter_id decision_window")
+    + _named(pa.int64(), "epoch")
+    + _named(pa.string(), "gauge_address measure")
+    + _named(pa.float64(), "p10 p25 p50 p75 p90")
+    + _named(pa.string(), "level candidate cluster")
+    + _named(pa.int64(), "gauge_epochs cluster_epochs sample_rows sample_epochs calibration_rows")
+    + _named(
+        pa.float64(),
+        "own_share cluster_share penalty_sparse_history penalty_high_variance penalty_stale_price confidence",
+    )
+    + _named(pa.timestamp("us", "UTC"), "decision_at trained_until")
+    + [pa.field("raw_quantiles", pa.list_(pa.float64()))]
+)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from decide.once import Answers, Kept, digest
 from decide.thresholds import Rows, thresholds
 from decide.voting import constants
 from decide.voting.decision_tables import WINDOW_KEYS, Case, cases
@@ -48,7 +49,6 @@ class Settings:
     rules: Mapping[str, VotingRule]
     stages: tuple[Stage, ...]
     guard: Guardrails
-    thresholds: Mapping[str, float]
 
     @classmethod
     def of(cls, seeds: Seeds) -> Settings:
@@ -60,11 +60,14 @@ class Settings:
             rules=constants.voting_rules(seeds.voting_rules),
             stages=constants.stages(seeds.decision_windows),
             guard=constants.guardrails(values),
-            thresholds=values,
         )
 
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
+
+    def fixed(self, protocol: str, profile: str) -> tuple[Any, ...]:
+        """All constants that a decision of an exchange under a profile may read."""
+        return self.stages, self.rules.get(protocol), self.guard, self.profiles[profile]
 
     def setting(self, protocol: str, profile: str) -> Setting | None:
         """What is fixed for an exchange, None where `voting_rules` has no line for it."""
@@ -73,13 +76,35 @@ class Settings:
 
 
 def recommend_tables(
-    panel: pa.Table, quantiles: pa.Table, forecasts: pa.Table, voter_windows: pa.Table, seeds: Seeds
+    panel: pa.Table,
+    quantiles: pa.Table,
+    forecasts: pa.Table,
+    voter_windows: pa.Table,
+    seeds: Seeds,
+    kept: pa.Table | None = None,
+    code: str = "",
 ) -> pa.Table:
-    """One row per decision under the default profile, its votes nested (SCHEMA)."""
+    """One row per decision under the default profile, its votes nested (SCHEMA, sealed).
+
+    `kept` is this table as an earlier build left it, `code` the version of what decides: a decision that rests on the
+    same rows, constants and code is taken over as it stands. The truth is no input of a decision.
+    """
     settings = Settings.of(seeds)
-    found = cases(panel, quantiles, forecasts, voter_windows, settings.sets)
-    rows = [recommendation_row(case, settings, settings.default_profile) for case in found]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    profile = settings.default_profile
+    answers = Answers(Kept(kept, SCHEMA, WINDOW_KEYS), SCHEMA)
+    wanted, fixed = [settings.profiles[profile].scenario_set], dict[str, str]()
+    for case in cases(panel, quantiles, forecasts, voter_windows, settings.sets):
+        protocol = case.key[0]
+        if protocol not in fixed:
+            fixed[protocol] = digest(code, settings.fixed(protocol, profile))
+        inputs = digest(fixed[protocol], case.seen(wanted))
+        where = answers.kept.find(case.key, inputs)
+        if where is not None:
+            answers.keep(where)
+        else:
+            row = recommendation_row(case, settings, profile)
+            answers.add(pa.Table.from_pylist([row], schema=SCHEMA), inputs)
+    return answers.table()
 
 
 def recommendation_row(case: Case, settings: Settings, profile: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from decide.voting.allocate import Allocation, Problem, solve
 from decide.voting.optimum.branch import Effort
 from decide.voting.revote import VotingRule
 
-DECISION = Effort(max_nodes=400, settle_nodes=12)  # decisions by the thousand: a gap of 1e-4 will do after 12 nodes
+DECISION = Effort(max_nodes=400, settle_nodes=8)  # decisions by the thousand: a gap of 1e-4 will do after 8 nodes
 
 Flags = npt.NDArray[np.bool_]
 Outcome = Literal[

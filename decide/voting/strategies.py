@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from decide.quantiles import Floats
-from decide.voting.decision_tables import Case, Truth
+from decide.voting.decision_tables import Case
 from decide.voting.recommend import Setting
 from decide.voting.situation import Answer, RiskProfile, Situation, answer
 
@@ -44,7 +44,7 @@ def choose(strategy: Strategy, case: Case, setting: Setting, previous: Floats, h
     situation = case.situations[strategy.profile.scenario_set] if strategy.kind == "forecast" else case.snapshot
     situation = replace(situation, previous=previous)
     if strategy.kind == "hindsight":
-        return _hindsight(situation, case.truth, strategy.profile, setting)
+        return hindsight(case, strategy.profile, setting, limited=False)
     if strategy.kind in ("forecast", "snapshot"):
         return _solved(situation, strategy.profile, setting)
     is_hold = strategy.kind == "hold"
@@ -59,24 +59,29 @@ def choose(strategy: Strategy, case: Case, setting: Setting, previous: Floats, h
     return Choice(votes, situation.returns(votes), situation.weights, 0.0, "ok")
 
 
-def _solved(situation: Situation, profile: RiskProfile, setting: Setting) -> Choice:
-    found: Answer = answer(situation, profile, setting.rule)
+def _solved(situation: Situation, profile: RiskProfile, setting: Setting, limited: bool = True) -> Choice:
+    found: Answer = answer(situation, profile, setting.rule, limited)
     if found.allocation is None:
         return _nothing(situation, found.outcome)
     votes = np.asarray(found.allocation.votes, dtype=np.float64)
     return Choice(votes, situation.returns(votes), situation.weights, float(found.allocation.gap), "ok")
 
 
-def _hindsight(situation: Situation, truth: Truth, profile: RiskProfile, setting: Setting) -> Choice:
-    """The optimum on the truth, same k_max and min_votes, no turnover cap: regret is then never negative."""
+def hindsight(case: Case, profile: RiskProfile, setting: Setting, limited: bool) -> Choice:
+    """The optimum on the case's truth under the exchange's own limits: what everything is measured against.
+
+    `limited`: under the profile's limits too. No turnover cap in either: regret is then never negative.
+    """
+    truth = case.truth
     known = np.isfinite(truth.votes) & np.isfinite(truth.rewards)
     after = replace(
-        situation,
+        case.snapshot,
         votes=np.where(known, truth.votes, 0.0)[:, None],
         rewards=np.where(known, truth.rewards, 0.0)[:, None],
         weights=np.ones(1),
+        previous=np.zeros(len(known)),
     )
-    return _solved(after, replace(profile, risk="none", risk_aversion=0.0, max_turnover=None), setting)
+    return _solved(after, replace(profile, risk="none", risk_aversion=0.0, max_turnover=None), setting, limited)
 
 
 def _simple(kind: str, situation: Situation, strategy: Strategy) -> Floats | None:

@@ -210,7 +210,7 @@ class _Scan:
         return True
 
     def _learn_narrowness(self, endpoint: Endpoint, width: Width, start: int, last: int) -> None:
-        """Half was answered where the whole was not: keep to it, as a cap where words said no, else for now."""
+        """Half was answered where the whole was not: a cap where words said no, else until more is tried again."""
         blocks, kind = self.narrow.pop(start, (None, None))
         if blocks is None or last - start + 1 != blocks:
             return
@@ -218,7 +218,7 @@ class _Scan:
             width.hard = blocks
             self.scanner.cache.learn_cap(endpoint.name, blocks)
         else:
-            width.soft = min(width.soft, blocks)
+            width.suspect(blocks)
 
     def _thinned(self, refusal: Refusal, block: int) -> bool:
         """A single block has too many logs for one answer: ask for fewer addresses at a time, down to one."""

@@ -17,29 +17,39 @@ START_BLOCKS = 250  # nothing known yet: a busy contract answers this in one pie
 TARGET_LOGS = 4_800  # per request: about 3 MB of JSON, half of what most providers allow, the unit of memory,
 # and no round number, because exactly so many logs look like an answer that was cut
 _GROWTH = 16  # at most, per success: a quiet stretch says little about the next one
+_RETEST = 16  # successes at a suspected width before twice as much is tried
 _INFORMATIVE = 2  # a success teaches when it covered at least 1/2 of the current width
 
 
 @dataclass
 class Width:
     """Blocks per request for one provider. `hard` is what it allows (None: not known), `soft` what density
-    suggests.
+    suggests, `suspected` what it answered after it had failed at more: tried at twice that now and then.
     """
 
     hard: int | None = None
     soft: int = START_BLOCKS
+    suspected: int | None = None
+    at_suspected: int = 0  # successes at that width
     tried: bool = False  # one success at least: until then one request at a time finds out
 
     @property
     def blocks(self) -> int:
-        return self.soft if self.hard is None else min(self.soft, self.hard)
+        return min(self.soft, *(cap for cap in (self.hard, self.suspected) if cap is not None), self.soft)
 
     def succeeded(self, blocks: int, logs: int) -> None:
         """A range of `blocks` brought `logs`: aim for TARGET_LOGS, growing at most sixteenfold."""
         self.tried = True
+        self.at_suspected += blocks == self.suspected
+        if self.suspected is not None and self.at_suspected >= _RETEST:
+            self.suspect(2 * self.suspected)
         ideal = blocks * TARGET_LOGS // logs if logs else blocks * _GROWTH
         if ideal < self.soft or blocks * _INFORMATIVE >= self.blocks:
             self.soft = max(1, min(ideal, self.soft * _GROWTH))
+
+    def suspect(self, blocks: int) -> None:
+        """More than `blocks` failed again and again, and so many were answered."""
+        self.suspected, self.at_suspected = blocks, 0
 
     def refused(self, refusal: Refusal, first: int, last: int) -> bool:
         """Shrink below the refused range; True when `hard` was learned. Strictly narrower than asked, so no

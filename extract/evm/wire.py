@@ -154,7 +154,7 @@ def _check_keys(logs: pa.Table) -> None:
         raise DecodeError(f"log {index} of block {block} comes twice")
     numbers = logs["block_number"].to_numpy()
     same_block = pa.array(numbers[:-1] == numbers[1:])
-    if not pc.all(pc.or_(pc.invert(same_block), pc.equal(hashes[:-1], hashes[1:]))).as_py():
+    if pc.any(pc.and_(same_block, pc.not_equal(hashes[:-1], hashes[1:]))).as_py():
         raise DecodeError("logs of one block name two hashes for it")
 
 

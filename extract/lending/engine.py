@@ -17,38 +17,38 @@ from extract.errors import ConfigError
 from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, load_chains
 from extract.lending.fetch import Known, fetch
-from extract.lending.plan import Request, Unit, feeds
+from extract.lending.plan import AGE_CAP, Request, Unit, feeds
 from extract.lending.pricing import Pricer
-from extract.prices import load_price_sources
+from extract.prices import LEAST_CONFIDENCE, load_price_sources
 from extract.seeds import threshold
 from extract.work import Fetched
 
-AGE_CAP = "price_stale_seconds"  # beyond it a feed or a source says nothing about the moment asked for
+Prepare = Callable[[Unit], Awaitable[Known]]  # what earlier runs and the chain's history know before a unit
 
 
 def pricer_of(config: Config, chain: str, client: ChainClient) -> Pricer:
     """The feeds and sources of a chain, as configured."""
-    sources = load_price_sources(chain, config.section("chains")[chain].get("price_sources"), config.environ)
+    tables, least = config.section("chains")[chain].get("price_sources"), threshold(config.seeds, LEAST_CONFIDENCE)
+    sources = load_price_sources(chain, tables, config.environ, least)
     return Pricer(client, feeds(config, chain), sources, int(threshold(config.seeds, AGE_CAP)))
 
 
 @asynccontextmanager
 async def dask_engine(
-    config: Config, request: Request, known: Known
+    config: Config, request: Request, prepare: Prepare
 ) -> AsyncIterator[Callable[[Unit], Awaitable[Fetched]]]:
     """Fetch units on a cluster: a scheduler's address, hosts over SSH, or processes of this machine."""
     try:
         from distributed import Client
     except ImportError:
         raise ConfigError("--engine dask needs the extra: pip install 'foreshore[dask]'") from None
-    specs = load_chains(config.section("chains"), config.environ)
     public = replace(config, environ={})
     connect: Any = Client
     async with _cluster(request) as address, connect(address, asynchronous=True, set_as_default=False) as cluster:
         workers = max(len(cluster.scheduler_info()["workers"]), 1)
 
         async def work(unit: Unit) -> Fetched:
-            mine = known.for_unit(unit, specs[unit.chain].chain_id)
+            mine = await prepare(unit)
             future = cluster.submit(fetch_remotely, public, unit, mine, workers, pure=False, retries=1)
             fetched: Fetched = await future
             return fetched

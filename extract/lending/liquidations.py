@@ -1,4 +1,4 @@
-"""Liquidations of a day: one scan of a chain for all its CSUs, decoded by each family, amounts in raw units.
+"""Events of a day: one scan of a chain for all its CSUs, decoded by each family; liquidations in raw units.
 
 A day without any is a complete day: the ledger row of its partition says which blocks were scanned.
 """
@@ -6,7 +6,7 @@ A day without any is a complete day: the ledger row of its partition says which 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,10 +19,14 @@ from extract.evm.calls import Call
 from extract.evm.client import ChainClient
 from extract.evm.proof import UNCONFIRMED
 from extract.evm.views import word
+from extract.evm.wire import LOG_SCHEMA
 from extract.lending.families import FAMILIES
-from extract.lending.families.base import At, EventRule, Legs
-from extract.lending.snapshot import Snapshot, Token, read_tokens
+from extract.lending.families.base import MOVE, EventRule, Family, Legs, State
+from extract.lending.registry import Csu
+from extract.lending.snapshot import Snapshot, Token
 from extract.lending.tables import LIQUIDATIONS
+
+MALFORMED = "malformed"
 
 
 @dataclass(frozen=True)
@@ -47,67 +51,97 @@ class Liquidation:
 
 @dataclass(frozen=True)
 class Scan:
-    """The liquidations found by CSU, the requests it took, and who answered."""
+    """The logs found by CSU, the requests it took, and who answered."""
 
-    found: dict[str, list[Liquidation]]
+    logs: dict[str, pa.Table]
     requests: int
     provider: str | None
+    confirmed: tuple[tuple[int, str], ...] = ()  # last block of each range, and how its logs were confirmed
+
+    def confirmation(self, block: int) -> str:
+        """How the range was confirmed that a block lies in."""
+        return next((how for last, how in self.confirmed if block <= last), UNCONFIRMED)
 
 
-async def scan(client: ChainClient, snapshots: Sequence[Snapshot], first: int, last: int) -> Scan:
+@dataclass(frozen=True)
+class Occurrence:
+    """A log, which rule it follows, and its decoded values; without values where nobody can decode it."""
+
+    log: Mapping[str, Any]
+    rule: EventRule
+    values: Mapping[str, Any] | None
+
+
+def topics_of(family: Family) -> list[str]:
+    """topic0 of everything that a family wants to hear."""
+    remembered: Sequence[str] = getattr(family, "history", ())
+    return sorted({Event(rule.signature).topic0 for rule in family.events} | set(remembered))
+
+
+async def scan(client: ChainClient, emitters: Mapping[Csu, Sequence[str]], first: int, last: int) -> Scan:
     """Scan first..last (both included) once for every CSU that has contracts which may log."""
-    watched = [s for s in snapshots if s.state.emitters]
-    found: dict[str, list[Liquidation]] = {s.csu.csu_id: [] for s in snapshots}
-    if not watched or first > last:
-        return Scan(found, 0, None)
-    addresses = sorted({a for s in watched for a in s.state.emitters})
-    topics = sorted({Event(r.signature).topic0 for s in watched for r in FAMILIES[s.csu.family].events})
-    requests, provider = 0, None
-    async for chunk in client.logs(addresses, [topics], first, last):
-        requests, provider = requests + 1, chunk.provider
-        for snapshot in watched:
-            mine = decode(chunk.table, snapshot)
-            found[snapshot.csu.csu_id] += [replace(one, confirmation=chunk.confirmation) for one in mine]
-    for snapshot in watched:
-        mine = found[snapshot.csu.csu_id]
-        mine.sort(key=lambda one: (one.block, one.log["log_index"]))
-        found[snapshot.csu.csu_id] = await _unwrap(client, mine)
-    return Scan(found, requests, provider)
+    watched = {csu: list(of) for csu, of in emitters.items() if of}
+    found: dict[str, list[pa.Table]] = {csu.csu_id: [LOG_SCHEMA.empty_table()] for csu in emitters}
+    requests, provider, confirmed = 0, None, []
+    if watched and first <= last:
+        addresses = sorted({a for of in watched.values() for a in of})
+        topics = sorted({topic for csu in watched for topic in topics_of(FAMILIES[csu.family])})
+        async for chunk in client.logs(addresses, [topics], first, last):
+            requests, provider = requests + 1, chunk.provider
+            confirmed.append((chunk.to_block, chunk.confirmation))
+            for csu, of in watched.items():
+                found[csu.csu_id].append(
+                    chunk.table.filter(pc.is_in(chunk.table["address"], pa.array(of, pa.string())))
+                )
+    logs = {name: pa.concat_tables(parts) for name, parts in found.items()}
+    return Scan(logs, requests, provider, tuple(confirmed))
 
 
-def decode(logs: pa.Table, snapshot: Snapshot) -> list[Liquidation]:
-    """The liquidations of a CSU in logs (LOG_SCHEMA). A log that does not decode is kept with its status."""
-    family, emitters = FAMILIES[snapshot.csu.family], snapshot.state.emitters
-    own = logs.filter(pc.is_in(logs["address"], pa.array(list(emitters), pa.string())))
-    found = []
-    for rule in family.events if own.num_rows else ():
-        mine = own.filter(pc.equal(own["topic0"], Event(rule.signature).topic0))
-        if mine.num_rows:
-            found += [_one(log, values, rule, snapshot) for log, values in _rows(mine, rule)]
-    return found
+def occurrences(logs: pa.Table, family: Family) -> Iterator[Occurrence]:
+    """The family's events in logs (LOG_SCHEMA) of its emitters, decoded; integers exact, from their text.
+
+    Two layouts of one event share a topic: a log follows the first rule that fits it.
+    """
+    by_topic: dict[str, list[EventRule]] = defaultdict(list)
+    for rule in family.events:
+        by_topic[Event(rule.signature).topic0].append(rule)
+    for topic, rules in by_topic.items():
+        left = logs.filter(pc.equal(logs["topic0"], topic)) if logs.num_rows else logs
+        for rule in rules:
+            if left.num_rows:
+                decoded = Event(rule.signature).decode(left)
+                fits = pc.not_equal(decoded["decode_status"], MALFORMED)
+                yield from _decoded(left.filter(fits), decoded.filter(fits), rule)
+                left = left.filter(pc.invert(fits))
+        yield from (Occurrence(log, rules[0], None) for log in left.to_pylist())
 
 
-def _rows(logs: pa.Table, rule: EventRule) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each log with its decoded values; integers exact, from their text."""
-    event = Event(rule.signature)
-    decoded = event.decode(logs)
-    names = [p.name for p in event.parameters]
+def _decoded(logs: pa.Table, decoded: pa.Table, rule: EventRule) -> Iterator[Occurrence]:
+    names = [p.name for p in Event(rule.signature).parameters]
     exact = {n: f"{n}_text" if f"{n}_text" in decoded.column_names else n for n in names}
-    columns = {n: decoded[exact[n]].to_pylist() for n in names} | {"status": decoded["decode_status"].to_pylist()}
-    values = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return list(zip(logs.to_pylist(), values, strict=True))
+    columns = [decoded[exact[n]].to_pylist() for n in names]
+    for log, row in zip(logs.to_pylist(), zip(*columns, strict=True), strict=True):
+        yield Occurrence(log, rule, dict(zip(names, row, strict=True)))
 
 
-def _one(log: dict[str, Any], values: dict[str, Any], rule: EventRule, snapshot: Snapshot) -> Liquidation:
-    if values["status"] == "malformed":
-        return Liquidation(log, rule.kind, "malformed", Legs())
-    family, state = FAMILIES[snapshot.csu.family], snapshot.state
-    legs = family.legs(rule.kind, values, state.emitters[log["address"]], state)
+def decode(logs: pa.Table, csu: Csu, state: State) -> list[Liquidation]:
+    """The liquidations of a CSU in its logs, in order of the chain. A log that does not decode is kept as such."""
+    family = FAMILIES[csu.family]
+    own = logs.filter(pc.is_in(logs["address"], pa.array(list(state.emitters), pa.string())))
+    found = [_one(o, family, state) for o in occurrences(own, family) if o.rule.kind != MOVE]
+    return sorted(found, key=lambda one: (one.block, one.log["log_index"]))
+
+
+def _one(occurrence: Occurrence, family: Family, state: State) -> Liquidation:
+    log, kind = occurrence.log, occurrence.rule.kind
+    if occurrence.values is None:
+        return Liquidation(log, kind, MALFORMED, Legs())
+    legs = family.legs(kind, occurrence.values, state.emitters[log["address"]], state)
     plain = legs.collateral_token_amount if legs.shares_of is None else None
-    return Liquidation(log, rule.kind, legs.status, legs, plain)
+    return Liquidation(log, kind, legs.status, legs, plain)
 
 
-async def _unwrap(client: ChainClient, found: Sequence[Liquidation]) -> list[Liquidation]:
+async def unwrap(client: ChainClient, found: Sequence[Liquidation]) -> list[Liquidation]:
     """Seized shares in units of their asset, by the share's own view at the event's block."""
     by_block: dict[int, dict[int, Call]] = defaultdict(dict)
     for i, one in enumerate(found):
@@ -127,12 +161,6 @@ def _unwrapped(one: Liquidation, answer: int | None) -> Liquidation:
     if answer is not None and legs.rate_decimals is not None:
         amount = (legs.collateral_token_amount or 0) * answer // 10**legs.rate_decimals
     return replace(one, status=one.status if amount is not None else "share_rate_unknown", collateral=amount)
-
-
-async def missing_tokens(client: ChainClient, snapshot: Snapshot, found: Sequence[Liquidation]) -> dict[str, Token]:
-    """Tokens of liquidations that the snapshot does not list any more (delisted within the day)."""
-    wanted = {a for one in found for a in one.assets()} - snapshot.tokens.keys()
-    return await read_tokens(At(client, snapshot.block, snapshot.timestamp), wanted) if wanted else {}
 
 
 def liquidation_table(

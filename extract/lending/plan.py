@@ -8,25 +8,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from functools import cache
+from pathlib import Path
 
 from extract.config import Config
 from extract.errors import ConfigError
-from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
+from extract.ledger import COMPLETE, SOURCES_DOWN, Ledger, LedgerRow, Partition, fingerprint, now
 from extract.lending.days import Day, requested_days
 from extract.lending.families import FAMILIES
 from extract.lending.registry import Csu, wanted_csus
+from extract.prices import LEAST_CONFIDENCE
+from extract.seeds import threshold
 
 SOURCE = "lending"
-CODE_VERSION = 2  # raise it when the same chain would land other rows: every partition is then fetched anew
+CODE_VERSION = 3  # raise it when the same chain would land other rows: every partition is then fetched anew
 SNAPSHOT, LIQUIDATIONS, PRICES, DAYS = "snapshot", "liquidations", "prices", "days"
 KINDS = (SNAPSHOT, LIQUIDATIONS, PRICES)
 MISSING_PRICES = "MissingPrices"  # error_class of a price partition that is complete but for some assets
-NAIVE_RANGE = 10  # blocks per request of the first plan
-SECONDS_OF_A_DAY = 86_400
-HEADERS_PER_DAY = 6  # block search of a day, measured on 12 s and 2 s chains
-ROUNDS_PER_SNAPSHOT = 7  # rounds of view calls, each one Multicall3 request where it fits
-PRICE_ROUNDS = 2
+AGE_CAP = "price_stale_seconds"  # threshold: beyond it a feed or a source says nothing about the moment asked for
 
 
 @dataclass(frozen=True)
@@ -76,25 +75,25 @@ class Scope:
 
 def make_scope(config: Config, request: Request) -> Scope:
     """What was asked for. ConfigError where a CSU named by the user stands on a chain without a provider."""
-    days = _days(config, request)
-    by_chain = _by_chain(config, request)
-    if not by_chain:
+    days = asked_days(config, request)
+    found = by_chain(config, request)
+    if not found:
         raise ConfigError(
             f"{config.path} configures no chain of the CSU registry: add [chains.NAME] with its providers"
         )
-    without = tuple(chain for chain in by_chain if not _has_provider(config, chain))
+    without = tuple(chain for chain in found if not has_provider(config, chain))
     if without and request.csus:
         raise ConfigError(_no_provider(config, without[0]))
-    chains = {chain: csus for chain, csus in by_chain.items() if chain not in without}
+    chains = {chain: csus for chain, csus in found.items() if chain not in without}
     return Scope(chains, tuple(days), without)
 
 
 def is_configured(config: Config) -> bool:
     """Whether any CSU stands on a chain with a provider."""
-    return any(_has_provider(config, chain) for chain in _by_chain(config, Request()))
+    return any(has_provider(config, chain) for chain in by_chain(config, Request()))
 
 
-def _by_chain(config: Config, request: Request) -> dict[str, tuple[Csu, ...]]:
+def by_chain(config: Config, request: Request) -> dict[str, tuple[Csu, ...]]:
     found: dict[str, tuple[Csu, ...]] = {}
     for csu in wanted_csus(config, request.csus):
         found[csu.chain] = (*found.get(csu.chain, ()), csu)
@@ -119,7 +118,7 @@ def make_plan(
             due: dict[Partition, LedgerRow] = {}
             for partition, wanted, chain_id in _partitions(config, chain, csus, day):
                 done = ledger.complete_row(partition, wanted) if request.resume else None
-                wants_prices = request.retry_missing and done is not None and done["error_class"] == MISSING_PRICES
+                wants_prices = done is not None and _wants_prices(request, done["error_class"])
                 if done is None or wants_prices or partition.partition_id in changed:
                     due[partition] = _ledger_row(partition, wanted, chain_id, run_id, ledger)
             plan.skipped += 1 + len(KINDS) * len(csus) - len(due)
@@ -128,7 +127,12 @@ def make_plan(
     return plan
 
 
-def _days(config: Config, request: Request) -> list[Day]:
+def _wants_prices(request: Request, error_class: str | None) -> bool:
+    """Whether a complete price partition is to be asked for again: on request, or because its sources were down."""
+    return error_class == SOURCES_DOWN or (request.retry_missing and error_class == MISSING_PRICES)
+
+
+def asked_days(config: Config, request: Request) -> list[Day]:
     """The days asked for; `[lending] since` and `until` of the configuration stand in for what was not given."""
     asked = config.section("lending")
     until = request.until or asked.get("until")
@@ -140,13 +144,20 @@ def _partitions(config: Config, chain: str, csus: Sequence[Csu], day: Day) -> It
     """Every partition of a chain and day with its fingerprint."""
     base = {"version": CODE_VERSION}
     yield Partition(SOURCE, DAYS, chain, day.name), fingerprint(base), csus[0].chain_id
-    pricing = base | {"feeds": feeds(config, chain), "sources": _source_names(config, chain)}
+    sources = {"feeds": feeds(config, chain), "sources": _source_names(config, chain)}
+    pricing = base | sources | {"limits": _limits(config.seeds)}
     for csu in csus:
         version = FAMILIES[csu.family].version if csu.family in FAMILIES else 0
         state = base | {"csu": csu.facts(), "family": version}
         for kind in KINDS:
             wanted = fingerprint(state | pricing if kind == PRICES else state)
             yield Partition(SOURCE, kind, csu.csu_id, day.name), wanted, csu.chain_id
+
+
+@cache
+def _limits(seeds: Path) -> tuple[float, ...]:
+    """The thresholds that prices depend on."""
+    return tuple(threshold(seeds, name) for name in (AGE_CAP, LEAST_CONFIDENCE))
 
 
 def _ledger_row(partition: Partition, wanted: str, chain_id: int, run_id: str, ledger: Ledger) -> LedgerRow:
@@ -172,7 +183,7 @@ def _source_names(config: Config, chain: str) -> list[str]:
     return [s.get("name", "") for s in config.section("chains")[chain].get("price_sources", [])]
 
 
-def _has_provider(config: Config, chain: str) -> bool:
+def has_provider(config: Config, chain: str) -> bool:
     tables = config.section("chains").get(chain, {}).get("providers", [])
     return any("url" in p or config.environ.get(p.get("url_env", "")) for p in tables)
 
@@ -185,45 +196,7 @@ def _no_provider(config: Config, chain: str) -> str:
     return f"chain {chain} has no provider to talk to: set {names} to the URL of an archive endpoint"
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Calls of a plan for one chain: the naive way of the first plan, and ours, at a cap of blocks per request."""
-
-    chain: str
-    csus: int
-    days: int
-    blocks_per_day: int
-    naive_logs: int
-    logs: int
-    reads: int
-
-
-def costs(config: Config, request: Request, ledger: Ledger, cap: int) -> list[Cost]:
-    """What a whole request costs by chain at `cap` blocks per request, whether providers are configured or not.
-
-    Naive: every CSU scans every day for itself, 10 blocks a request. Ours: one scan per chain and day.
-    """
-    days = _days(config, request)
-    found = []
-    for chain, csus in _by_chain(config, request).items():
-        seconds = float(config.section("chains").get(chain, {}).get("block_seconds", 2.0))
-        blocks = ceil(SECONDS_OF_A_DAY / seconds)
-        due = sum(_is_due(config, ledger, chain, csus, day) for day in days) if request.resume else len(days)
-        found.append(
-            Cost(
-                chain=chain,
-                csus=len(csus),
-                days=due,
-                blocks_per_day=blocks,
-                naive_logs=len(csus) * due * ceil(blocks / NAIVE_RANGE),
-                logs=due * ceil(blocks / cap),
-                reads=due * (HEADERS_PER_DAY + len(csus) * (ROUNDS_PER_SNAPSHOT + PRICE_ROUNDS)),
-            )
-        )
-    return sorted(found, key=lambda cost: -cost.naive_logs)
-
-
-def _is_due(config: Config, ledger: Ledger, chain: str, csus: Sequence[Csu], day: Day) -> bool:
+def is_due(config: Config, ledger: Ledger, chain: str, csus: Sequence[Csu], day: Day) -> bool:
     return any(
         ledger.complete_row(partition, wanted) is None for partition, wanted, _ in _partitions(config, chain, csus, day)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -18,16 +19,33 @@ from extract.evm.config import load_chains
 from extract.integrity import prepare
 from extract.land import Lake
 from extract.ledger import Ledger, LedgerRow
-from extract.lending.engine import dask_engine, pricer_of
+from extract.lending.cost import Period, measure
+from extract.lending.engine import Prepare, dask_engine, pricer_of
+from extract.lending.families import FAMILIES
 from extract.lending.families.base import Market, Memory
-from extract.lending.fetch import DayBlocks, Known, fetch
-from extract.lending.plan import PRICES, SOURCE, Plan, Request, Scope, Unit, make_plan, make_scope
+from extract.lending.fetch import Known, fetch
+from extract.lending.history import Histories
+from extract.lending.plan import (
+    PRICES,
+    SOURCE,
+    Plan,
+    Request,
+    Scope,
+    Unit,
+    asked_days,
+    by_chain,
+    has_provider,
+    make_plan,
+    make_scope,
+)
 from extract.lending.tables import DAYS, LENDING_TABLES, MARKETS
 from extract.lending.tables import PRICES as PRICES_SCHEMA
+from extract.lending.visits import DayBlocks
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
 
 Clients = dict[str, ChainClient | ForeshoreError]
 Work = Callable[[Unit], Awaitable[Fetched]]
+Checkpoints = dict[str, list[Memory]]  # of CSUs whose markets logs tell, by CSU
 
 
 async def extract_lending(config: Config, request: Request, run_id: str, report: Report) -> Outcome:
@@ -42,10 +60,26 @@ async def extract_lending(config: Config, request: Request, run_id: str, report:
             known = read_known(lake, plan, ledger, request.resume)
             outcome.skipped = plan.skipped
             report(Step("planned", SOURCE, total=len(plan.units), message=_note(plan, scope)))
-            async with _engine(config, request, clients, known) as work:
+            histories = _histories(known, plan, report)
+            async with _engine(config, request, clients, _preparing(clients, known, histories)) as work:
                 jobs = [_job(unit, clients[unit.chain], work) for unit in plan.units]
                 await run_jobs(lake, SOURCE, jobs, request.workers, outcome, report)
     return outcome
+
+
+async def measure_periods(config: Config, request: Request) -> dict[str, Period]:
+    """The blocks of the days asked for, of every chain that has a provider and answers. A dozen headers each."""
+    days = asked_days(config, request)
+    chains = {chain: csus for chain, csus in by_chain(config, request).items() if has_provider(config, chain)}
+    found: dict[str, Period] = {}
+    async with _clients(config, Scope(chains, tuple(days))) as clients:
+        for chain, client in clients.items():
+            if isinstance(client, ChainClient):
+                try:
+                    found[chain] = await measure(client, days)
+                except ForeshoreError:
+                    continue  # a plan does not fail for a chain that does not answer: it says that it assumed
+    return found
 
 
 def _note(plan: Plan, scope: Scope) -> str:
@@ -89,25 +123,49 @@ async def _changed(clients: Clients, ledger: Ledger) -> frozenset[str]:
 
 
 @asynccontextmanager
-async def _engine(config: Config, request: Request, clients: Clients, known: Known) -> AsyncIterator[Work]:
+async def _engine(config: Config, request: Request, clients: Clients, know: Prepare) -> AsyncIterator[Work]:
     """How a unit is fetched: in this process, or by the workers of a Dask cluster."""
     if request.engine == "dask":
-        async with dask_engine(config, request, known) as work:
+        async with dask_engine(config, request, know) as work:
             yield work
         return
     pricers = {c: pricer_of(config, c, client) for c, client in clients.items() if isinstance(client, ChainClient)}
 
     async def work_here(unit: Unit) -> Fetched:
         pricer = pricers[unit.chain]
-        return await fetch(pricer.client, pricer, unit, known)
+        return await fetch(pricer.client, pricer, unit, await know(unit))
 
     yield work_here
 
 
-def read_known(lake: Lake, plan: Plan, ledger: Ledger, resume: bool) -> Known:
+def _histories(known: tuple[Known, Checkpoints], plan: Plan, report: Report) -> Histories:
+    """Each CSU's history is read from before the first day that is due."""
+    floors: dict[str, int] = {}
+    for unit in plan.units:
+        for csu in unit.csus:
+            floors[csu.csu_id] = min(unit.day.start - 1, floors.get(csu.csu_id, unit.day.start - 1))
+
+    def say(text: str) -> None:
+        report(Step("history", text, total=len(plan.units)))
+
+    return Histories(known[1], floors, say)
+
+
+def _preparing(clients: Clients, known: tuple[Known, Checkpoints], histories: Histories) -> Prepare:
+    async def know(unit: Unit) -> Known:
+        client = clients[unit.chain]
+        if isinstance(client, ForeshoreError):
+            raise client
+        memories, broken = await histories.before(client, [c for c in unit.csus if unit.kinds(c)], unit.day)
+        return replace(known[0].for_unit(unit, client.chain_id), memories=memories, broken=broken)
+
+    return know
+
+
+def read_known(lake: Lake, plan: Plan, ledger: Ledger, resume: bool) -> tuple[Known, Checkpoints]:
     """What earlier runs landed and this plan can stand on; nothing where everything is to be fetched anew."""
     if not resume or not plan.units:
-        return Known()
+        return Known(), {}
     loads = {name: s.complete["load_id"] for name, s in ledger.states.items() if s.complete}
 
     def newest(table: str, schema: pa.Schema) -> pa.Table:
@@ -117,13 +175,14 @@ def read_known(lake: Lake, plan: Plan, ledger: Ledger, resume: bool) -> Known:
         return rows.filter(pa.array(current, pa.bool_())).drop_columns("load_id")
 
     known = Known(days={_key(row): _blocks(row) for row in newest("lending_days", DAYS).to_pylist()})
-    if any(c.family == "morpho_blue" for unit in plan.units for c in unit.csus):
-        known.memories = _memories(newest("lending_markets", MARKETS).to_pylist())
+    checkpoints: Checkpoints = {}
+    if any(FAMILIES[c.family].has_memory for unit in plan.units for c in unit.csus if c.family in FAMILIES):
+        checkpoints = _memories(newest("lending_markets", MARKETS).to_pylist())
     if names := _only_prices(plan, ledger):
         rows = newest("lending_prices", PRICES_SCHEMA)
         rows = rows.filter(pc.is_in(rows["partition_id"], pa.array(sorted(names))))
         known.priced = {name: rows.filter(pc.equal(rows["partition_id"], name)) for name in names}
-    return known
+    return known, checkpoints
 
 
 def _only_prices(plan: Plan, ledger: Ledger) -> set[str]:
@@ -153,7 +212,7 @@ def _blocks(row: dict[str, Any]) -> DayBlocks:
     )
 
 
-def _memories(rows: Sequence[dict[str, Any]]) -> dict[str, list[Memory]]:
+def _memories(rows: Sequence[dict[str, Any]]) -> Checkpoints:
     found: dict[str, dict[int, dict[str, Market]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         market = Market(

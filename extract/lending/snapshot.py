@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from extract.evm.calls import Reply
-from extract.evm.client import ChainClient
 from extract.evm.views import call, view, word
 from extract.lending.days import Day
 from extract.lending.families import FAMILIES
-from extract.lending.families.base import NATIVE, NOT_DEPLOYED, OK, UNSUPPORTED, At, Memory, State, reply_status
+from extract.lending.families.base import (
+    NATIVE,
+    NOT_DEPLOYED,
+    OK,
+    UNREADABLE,
+    UNSUPPORTED,
+    At,
+    Chain,
+    Memory,
+    State,
+    reply_status,
+)
 from extract.lending.registry import Csu
 from extract.lending.tables import MARKETS, RESERVES, SNAPSHOTS
 
-_SLACK = timedelta(days=1)  # a start date is a UTC date, a day is New York's
 _MOST_DECIMALS = 77  # 10^77 < 2^256: more is no token but a mistake
 
 
@@ -33,15 +42,14 @@ class Token:
 
 @dataclass
 class Snapshot:
-    """A CSU at the last block of a day, with everything that its liquidations and prices need."""
+    """A CSU at the last block of a day (None: the chain had none yet), with all its liquidations and prices need."""
 
     csu: Csu
     day: Day
-    block: int
-    timestamp: int
+    block: int | None
+    timestamp: int | None
     state: State
     tokens: dict[str, Token] = field(default_factory=dict)
-    calls: int = 0
 
     def decimals(self) -> dict[str, int]:
         return {a: t.decimals for a, t in self.tokens.items() if t.decimals is not None}
@@ -58,42 +66,51 @@ class Snapshot:
         }
 
     def observed(self) -> dict[str, Any]:
-        return {"observed_block": self.block, "observed_at": datetime.fromtimestamp(self.timestamp, UTC)}
+        at = None if self.timestamp is None else datetime.fromtimestamp(self.timestamp, UTC)
+        return {"observed_block": self.block, "observed_at": at}
+
+    def take(self, tokens: Mapping[str, Token]) -> None:
+        """What its tokens say; a reserve whose token has no decimals cannot be scaled."""
+        self.tokens.update(tokens)
+        for reserve in self.state.reserves:
+            token = self.tokens.get(reserve.asset or "")
+            if token is not None and token.decimals is None:
+                reserve.fail(token.status)
+
+    def wanted(self) -> set[str]:
+        """Tokens that must say how they are scaled."""
+        markets = self.state.markets.values()
+        return self.state.assets() | {m.loan for m in markets} | {m.collateral for m in markets}
 
 
-async def read_snapshot(
-    client: ChainClient, csu: Csu, day: Day, block: int, timestamp: int, memory: Memory
-) -> Snapshot:
-    """Read a CSU at a block. A registry that is not there, or a family that cannot be read, is a status."""
+async def read_state(chain: Chain, csu: Csu, block: int, timestamp: int, memory: Memory) -> State:
+    """A CSU at a block. A registry that is not there, or a family that cannot be read, is a status."""
     if csu.family not in FAMILIES:
-        state = State(UNSUPPORTED, f"family {csu.family} is not read by this version: see docs/lending/families.md")
-        return Snapshot(csu, day, block, timestamp, state)
-    if csu.start_block is not None and block < csu.start_block:
-        state = State(NOT_DEPLOYED, f"deployed at block {csu.start_block}, after block {block}")
-        return Snapshot(csu, day, block, timestamp, state)
-    if csu.start_block is None and csu.start_date is not None and day.date < csu.start_date - _SLACK:
-        state = State(NOT_DEPLOYED, f"not deployed before {csu.start_date}")
-        return Snapshot(csu, day, block, timestamp, state)
-    at = At(client, block, timestamp)
-    state = await FAMILIES[csu.family].read(at, csu, memory)
-    wanted = state.assets() | {m.loan for m in state.markets.values()} | {m.collateral for m in state.markets.values()}
-    snapshot = Snapshot(csu, day, block, timestamp, state, await read_tokens(at, wanted))
-    state.prices = FAMILIES[csu.family].pricing(state, snapshot.decimals())
-    state.provider, snapshot.calls, state.confirmation = at.provider, at.calls, at.confirmation
-    for reserve in state.reserves:
-        token = snapshot.tokens.get(reserve.asset or "")
-        if token is not None and token.decimals is None:
-            reserve.fail(token.status)
-    return snapshot
+        return State(UNSUPPORTED, f"family {csu.family} is not read by this version: see docs/lending/families.md")
+    at = At(chain, block, timestamp)
+    return checked(await FAMILIES[csu.family].read(at, csu, memory), csu, at)
+
+
+def checked(state: State, csu: Csu, at: At) -> State:
+    """The state, unless the registry row contradicts it: the chain says what is deployed, not a date."""
+    state.provider, state.calls, state.confirmation = at.provider, at.calls, at.confirmation
+    if state.status == NOT_DEPLOYED and csu.start_block is not None and at.block >= csu.start_block:
+        return State(
+            UNREADABLE,
+            f"nothing answers at {csu.registry_address} at block {at.block}, though the registry row says deployed at "
+            f"{csu.start_block}: check its address and start_block",
+            provider=at.provider,
+        )
+    return state
 
 
 async def read_tokens(at: At, assets: set[str]) -> dict[str, Token]:
     """Decimals and symbols; the chain's own coin has 18 by definition."""
     contracts = sorted(assets - {NATIVE})
-    decimals = await at.ask({a: call(a, "decimals()") for a in contracts})
-    symbols = await at.ask({a: call(a, "symbol()") for a in contracts})
-    found = {a: _token(decimals[a], symbols[a]) for a in contracts}
-    return found | ({NATIVE: Token(18, "native")} if NATIVE in assets else {})
+    asked = {(a, v): call(a, v) for a in contracts for v in ("decimals()", "symbol()")}
+    found = await at.ask(asked)
+    tokens = {a: _token(found[a, "decimals()"], found[a, "symbol()"]) for a in contracts}
+    return tokens | ({NATIVE: Token(18, "native")} if NATIVE in assets else {})
 
 
 def _token(decimals: Reply, symbol: Reply) -> Token:
@@ -167,6 +184,11 @@ def _reserve_row(reserve: Any, tokens: Mapping[str, Token]) -> dict[str, Any]:
         "borrowed_variable_raw": _text(reserve.borrowed),
         "borrowed_stable_raw": _text(reserve.borrowed_stable),
         "available_raw": _text(reserve.available),
+        "held_raw": _text(reserve.held),
+        "minted_raw": str(reserve.minted),
+        "deficit_raw": str(reserve.deficit),
+        "absorbed_raw": str(reserve.absorbed),
+        "accrual": reserve.accrual,
         "read_status": reserve.status,
         "is_frozen": reserve.is_frozen,
         "is_paused": reserve.is_paused,

@@ -19,8 +19,8 @@ from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, load_chains
 from extract.land import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
-from extract.prices import HttpPrices, load_price_sources
-from extract.seeds import WEEK, DecisionWindow, decision_windows
+from extract.prices import LEAST_CONFIDENCE, HttpPrices, load_price_sources
+from extract.seeds import WEEK, DecisionWindow, decision_windows, threshold
 from extract.voting.epochs import requested_epochs
 from extract.voting.families import Protocol, load_protocols
 from extract.voting.state import count_gauges
@@ -128,7 +128,10 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
                 windows=tuple(decision_windows(config.seeds)),
                 feeds=_feeds(config, name),
                 price_sources=load_price_sources(
-                    name, config.section("chains")[name].get("price_sources"), config.environ
+                    name,
+                    config.section("chains")[name].get("price_sources"),
+                    config.environ,
+                    threshold(config.seeds, LEAST_CONFIDENCE),
                 ),
                 final=final,
                 epochs=tuple(epochs),

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from extract.evm.abi import Event
 from extract.evm.blocks import Block
 from extract.evm.client import ChainClient
-from extract.evm.errors import BeforeChain
+from extract.evm.errors import BeforeChain, Disagreement
+from extract.evm.views import call, word
 from extract.seeds import DecisionWindow
 from extract.voting.families import Protocol
 
@@ -99,10 +100,30 @@ async def _flip(
         return await chain.block(before.number + 1), None, before
     minted = await _first_mint(chain, protocol, boundary, before, final)
     if minted is None:
+        await _check_turns(chain, protocol, boundary, [(final.number, False)])
         return None, None, None
     number, transaction = minted
+    await _check_turns(chain, protocol, boundary, [(number - 1, False), (number, True)])
     truth, flip = await chain.blocks([number - 1, number])
     return flip, transaction, truth
+
+
+async def _check_turns(
+    chain: ChainClient, protocol: Protocol, boundary: int, expected: Sequence[tuple[int, bool]]
+) -> None:
+    """Hold the Mint logs against the minter's state: whether its epoch had turned by each block, as they say.
+
+    Errors: Disagreement where a log was left out or made up. State that nobody keeps says nothing.
+    """
+    ask = [call(protocol.minter, protocol.family.epoch_view)]
+    replies = await chain.read_blocks([(block, ask) for block, _ in expected])
+    for (block, turned), (reply,) in zip(expected, replies, strict=True):
+        epoch = word(reply)
+        if epoch is not None and (epoch >= boundary) != turned:
+            raise Disagreement(
+                f"{protocol.name}: the minter {protocol.minter} is in epoch {epoch} at block {block} ({reply.provider} "
+                "says), and its Mint logs say otherwise: logs are missing; take another provider"
+            )
 
 
 async def _first_mint(

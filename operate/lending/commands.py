@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,11 +15,16 @@ from rich.markup import escape
 from extract.config import Config, load_config
 from extract.land import Lake
 from extract.ledger import Ledger, Partition, PartitionState
-from extract.lending.plan import DAYS, KINDS, MISSING_PRICES, SOURCE, Cost, Request, costs
+from extract.lending.cost import Cost, costs
+from extract.lending.days import parse_day
+from extract.lending.plan import DAYS, KINDS, MISSING_PRICES, SOURCE, Request
 from extract.lending.registry import load_registry
 from extract.lending.run import extract_lending as run_extraction
-from operate.console import err, out, print_json, table
+from extract.lending.run import measure_periods
+from operate.console import err, print_json, table
+from operate.console import out as console
 from operate.extraction import run_line
+from operate.lending.package import FORMATS, Wanted, pack
 from operate.options import config_option, json_option
 from operate.status import running_now
 
@@ -41,7 +48,7 @@ CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free 
 @click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="Who fetches.")
 @click.option("--scheduler", metavar="ADDR", help="A running Dask scheduler, e.g. tcp://10.0.0.5:8786.")
 @click.option("--hosts", metavar="HOST,HOST,...", help="Start a Dask cluster over SSH; the first host schedules.")
-@click.option("--plan", is_flag=True, help="Print calls by chain and provider cap; asks no chain, lands nothing.")
+@click.option("--plan", is_flag=True, help="Print requests by chain and cap; reads a dozen headers, lands nothing.")
 @json_option
 @config_option
 def extract_lending(
@@ -58,6 +65,32 @@ def extract_lending(
     """
     request = Request(csus=_names(csus), hosts=_names(hosts), **asked)
     sys.exit(run(load_config(config_file), request, plan, as_json))
+
+
+@click.command("lending")
+@click.option("--since", required=True, metavar="DAY", help="First New York day, e.g. 2024-12-01.")
+@click.option("--until", required=True, metavar="DAY", help="Last New York day.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="parquet", show_default=True, help="Of tables."
+)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
+@json_option
+@config_option
+def export_lending(since: str, until: str, format_: str, out: Path, as_json: bool, config_file: str | None) -> None:
+    """The researcher's package: panel, reserves, liquidations, codebook, registry, blocks, hashes, commands.
+
+    \b
+    Examples
+      foreshore export lending --since 2024-12-01 --until 2024-12-31 --out december
+      foreshore export lending --since 2024-12-01 --until 2024-12-31 --format dta --out december_stata
+    """
+    wanted = Wanted(parse_day(since), parse_day(until), format_, out)
+    manifest = pack(load_config(config_file), wanted, err.print)
+    if as_json:
+        print_json(manifest)
+    else:
+        rows = sum(of["rows"] for of in manifest["files"].values())
+        console.print(f"{len(manifest['files'])} files, {rows:,} rows in {wanted.folder}; README.md says what is what.")
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -90,9 +123,9 @@ def refetch(config: Config, partitions: Sequence[Partition], as_json: bool) -> l
 
 
 def show_plan(config: Config, request: Request, as_json: bool) -> int:
-    """Calls of a request by chain, at three caps, beside the naive plan. Exit code 0, or 3 when nothing is due."""
-    ledger = Ledger.read(Lake.of(config))
-    by_cap = {cap: costs(config, request, ledger, cap) for cap in CAPS}
+    """Requests of a plan by chain, at three caps, beside the naive way. Exit code 0, or 3 when nothing is due."""
+    ledger, periods = Ledger.read(Lake.of(config)), asyncio.run(measure_periods(config, request))
+    by_cap = {cap: costs(config, request, ledger, cap, periods) for cap in CAPS}
     found = by_cap[CAPS[0]]
     naive = sum(cost.naive_logs for cost in found)
     first_plan = sum(cost.csus * cost.days for cost in found) * FIRST_PLAN_CALLS
@@ -111,31 +144,39 @@ def show_plan(config: Config, request: Request, as_json: bool) -> int:
         ("all", sum(c.csus for c in found), max((c.days for c in found), default=0), "", f"{_reads(found):,}",
          f"{naive:,}", *(f"{_logs(by_cap[cap]):,}" for cap in CAPS))
     )  # fmt: skip
-    out.print(table("Requests by chain and blocks per request", ["chain", *right], rows, right=right))
+    console.print(table("Requests by chain and blocks per request", ["chain", *right], rows, right=right))
     for cap in CAPS:
-        total = _logs(by_cap[cap]) + _reads(by_cap[cap])
-        ratio = f"{naive / total:,.0f}x fewer than naive" if total else "nothing is due"
-        out.print(f"At {cap:,} blocks a request: {total:,} requests for logs and state, {ratio}.")
-    out.print(f"The first plan counted {FIRST_PLAN_CALLS} a day and CSU as if every block took 12 s: {first_plan:,}.")
-    out.print(
+        _say_cap(cap, by_cap[cap], naive)
+    console.print(
+        f"The first plan counted {FIRST_PLAN_CALLS} a day and CSU as if every block took 12 s: {first_plan:,}."
+    )
+    assumed = [cost.chain for cost in found if not cost.is_measured]
+    if assumed:
+        console.print(f"Blocks a day are assumed, not the chain's own of then (no provider): {', '.join(assumed)}.")
+    console.print(
         "[dim]naive: each CSU scans each day by itself, 10 blocks a request. Ours: one scan per chain and day, ranges "
-        "as wide as the provider and its results allow. Nothing was done.[/dim]"
+        "as wide as the provider and its results allow. CSUs that begin later are not counted, by their start date or, "
+        "where the chain was asked, their start block. Nothing was done.[/dim]"
     )
     return 0 if naive else 3
+
+
+def _say_cap(cap: int, costs_: list[Cost], naive: int) -> None:
+    """One cap in words: logs and state, and what comes on top."""
+    total = _logs(costs_) + _reads(costs_)
+    ratio = f"{naive / total:,.0f}x fewer than naive" if total else "nothing is due"
+    extra = {name: sum(getattr(c, name) for c in costs_) for name in ("headers", "history", "samples")}
+    more = ", ".join(f"{number:,} for {name}" for name, number in extra.items() if number)
+    console.print(
+        f"At {cap:,} blocks a request: {total:,} requests for logs and state, {ratio}{'; ' + more if more else ''}."
+    )
 
 
 def _plan_row(i: int, by_cap: dict[int, list[Cost]]) -> tuple[Any, ...]:
     cost = by_cap[CAPS[0]][i]
     logs = (f"{by_cap[cap][i].logs:,}" for cap in CAPS)
-    return (
-        cost.chain,
-        cost.csus,
-        cost.days,
-        f"{cost.blocks_per_day:,}",
-        f"{cost.reads:,}",
-        f"{cost.naive_logs:,}",
-        *logs,
-    )
+    blocks = f"{cost.blocks_per_day:,}{'' if cost.is_measured else ' assumed'}"
+    return cost.chain, cost.csus, cost.days, blocks, f"{cost.reads:,}", f"{cost.naive_logs:,}", *logs
 
 
 def _logs(costs_: list[Cost]) -> int:
@@ -162,14 +203,14 @@ def show_lending_status(config: Config, as_json: bool) -> int:
     if as_json:
         print_json({"days": days, "csus": rows, "failing": failing, "running": running})
     elif not rows:
-        out.print("No CSU has been extracted yet: run `foreshore extract lending --plan`, then without --plan.")
+        console.print("No CSU has been extracted yet: run `foreshore extract lending --plan`, then without --plan.")
     else:
         heads = ["csu", "days", "done", "failing", "open", "days without a price"]
         title = f"Lending, {days[0]} to {days[-1]}"
-        out.print(table(title, heads, [list(row.values()) for row in rows], right=heads[1:]))
+        console.print(table(title, heads, [list(row.values()) for row in rows], right=heads[1:]))
         for row in failing[:20]:
             reason = escape(row["error_message"] or "")
-            out.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
+            console.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
         if running:
             left = running["seconds_left"]
             err.print(f"running: {running['done']} of {running['total']} chain-days, about {left} s left")

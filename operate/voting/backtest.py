@@ -86,7 +86,8 @@ def show_summary(rows: Sequence[Mapping[str, Any]]) -> None:
     out.print(f"\n[dim]{_LEGEND}[/dim]")
 
 
-_LEGEND = """ours above: median over epochs of ours against the strategy, with its 90 % block-bootstrap interval.
+_LEGEND = """of hindsight: of the most that could be earned under the exchange's own limits. ours above: mean over
+epochs, in points of hindsight, with its 90 % interval (none while withheld); an epoch that earned nothing counts as 0.
 closed: the exchange takes no votes then. verdict: acceptance criteria passed, in full with
 foreshore sql "select * from preboundary_backtest_statistics where metric = 'criterion'\""""
 
@@ -107,7 +108,7 @@ def show_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         if row["strategy"] == "foreshore":
             same = [r for r in rows if all(r[k] == row[k] for k in ("protocol", "voter_id", "decision_window"))]
-            uplifts = {r["strategy"]: _uplift(r) for r in same}
+            gains = {r["strategy"]: _gain(r) for r in same}
             lines.append(
                 [
                     row["protocol"],
@@ -115,7 +116,7 @@ def show_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
                     str(row["voted_count"]),
                     _usd(row["mean_realised_usd"]),
                     _share(row["mean_hindsight_share"]),
-                    *(uplifts.get(name, "") for name in against),
+                    *(gains.get(name, "") for name in against),
                     _verdict(row),
                 ]
             )
@@ -132,7 +133,7 @@ def _summary_line(row: Mapping[str, Any]) -> list[str]:
         _usd(row["mean_realised_usd"]),
         _usd(row["p10_realised_usd"]),
         _share(row["mean_hindsight_share"]),
-        _uplift(row),
+        _gain(row),
         _share(row["win_share"]),
         _verdict(row),
     ]
@@ -146,13 +147,13 @@ def _verdict(row: Mapping[str, Any]) -> str:
     return f"[{style}]{row['acceptance']}[/{style}] {passed}/{judged}"
 
 
-def _uplift(row: Mapping[str, Any]) -> str:
-    if row["median_uplift_share"] is None:
+def _gain(row: Mapping[str, Any]) -> str:
+    if row["mean_gain_share"] is None:
         return ""
-    if row["uplift_low_share"] is None:
-        return _signed(row["median_uplift_share"])
-    low, high = _signed(row["uplift_low_share"]), _signed(row["uplift_high_share"])
-    return f"{_signed(row['median_uplift_share'])} ({low} to {high})"
+    if row["gain_low_share"] is None:
+        return _signed(row["mean_gain_share"])
+    low, high = _signed(row["gain_low_share"]), _signed(row["gain_high_share"])
+    return f"{_signed(row['mean_gain_share'])} ({low} to {high})"
 
 
 def _signed(value: float) -> str:
@@ -219,7 +220,11 @@ def _sums(label: str, protocol: str, rows: Sequence[Mapping[str, Any]]) -> list[
         mine = [r for r in rows if r["decision_window"] == window and r.get("realised_usd") is not None]
         ours = {r["epoch"]: r for r in mine if r["strategy"] == "foreshore"}
         plain = {r["epoch"]: r for r in mine if r["strategy"] == "snapshot"}
-        both = [e for e in ours if e in plain and plain[e]["realised_usd"] > 0]
+        gains = [
+            (row["realised_usd"] - plain[e]["realised_usd"]) / row["hindsight_usd"]
+            for e, row in ours.items()
+            if e in plain and row["hindsight_usd"]
+        ]
         if ours:
             found.append(
                 {
@@ -231,11 +236,7 @@ def _sums(label: str, protocol: str, rows: Sequence[Mapping[str, Any]]) -> list[
                     "mean_hindsight_share": statistics.fmean(
                         r["realised_usd"] / r["hindsight_usd"] for r in ours.values() if r["hindsight_usd"]
                     ),
-                    "uplift_over_snapshot": statistics.median(
-                        ours[e]["realised_usd"] / plain[e]["realised_usd"] - 1 for e in both
-                    )
-                    if both
-                    else None,
+                    "gain_over_snapshot": statistics.fmean(gains) if gains else None,
                 }
             )
     return found
@@ -256,11 +257,15 @@ def show_sweep(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
             str(r["epochs"]),
             _usd(r["mean_realised_usd"]),
             _share(r["mean_hindsight_share"]),
-            "" if r["uplift_over_snapshot"] is None else f"{r['uplift_over_snapshot']:+.2%}",
+            "" if r["gain_over_snapshot"] is None else f"{r['gain_over_snapshot']:+.2%}",
         ]
         for r in ordered
     ]
-    out.print(table("Replays, each against the hindsight optimum of its own limits", heads, lines, right=heads[3:]))
+    out.print(
+        table(
+            "Replays, in shares of the hindsight optimum under the exchange's own limits", heads, lines, right=heads[3:]
+        )
+    )
     out.print(
         f"[dim]{len({r['parameters'] for r in rows})} combinations were tried: the best of many is no proof; "
         "the published backtest tests its variants against that.[/dim]"

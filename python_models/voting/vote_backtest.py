@@ -2,6 +2,7 @@
 
 from decide.voting.backtest_tables import backtest_tables
 from decide.voting.recommend_tables import Seeds
+from python_models.kept import code_version, kept_answers
 
 
 def model(dbt, session):  # type: ignore[no-untyped-def]
@@ -18,4 +19,5 @@ def model(dbt, session):  # type: ignore[no-untyped-def]
         dbt.ref("voting_rules").to_arrow_table().to_pylist(),
         dbt.ref("decision_windows").to_arrow_table().to_pylist(),
     )
-    return backtest_tables(panel, quantiles, forecasts, windows, seeds, variants)
+    kept, code = kept_answers(dbt, session), code_version("decide.voting.backtest_tables")
+    return backtest_tables(panel, quantiles, forecasts, windows, seeds, variants, kept, code)

@@ -1,6 +1,7 @@
 """What was recommended at every decision, under the default risk profile."""
 
 from decide.voting.recommend_tables import Seeds, recommend_tables
+from python_models.kept import code_version, kept_answers
 
 
 def model(dbt, session):  # type: ignore[no-untyped-def]
@@ -16,4 +17,5 @@ def model(dbt, session):  # type: ignore[no-untyped-def]
         dbt.ref("voting_rules").to_arrow_table().to_pylist(),
         dbt.ref("decision_windows").to_arrow_table().to_pylist(),
     )
-    return recommend_tables(panel, quantiles, forecasts, windows, seeds)
+    kept, code = kept_answers(dbt, session), code_version("decide.voting.recommend_tables")
+    return recommend_tables(panel, quantiles, forecasts, windows, seeds, kept, code)

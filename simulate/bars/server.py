@@ -105,7 +105,7 @@ class BarServer:
     async def _eodhd_actions(self, request: web.Request) -> web.Response:
         if request.query.get("api_token") != TOKEN:
             return web.Response(status=401, text="Unauthenticated")
-        asked = [request.match_info["ticker"].split(".")[0].upper()], request.query["from"], request.query["to"]
+        asked = [_symbol(request)], request.query["from"], request.query["to"]
         if request.match_info["what"] == "splits":
             rows = [
                 {"date": a["ex_date"], "split": f"{a['new']:.6f}/{a['old']:.6f}"} for a in self._told("split", *asked)
@@ -135,7 +135,7 @@ class BarServer:
 
     async def _eodhd(self, request: web.Request) -> web.Response:
         self.stats["eodhd"] += 1
-        query, symbol = request.query, request.match_info["ticker"].split(".")[0].upper()
+        query, symbol = request.query, _symbol(request)
         if query.get("api_token") != TOKEN:
             return web.Response(status=401, text="Unauthenticated")
         if symbol not in self.market.symbols:
@@ -338,3 +338,8 @@ def _bent(bar: MinuteBar, fault: BarFault) -> MinuteBar:
 
 def _unix(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp())
+
+
+def _symbol(request: web.Request) -> str:
+    """The market's name of a ticker in EODHD's spelling: `BRK-B.US` is BRK.B."""
+    return request.match_info["ticker"].split(".")[0].upper().replace("-", ".")

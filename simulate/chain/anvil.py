@@ -49,9 +49,16 @@ def _binary() -> Path | None:
 
 
 def install(folder: Path) -> None:
-    """What the folder's package-lock.json pins; processes that want the same wait for each other."""
+    """What the folder's package-lock.json pins; processes that want the same wait for each other.
+
+    Where it is installed already it is left alone: `npm ci` begins by deleting what another process may be reading.
+    """
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    stamp = folder / "node_modules" / ".foreshore-installed"
     with _alone(folder):
-        _npm_ci(folder)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            _npm_ci(folder)
+            stamp.write_text(wanted)
 
 
 @contextlib.contextmanager

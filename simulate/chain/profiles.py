@@ -44,6 +44,7 @@ PROFILES = {
     "clean": Profile(),
     "liar": Profile(),  # takes everything; what it answers is for the faults to say
     "slow": Profile(latency_seconds=0.08),
+    "second": Profile(latency_seconds=0.03),  # slow enough that another endpoint of the world is preferred to it
     "alchemy_free": Profile(max_blocks=10, style="alchemy_free"),
     "alchemy": Profile(max_results=10_000, max_bytes=150_000_000, style="alchemy"),
     "infura": Profile(max_blocks=10_000, max_results=10_000, style="infura"),

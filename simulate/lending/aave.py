@@ -57,6 +57,7 @@ class Reserve:
     borrowed: Holders = field(default_factory=Holders)  # scaled
     stable: int = 0
     stable_at: int = 0
+    deficit: int = 0
     is_frozen: bool = False
     is_paused: bool = False
 
@@ -212,6 +213,7 @@ class Aave(Csu):
         left = ray_mul(d.borrowed.of[user], d.debt_index)
         if self.is_v3 and seized == held and left:
             d.borrowed.add(user, -ray_div(left, d.debt_index))
+            d.deficit += left
             self.note(DEFICIT, self.pool, place, borrower=user, liquidator=None, debt=d.token, bad_debt_raw=left)
         self.note(CALL, self.pool, place, borrower=user, liquidator=liquidator, collateral=c.token,
                   collateral_raw=seized, debt=d.token, debt_raw=amount)  # fmt: skip
@@ -239,6 +241,7 @@ class Aave(Csu):
                 stable=r.stable_debt(at),
                 available=r.cash,
                 held=r.cash,
+                deficit=r.deficit,
                 quote=self._quote(r),
                 is_frozen=r.is_frozen,
                 is_paused=r.is_paused and self.is_v3,

@@ -32,6 +32,7 @@ class Holding:
     quote: Quote
     is_frozen: bool = False
     is_paused: bool = False
+    deficit: int = 0  # owed to lenders, and by nobody any more
     held: int | None = None  # the token's balance at the address that keeps this reserve; None where it is shared
     facts: Row = field(default_factory=dict)
 
@@ -60,6 +61,7 @@ class Holding:
             "borrowed_variable_raw": str(self.variable),
             "borrowed_stable_raw": str(self.stable),
             "available_raw": None if self.available is None else str(self.available),
+            "deficit_raw": str(self.deficit),
             "held_raw": None if self.held is None else str(self.held),
             "is_frozen": self.is_frozen,
             "is_paused": self.is_paused,
@@ -71,7 +73,9 @@ class Holding:
             "price_at": price_at,
             "supplied_usd": text(None if usd is None else self.supplied * usd),
             "borrowed_usd": text(None if usd is None else (self.variable + self.stable) * usd),
-            "net_usd": text(None if usd is None else (self.supplied - self.variable - self.stable) * usd),
+            "net_usd": text(
+                None if usd is None else (self.supplied - self.variable - self.stable - self.deficit) * usd
+            ),
             **self.facts,
         }
 

@@ -18,7 +18,7 @@ EVENT = "LiquidateBorrow(address,address,uint256,address,uint256)"
 
 @dataclass
 class Market:
-    """One cToken: everything stored, nothing of it grows between touches."""
+    """One cToken: what is stored grows at each touch; `grown` is what it would be at a block."""
 
     token: Token
     address: str
@@ -36,10 +36,13 @@ class Market:
             return self.initial
         return (self.cash + self.borrows - self.reserves) * WAD // self.shares.total
 
-    def accrue(self, block: int) -> None:
+    def grown(self, block: int) -> tuple[int, int]:
+        """(borrows, reserves) with the interest up to a block."""
         interest = self.rate * (block - self.accrued) * self.borrows // WAD
-        self.borrows += interest
-        self.reserves += interest * 2 // 10
+        return self.borrows + interest, self.reserves + interest * 2 // 10
+
+    def accrue(self, block: int) -> None:
+        self.borrows, self.reserves = self.grown(block)
         self.accrued = block
 
 
@@ -162,8 +165,8 @@ class Compound(Csu):
                 reserve_id=m.address,
                 role="reserve",
                 token=m.token,
-                supplied=m.cash + m.borrows - m.reserves,
-                variable=m.borrows,
+                supplied=m.cash + m.grown(block)[0] - m.grown(block)[1],
+                variable=m.grown(block)[0],
                 stable=0,
                 available=m.cash,
                 held=m.cash,

@@ -65,8 +65,9 @@ class Spoiled:
             f"update voting_rewards set reward_raw = '0' where {hydrex} and decision_window = 'day'",
             f"update voting_events set block_number = {self.day_block} + 1, "
             "log_index = log_index + 100000 + block_number, "
-            "block_at = (select observed_at + interval 2 second from voting_windows where "
-            f"{hydrex} and decision_window = 'day') where protocol = 'hydrex_world' and event_kind = 'reward' and "
+            "block_at = coalesce((select max(block_at) from voting_events where "
+            f"block_number = {self.day_block} + 1), (select observed_at + interval 2 second from voting_windows where "
+            f"{hydrex} and decision_window = 'day')) where protocol = 'hydrex_world' and event_kind = 'reward' and "
             f"event_epoch = {self.first} and block_number <= {self.day_block}",
             # an amount below zero
             f"update lending_reserves set supplied_raw = '-5' where csu_id = '{self.csu}' and day = '{self.day}' and "

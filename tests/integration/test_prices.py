@@ -52,6 +52,13 @@ def test_odd_entries_are_left_out(coin: Any) -> None:
     assert decode_quotes({"coins": {"base:0xA": coin}}, "llama", 10) == {}
 
 
+@pytest.mark.parametrize(("confidence", "is_taken"), [(0.01, False), (0.79, False), (0.8, True), (None, True)])
+def test_a_price_that_its_source_doubts_is_no_price(confidence: float | None, is_taken: bool) -> None:
+    coin = {"price": 999.0, "timestamp": 5} | ({} if confidence is None else {"confidence": confidence})
+    found = decode_quotes({"coins": {"base:0xa": coin}}, "llama", 10, least_confidence=0.8)
+    assert bool(found) == is_taken and (not is_taken or found["0xa"].confidence == confidence)
+
+
 def test_configuration_names_what_is_missing() -> None:
     with pytest.raises(ConfigError, match="lacks chain_key"):
         load_price_sources("base", [{"name": "x"}], {})

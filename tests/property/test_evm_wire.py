@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from extract.evm.errors import DecodeError
 from extract.evm.grid import read_grid
-from extract.evm.wire import check_logs, in_order, parse_any, parse_logs
+from extract.evm.wire import check_logs, in_order, parse_any, parse_logs, times_fit
 
 HEX = "0123456789abcdef"
 
@@ -117,18 +117,51 @@ def test_capitals_become_lower_case_and_spaces_do_not_matter() -> None:
 
 def test_checks_after_reading() -> None:
     chance = random.Random(3)
-    logs = [a_log(chance, 1, 64, True) | {"blockNumber": hex(n), "logIndex": hex(i)} for n in (7, 5) for i in (1, 0)]
-    table = in_order(parse_logs(json.dumps(logs).encode()))
-    assert table["block_number"].to_pylist() == [5, 5, 7, 7] and table["log_index"].to_pylist() == [
-        0,
-        1,
-        0,
-        1,
+    logs = [
+        a_log(chance, 1, 64, True) | {"blockNumber": hex(n), "logIndex": hex(i), "blockHash": f"0x{n:064x}"}
+        for n in (7, 5)
+        for i in (1, 0)
     ]
-    check_logs(table, [], 5, 7)
-    with pytest.raises(DecodeError, match="for the range 6"):
-        check_logs(table, [], 6, 7)
-    with pytest.raises(DecodeError, match="not asked for"):
-        check_logs(table, ["0x" + "00" * 20], 5, 7)
-    with pytest.raises(DecodeError, match="twice"):
-        check_logs(in_order(parse_logs(json.dumps([logs[0], logs[0]]).encode())), [], 5, 7)
+
+    def check(changed: list[dict[str, Any]], addresses: Any = (), topics: Any = (), first: int = 5) -> None:
+        check_logs(in_order(parse_logs(json.dumps(changed).encode())), addresses, topics, first, 7)
+
+    table = in_order(parse_logs(json.dumps(logs).encode()))
+    assert table["block_number"].to_pylist() == [5, 5, 7, 7]
+    assert table["log_index"].to_pylist() == [0, 1, 0, 1]
+    check(logs)
+    check(logs[:1])
+    other, nobody = "0x" + "01" * 32, "0x" + "00" * 20
+    for says, made in {
+        "for the range 6": lambda: check(logs, first=6),
+        "addresses that were not asked for": lambda: check(logs, [nobody]),
+        "topic 0 that was not asked for": lambda: check(logs, topics=[[other]]),
+        "comes twice": lambda: check([logs[0], logs[0]]),
+        "two logs number 1, of different transactions": lambda: check([logs[0], logs[0] | {"transactionHash": other}]),
+        "two hashes": lambda: check([logs[0], logs[1] | {"blockHash": other}]),
+        "is not 32 bytes": lambda: check([logs[0] | {"transactionHash": "0x12"}]),
+        "is not 20 bytes": lambda: check([logs[0] | {"address": "0x12"}]),
+        "data of a log is not hex": lambda: check([logs[0] | {"data": "0x12zz"}]),
+        "data of a log is not": lambda: check([logs[0] | {"data": "0x123"}]),
+    }.items():
+        with pytest.raises(DecodeError, match=says):
+            made()
+
+
+@pytest.mark.parametrize("word", ["1700000000", 1_700_000_000, "0x\u0661", None, "soon", "0x" + "f" * 60])
+def test_a_time_that_is_no_quantity_is_no_time(word: Any) -> None:
+    log = a_log(random.Random(1), 2, 64, True) | {"blockTimestamp": word}
+    assert rows(parse_logs(json.dumps([log]).encode()))[0]["block_timestamp"] is None
+
+
+def test_times_must_follow_numbers_and_lie_between_the_ends() -> None:
+    def at(*times: int) -> Any:
+        logs = [
+            a_log(random.Random(n), 1, 64, True) | {"blockNumber": hex(5 + n), "blockTimestamp": hex(t)}
+            for n, t in enumerate(times)
+        ]
+        return in_order(parse_logs(json.dumps(logs).encode()))
+
+    assert times_fit(at(100, 100, 102), 100, 102)
+    for odd in (at(100, 99), at(0, 101), at(100, 102_000)):
+        assert not times_fit(odd, 100, 102)

@@ -155,3 +155,11 @@ def test_killed_at_random_moments_it_never_shows_half_a_package(tmp_path: Path) 
         lake.sweep()
     landed = {load_id_of(str(p)) for p in Path(lake.path, "left").glob("*.parquet")} - {"0"}
     assert landed == set(seen)
+
+
+def test_a_column_that_came_later_is_null_in_older_files(lake: Lake) -> None:
+    land(lake, "test", {"left": rows("a")})
+    wider = SCHEMA.append(pa.field("confirmation", pa.string()))
+    assert [r["confirmation"] for r in lake.read_committed("left", wider).to_pylist()] == [None] * 3
+    with pytest.raises(StorageError, match="cannot be read as Foreshore landed it"):
+        lake.read_committed("left", SCHEMA.append(pa.field("needed", pa.string(), nullable=False)))

@@ -15,6 +15,7 @@ FAMILIES: Mapping[str, Family] = {
     "euler_v2": euler_v2.FAMILY,
     "fluid": fluid.FAMILY,
     "gearbox": gearbox.FAMILY,
+    "moolah": morpho_blue.MOOLAH,
     "morpho_blue": morpho_blue.FAMILY,
     "silo_v2": silo_v2.FAMILY,
 }

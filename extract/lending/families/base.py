@@ -1,18 +1,21 @@
 """What every family of lending protocols answers: who logs, what stands in its reserves, how its oracle prices.
 
-A family is one module: `read` asks the chain in rounds of view calls at one block, `legs` says what an event of it
-means. Both end in the dataclasses here; nothing else of the line knows families apart.
+A family is one module: `read` asks the chain in rounds of view calls at one block, `legs` says what a liquidation of
+it means, `moved` what an event brought in or took out. All end in the dataclasses here; nothing else of the line knows
+families apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+import pyarrow as pa
+
+from extract.evm.blocks import Block
 from extract.evm.calls import Call, Reply, joint
-from extract.evm.client import ChainClient
-from extract.evm.logs import LogChunk
+from extract.evm.logs import LogChunk, Topics
 from extract.evm.proof import PROVEN, UNCONFIRMED
 from extract.evm.views import address, word
 from extract.lending.registry import Csu
@@ -21,30 +24,46 @@ K = TypeVar("K", bound=Hashable)
 USD = "usd"  # the unit of a price in US dollars; any other unit is the address of an asset
 OK, NOT_DEPLOYED, UNSUPPORTED = "ok", "not_deployed", "unsupported"
 NO_ARCHIVE, UNREADABLE = "no_archive_state", "unreadable"
-LENT, COLLATERAL = "lent", "collateral"
+LENT, COLLATERAL, MINTED = "lent", "collateral", "minted"
+PROTOCOL, MARKET = "protocol", "market"  # who chose the oracle: the protocol for all, or a market's maker for it
+AT_BLOCK, AS_STORED = "at_block", "as_stored"  # how far interest is in a reserve's amounts
+MOVE = "move"  # the kind of an event that is no liquidation, but moves what a reserve holds
 NATIVE = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"  # a chain's own coin: 18 decimals, no contract
 
 
 @dataclass(frozen=True)
 class EventRule:
-    """An event that matters: its signature and what it is called in `csu_liquidations`."""
+    """An event that matters: its signature and what it is called in `csu_liquidations` (`move`: not there)."""
 
     signature: str
-    kind: str  # liquidation, absorb_debt, absorb_collateral, deficit
+    kind: str  # liquidation, absorb_debt, absorb_collateral, deficit, move
+
+    @property
+    def name(self) -> str:
+        return self.signature.partition("(")[0]
 
 
 @dataclass(frozen=True)
 class PriceRule:
-    """How the protocol's own oracle prices an asset: an answer of `call` is 10^decimals units per whole token."""
+    """How the protocol's own oracle prices an asset: an answer of `call` is 10^decimals units per whole token.
+
+    `feeds` are the aggregators that the oracle itself reads, where it names them: its answer is as old as the oldest.
+    """
 
     call: Call
     decimals: int
     unit: str = USD
+    control: str = PROTOCOL
+    feeds: tuple[str, ...] = ()
 
 
 @dataclass
 class Reserve:
-    """One asset of a CSU in one role. Amounts are raw integers of the asset; None where the chain did not say."""
+    """One asset of a CSU in one role. Amounts are raw integers of the asset; None where the chain did not say.
+
+    `counted` is what the family's events account for to the unit: what stands in the reserve, by its own books
+    (`is_book`) or as a balance that anybody may raise by a gift. None where no events account for it.
+    """
 
     reserve_id: str
     asset: str | None
@@ -53,7 +72,14 @@ class Reserve:
     supplied: int | None = None
     borrowed: int | None = 0  # at a variable rate
     borrowed_stable: int | None = 0
-    available: int | None = None
+    available: int | None = None  # what can be borrowed or withdrawn now
+    held: int | None = None  # tokens that really stand in the protocol's contract, where it was asked
+    minted: int = 0  # part of the debt that was minted for its borrower and lent by nobody
+    deficit: int = 0  # part of what lenders are owed that no borrower owes any more
+    absorbed: int = 0  # seized collateral that the protocol holds for sale
+    counted: int | None = None
+    is_book: bool = True
+    accrual: str = AT_BLOCK
     status: str = OK
     is_frozen: bool | None = None
     is_paused: bool | None = None
@@ -66,7 +92,15 @@ class Reserve:
     def lose(self, status: str) -> None:
         """Mark the reserve unreadable and all its amounts unknown: what was not read is never zero."""
         self.fail(status)
-        self.supplied = self.borrowed = self.borrowed_stable = self.available = None
+        self.supplied = self.borrowed = self.borrowed_stable = self.available = self.held = self.counted = None
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What one event brought into (+) or took out of (-) a reserve: raw units of what `Reserve.counted` counts."""
+
+    reserve_id: str
+    amount: int
 
 
 @dataclass(frozen=True)
@@ -101,7 +135,9 @@ class State:
     prices: dict[str, PriceRule] = field(default_factory=dict)  # by asset; filled by `pricing`
     oracle: Mapping[str, Any] = field(default_factory=dict)  # what `pricing` needs
     markets: dict[str, Market] = field(default_factory=dict)
+    balances: dict[str, int] = field(default_factory=dict)  # tokens that the CSU's one contract holds, by asset
     provider: str | None = None
+    calls: int = 0
     confirmation: str = UNCONFIRMED  # proven: every answer it stands on came from its block
 
     def assets(self) -> set[str]:
@@ -127,11 +163,21 @@ class Legs:
     status: str = OK  # why a leg is without an asset or an amount, where the protocol does not say it
 
 
+class Chain(Protocol):
+    """What reading a CSU needs of a chain's client."""
+
+    async def read(self, calls: Sequence[Call], block: int) -> list[Reply]: ...
+    async def block_at_or_before(self, timestamp: int) -> Block: ...
+    def logs(
+        self, addresses: Sequence[str], topics: Topics, from_block: int, to_block: int
+    ) -> AsyncIterator[LogChunk]: ...
+
+
 @dataclass
 class At:
     """The chain at one block: asks view calls and counts them."""
 
-    client: ChainClient
+    client: Chain
     block: int
     timestamp: int  # of the block, unix seconds
     calls: int = 0
@@ -170,18 +216,62 @@ class Family(Protocol):
     def events(self) -> tuple[EventRule, ...]: ...
     @property
     def has_memory(self) -> bool: ...
+    @property
+    def rounding(self) -> int:
+        """Units by which one event may differ from what it did to `Reserve.counted`."""
+        ...
 
     async def read(self, at: At, csu: Csu, memory: Memory) -> State:
         """The CSU at a block. Never raises for a protocol that is not there: its status says so."""
         ...
 
-    def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
-        """How the protocol's oracle prices each asset, given the decimals of those that have any. Pure."""
+    async def oracle(self, at: At, csu: Csu, state: State) -> Mapping[str, Any]:
+        """`State.oracle` as it is at another block of the same day, for a state read at its end."""
+        ...
+
+    def pricing(self, state: State, decimals: Mapping[str, int], markets: Collection[str] = ()) -> dict[str, PriceRule]:
+        """How the protocol's oracle prices each asset, given the decimals of those that have any. Pure.
+
+        `markets` are the ones that matter most: an asset that several markets price is priced by the first of them.
+        """
         ...
 
     def legs(self, kind: str, values: Mapping[str, Any], emitter: Mapping[str, Any], state: State) -> Legs:
-        """What a decoded event means. Pure."""
+        """What a decoded liquidation means. Pure."""
         ...
+
+    def moved(self, name: str, values: Mapping[str, Any], emitter: str, state: State) -> Sequence[Movement]:
+        """What a decoded event, by its name, did to the reserves' `counted`. Pure."""
+        ...
+
+
+class Remembering(Family, Protocol):
+    """A family whose markets are known from logs alone: what was found up to a block is its memory."""
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """topic0 of the events that make the memory."""
+        ...
+
+    async def identify(self, at: At, csu: Csu) -> State:
+        """Whether the CSU stands there; its emitters."""
+        ...
+
+    def remember(self, memory: Memory, logs: pa.Table, block: int) -> Memory:
+        """What is known after `block`, given all logs of `history` since the memory's block. Pure."""
+        ...
+
+
+class Plain:
+    """What most families share: an oracle that stays, no events that account for a reserve."""
+
+    rounding: int = 0
+
+    async def oracle(self, at: At, csu: Csu, state: State) -> Mapping[str, Any]:
+        return state.oracle
+
+    def moved(self, name: str, values: Mapping[str, Any], emitter: str, state: State) -> Sequence[Movement]:
+        return ()
 
 
 def absent(csu: Csu, view: str, reply: Reply) -> State:

@@ -8,12 +8,13 @@ priced by the vault in which most of it stands; what only its maker's vault pric
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from extract.evm.views import address, call, word
 from extract.lending.families.base import (
+    MARKET,
     OK,
     UNREADABLE,
     USD,
@@ -21,6 +22,7 @@ from extract.lending.families.base import (
     EventRule,
     Legs,
     Memory,
+    Plain,
     PriceRule,
     Reserve,
     State,
@@ -42,10 +44,10 @@ _AMOUNTS = ("totalAssets()", "totalBorrows()", "cash()")
 
 
 @dataclass(frozen=True)
-class EulerV2:
+class EulerV2(Plain):
     """One EVault factory."""
 
-    version: int = 1
+    version: int = 2
     events: tuple[EventRule, ...] = (EventRule(LIQUIDATE, "liquidation"), EventRule(SOCIALIZED, "deficit"))
     has_memory: bool = False
 
@@ -67,9 +69,9 @@ class EulerV2:
             vaults += found
         return await _state(at, vaults)
 
-    def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
+    def pricing(self, state: State, decimals: Mapping[str, int], markets: Collection[str] = ()) -> dict[str, PriceRule]:
         rules: dict[str, PriceRule] = {}
-        by_size = sorted(state.reserves, key=lambda r: (-(r.supplied or 0), r.reserve_id))
+        by_size = sorted(state.reserves, key=lambda r: (r.market_id not in markets, -(r.supplied or 0), r.reserve_id))
         for reserve in by_size:
             asset, (oracle, unit) = reserve.asset, state.oracle.get(reserve.reserve_id, (None, None))
             if asset is None or asset in rules or asset not in decimals or oracle is None or unit is None:
@@ -77,7 +79,7 @@ class EulerV2:
             places = USD_DECIMALS if unit == USD_UNIT else decimals.get(unit)
             if places is not None:
                 asked = call(oracle, "getQuote(uint256,address,address)", 10 ** decimals[asset], asset, unit)
-                rules[asset] = PriceRule(asked, places, USD if unit == USD_UNIT else unit)
+                rules[asset] = PriceRule(asked, places, USD if unit == USD_UNIT else unit, MARKET)
         return rules
 
     def legs(self, kind: str, values: Mapping[str, Any], emitter: Mapping[str, Any], state: State) -> Legs:

@@ -16,7 +16,7 @@ row's status names why. Fluid has no oracle in dollars: prices come from feeds a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from extract.lending.families.base import (
     EventRule,
     Legs,
     Memory,
+    Plain,
     PriceRule,
     Reserve,
     State,
@@ -54,10 +55,10 @@ _T1_WORDS, _WORDS = 13, 18  # of constantsView: iVaultT1.sol, iVault.sol
 
 
 @dataclass(frozen=True)
-class Fluid:
+class Fluid(Plain):
     """Liquidity (the registry address) and the factory of its vaults (the second address)."""
 
-    version: int = 1
+    version: int = 2
     events: tuple[EventRule, ...] = (EventRule(LIQUIDATE, "liquidation"),)
     has_memory: bool = False
 
@@ -85,7 +86,7 @@ class Fluid:
             return State(UNREADABLE, f"vault factory {factory} does not name all its {vaults} vaults: try again")
         return State(OK, reserves=reserves, emitters=emitters)
 
-    def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
+    def pricing(self, state: State, decimals: Mapping[str, int], markets: Collection[str] = ()) -> dict[str, PriceRule]:
         return {}
 
     def legs(self, kind: str, values: Mapping[str, Any], emitter: Mapping[str, Any], state: State) -> Legs:

@@ -9,7 +9,7 @@ in market configurators, not in this register, and are not read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from extract.lending.families.base import (
     EventRule,
     Legs,
     Memory,
+    Plain,
     PriceRule,
     Reserve,
     State,
@@ -45,10 +46,10 @@ _AMOUNTS = ("expectedLiquidity()", "totalBorrowed()", "availableLiquidity()")
 
 
 @dataclass(frozen=True)
-class Gearbox:
+class Gearbox(Plain):
     """One address provider."""
 
-    version: int = 1
+    version: int = 2
     events: tuple[EventRule, ...] = (EventRule(LIQUIDATE, "liquidation"), EventRule(LOSS, "deficit"))
     has_memory: bool = False
 
@@ -72,7 +73,11 @@ class Gearbox:
             return State(UNREADABLE, f"register {register}: not every credit manager names its facade: try again")
         return state
 
-    def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
+    async def oracle(self, at: At, csu: Csu, state: State) -> Mapping[str, Any]:
+        manager = state.oracle.get("manager")
+        return dict(state.oracle) | await at.addresses({"address": call(manager, "priceOracle()")}) if manager else {}
+
+    def pricing(self, state: State, decimals: Mapping[str, int], markets: Collection[str] = ()) -> dict[str, PriceRule]:
         oracle = state.oracle.get("address")
         if oracle is None:
             return {}
@@ -121,7 +126,7 @@ async def _add_facades(at: At, managers: Mapping[str, list[str]], state: State) 
             state.emitters[facade] = {"asset": assets[pool_of[manager]], "manager": manager}
     size = {r.reserve_id: r.supplied or 0 for r in state.reserves}
     priced = [(-size[pool_of[m]], m, oracle) for m, oracle in oracles.items() if oracle]
-    state.oracle = {"address": min(priced)[2]} if priced else {}
+    state.oracle = dict(zip(("manager", "address"), min(priced)[1:], strict=True)) if priced else {}
     return all(facades.values())
 
 

@@ -1,15 +1,17 @@
-"""Morpho Blue and its forks (Lista): one singleton with many isolated markets, each known by an id from its logs.
+"""Morpho Blue and its fork Moolah (Lista): one singleton with many isolated markets, each known by an id from logs.
 
-Sources: morpho-org/morpho-blue src (Morpho.sol, libraries/EventsLib.sol, libraries/MathLib.sol, interfaces).
+Sources: morpho-org/morpho-blue src (Morpho.sol, libraries/EventsLib.sol, libraries/MathLib.sol, interfaces),
+morpho-blue-oracles src/morpho-chainlink (feeds of an oracle), lista-dao/moolah src/moolah/Moolah.sol.
 `market(id)` is as of the market's last transaction: interest since then is added here as the contract would add it.
-Collateral is no view: it is the sum of all logs that moved it, carried from day to day as a checkpoint.
+Collateral is no view: it is the sum of all logs that moved it, carried from day to day as a checkpoint, and held
+against the tokens that the singleton really has. Anybody may make a market with an oracle of their own.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -21,13 +23,17 @@ from extract.evm.calls import Reply
 from extract.evm.views import call, word
 from extract.lending.families.base import (
     COLLATERAL,
-    NO_ARCHIVE,
+    MARKET,
+    MOVE,
     OK,
+    UNREADABLE,
     At,
     EventRule,
     Legs,
     Market,
     Memory,
+    Movement,
+    Plain,
     PriceRule,
     Reserve,
     State,
@@ -52,28 +58,54 @@ MOVES = {
     ): ("assets", -1),
     Event(LIQUIDATE): ("seizedAssets", -1),
 }
+FLOWS = (
+    "Supply(bytes32 indexed id, address indexed caller, address indexed onBehalf, uint256 assets, uint256 shares)",
+    "Withdraw(bytes32 indexed id, address caller, address indexed onBehalf, address indexed receiver, uint256 assets, "
+    "uint256 shares)",
+    "Borrow(bytes32 indexed id, address caller, address indexed onBehalf, address indexed receiver, uint256 assets, "
+    "uint256 shares)",
+    "Repay(bytes32 indexed id, address indexed caller, address indexed onBehalf, uint256 assets, uint256 shares)",
+)
 _MARKET = "(address,address,address,address,uint256)"
 _TOTALS = "(uint128,uint128,uint128,uint128,uint128,uint128)"
 _RATE_VIEW = f"borrowRateView({_MARKET},{_TOTALS})"
 NOBODY = "0x" + "0" * 40
 WAD = 10**18
+_ORACLE_FEEDS = ("BASE_FEED_1()", "BASE_FEED_2()", "QUOTE_FEED_1()", "QUOTE_FEED_2()")  # of MorphoChainlinkOracle
+_PEEK_DECIMALS = 8  # Moolah: peek(token) is USD with 8 decimals
+_IDENTITY, _IDENTITY_WORDS = "idToMarketParams(bytes32)", 5
 PRICE_DECIMALS = 36  # IOracle.price(): scaled by 1e36, and by the difference of the two assets' decimals
 
 
 @dataclass(frozen=True)
-class MorphoBlue:
-    """One singleton."""
+class MorphoBlue(Plain):
+    """One singleton. `peeks`: its oracles price one token each in dollars, instead of a market's pair."""
 
-    version: int = 1
-    events: tuple[EventRule, ...] = (EventRule(LIQUIDATE, "liquidation"),)
+    peeks: bool = False
+    version: int = 2
+    events: tuple[EventRule, ...] = (
+        EventRule(LIQUIDATE, "liquidation"),
+        *(EventRule(signature, MOVE) for signature in FLOWS),
+    )
     has_memory: bool = True
+    rounding: int = 1  # a repayment may take one unit less off the debt than was paid
+    history: tuple[str, ...] = (CREATED.topic0, *(event.topic0 for event in MOVES))
+
+    async def identify(self, at: At, csu: Csu) -> State:
+        singleton = csu.registry_address
+        found = (await at.ask({"params": call(singleton, _IDENTITY, b"\0" * 32)}))["params"]
+        if len(found.data) == 32 * _IDENTITY_WORDS and found.status == OK:
+            return State(OK, emitters={singleton: {}})
+        if found.status == OK:  # something else stands at that address
+            return State(UNREADABLE, f"{singleton} does not answer {_IDENTITY} as Morpho does: check the registry row")
+        return absent(csu, _IDENTITY, found)
 
     async def read(self, at: At, csu: Csu, memory: Memory) -> State:
         singleton = csu.registry_address
-        owner = (await at.ask({"owner": call(singleton, "owner()")}))["owner"]
-        if owner.status in ("missing", NO_ARCHIVE):
-            return absent(csu, "owner()", owner)
-        markets = await _markets(at, csu, memory)
+        state = await self.identify(at, csu)
+        if state.status != OK:
+            return state
+        markets = (await scanned(at, self, csu, memory)).markets
         totals = await at.ask({m: call(singleton, "market(bytes32)", m) for m in markets})
         rates = await at.ask(
             {
@@ -82,20 +114,42 @@ class MorphoBlue:
                 if of.rate_model != NOBODY and _six(totals[m])
             }
         )
-        reserves = []
+        tokens = sorted({a for of in markets.values() for a in (of.loan, of.collateral) if a != NOBODY})
+        held = await at.numbers({t: call(t, "balanceOf(address)", singleton) for t in tokens})
         for m, of in markets.items():
-            reserves += _reserves(of, totals[m], rates.get(m), at.timestamp)
-        return State(OK, reserves=reserves, emitters={singleton: {}}, markets=markets)
+            state.reserves += _reserves(of, totals[m], rates.get(m), at.timestamp)
+        state.markets = dict(markets)
+        state.balances = {t: amount for t, amount in held.items() if amount is not None}
+        state.oracle = {} if self.peeks else {"feeds": await _feeds(at, {of.oracle for of in markets.values()})}
+        return state
 
-    def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
+    def remember(self, memory: Memory, logs: pa.Table, block: int) -> Memory:
+        markets, moved = {**memory.markets, **_created(logs)}, _moved(logs)
+        return Memory(block, {m: replace(of, collateral_raw=of.collateral_raw + moved[m]) for m, of in markets.items()})
+
+    def pricing(self, state: State, decimals: Mapping[str, int], markets: Collection[str] = ()) -> dict[str, PriceRule]:
         """Collateral is priced in the loan asset, by the oracle of the market where most of it stands."""
         rules: dict[str, PriceRule] = {}
-        for of in sorted(state.markets.values(), key=lambda m: (-m.collateral_raw, m.market_id)):
-            known = of.collateral in decimals and of.loan in decimals
-            if known and of.oracle != NOBODY and of.collateral not in rules:
+        for of in sorted(
+            state.markets.values(), key=lambda m: (m.market_id not in markets, -m.collateral_raw, m.market_id)
+        ):
+            if of.oracle == NOBODY:
+                continue
+            for asset in (of.collateral, of.loan) if self.peeks else ():
+                asked = call(of.oracle, "peek(address)", asset)
+                rules.setdefault(asset, PriceRule(asked, _PEEK_DECIMALS, control=MARKET))
+            if not self.peeks and of.collateral in decimals and of.loan in decimals and of.collateral not in rules:
                 places = PRICE_DECIMALS + decimals[of.loan] - decimals[of.collateral]
-                rules[of.collateral] = PriceRule(call(of.oracle, "price()"), places, of.loan)
+                feeds = state.oracle.get("feeds", {}).get(of.oracle, ())
+                rules[of.collateral] = PriceRule(call(of.oracle, "price()"), places, of.loan, MARKET, feeds)
         return rules
+
+    def moved(self, name: str, values: Mapping[str, Any], emitter: str, state: State) -> Sequence[Movement]:
+        lent = f"{values['id']}:loan"
+        if name == "Liquidate":
+            return (Movement(lent, int(values["repaidAssets"])),)
+        sign = 1 if name in ("Supply", "Repay") else -1
+        return (Movement(lent, sign * int(values["assets"])),)
 
     def legs(self, kind: str, values: Mapping[str, Any], emitter: Mapping[str, Any], state: State) -> Legs:
         of = state.markets.get(values["id"])
@@ -112,24 +166,31 @@ class MorphoBlue:
         )
 
 
-async def _markets(at: At, csu: Csu, memory: Memory) -> dict[str, Market]:
-    """Every market with its collateral after the block: what was remembered, and all logs since."""
-    markets, moved = dict(memory.markets), Counter[str]()
-    first = await _first_block(at, csu) if memory.block is None else memory.block + 1
+async def scanned(at: At, family: MorphoBlue, csu: Csu, memory: Memory) -> Memory:
+    """The memory after the block: what was remembered, and all logs since."""
+    first = await first_block(at, csu) if memory.block is None else memory.block + 1
     if first <= at.block:
-        topics = [CREATED.topic0, *(event.topic0 for event in MOVES)]
-        async for chunk in at.logs([csu.registry_address], topics, first):
-            markets |= _created(chunk.table)
-            moved.update(_moved(chunk.table))
-    return {m: replace(of, collateral_raw=of.collateral_raw + moved[m]) for m, of in markets.items()}
+        async for chunk in at.logs([csu.registry_address], family.history, first):
+            memory = family.remember(memory, chunk.table, chunk.to_block)
+    return memory
 
 
-async def _first_block(at: At, csu: Csu) -> int:
+async def first_block(at: At, csu: Csu) -> int:
     """Where the logs of a CSU may begin: its first block, or the block of its first day (a day early, any zone)."""
     if csu.start_block is not None or csu.start_date is None:
         return csu.start_block or 0
     midnight = datetime.combine(csu.start_date, time(), UTC) - timedelta(days=1)
     return min((await at.client.block_at_or_before(int(midnight.timestamp()))).number, at.block)
+
+
+async def _feeds(at: At, oracles: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The aggregators that Morpho's own kind of oracle reads; other oracles name none."""
+    asked = {(o, view): call(o, view) for o in sorted(oracles) if o != NOBODY for view in _ORACLE_FEEDS}
+    found: dict[str, tuple[str, ...]] = {}
+    for (oracle, _), feed in (await at.addresses(asked)).items():
+        if feed:
+            found[oracle] = (*found.get(oracle, ()), feed)
+    return found
 
 
 def _created(logs: pa.Table) -> dict[str, Market]:
@@ -176,6 +237,7 @@ def _reserves(of: Market, totals: Reply, rate: Reply | None, timestamp: int) -> 
     else:
         lent.supplied, lent.borrowed = accrue(six, (word(rate) or 0) if rate else 0, timestamp)
         lent.available = lent.supplied - lent.borrowed
+        lent.counted = six[0] - six[2]  # interest is on both sides: what is stored and what is grown differ by nothing
     if of.collateral == NOBODY:  # an idle market: lent to nobody, against nothing
         return [lent]
     stands = of.collateral_raw
@@ -207,3 +269,4 @@ def accrue(totals: tuple[int, ...], rate: int, timestamp: int) -> tuple[int, int
 
 
 FAMILY = MorphoBlue()
+MOOLAH = MorphoBlue(peeks=True)

@@ -9,7 +9,7 @@ seized is taken to be the other silo's asset, which is wrong for a loan of the a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,14 @@ from extract.evm.views import address, call, word
 from extract.lending.families.aave import address_at
 from extract.lending.families.base import (
     COLLATERAL,
+    MARKET,
     OK,
     UNREADABLE,
     At,
     EventRule,
     Legs,
     Memory,
+    Plain,
     PriceRule,
     Reserve,
     State,
@@ -42,10 +44,10 @@ _AMOUNTS = ("getCollateralAssets()", "getDebtAssets()", "getLiquidity()")
 
 
 @dataclass(frozen=True)
-class SiloV2:
+class SiloV2(Plain):
     """One silo factory."""
 
-    version: int = 1
+    version: int = 2
     events: tuple[EventRule, ...] = (EventRule(LIQUIDATION, "liquidation"),)
     has_memory: bool = False
 
@@ -70,7 +72,7 @@ class SiloV2:
             return State(UNREADABLE, f"config {unhooked[0]} does not answer getConfig(address): try again")
         return state
 
-    def pricing(self, state: State, decimals: Mapping[str, int]) -> dict[str, PriceRule]:
+    def pricing(self, state: State, decimals: Mapping[str, int], markets: Collection[str] = ()) -> dict[str, PriceRule]:
         """A solvency oracle quotes a silo's asset in a token: often the other silo's, which then needs no oracle."""
         rules: dict[str, PriceRule] = {}
         lent = (r for r in state.reserves if r.role != COLLATERAL)
@@ -80,7 +82,7 @@ class SiloV2:
                 continue
             if quote in decimals:
                 asked = call(oracle, "quote(uint256,address)", 10 ** decimals[asset], asset)
-                rules[asset] = PriceRule(asked, decimals[quote], quote)
+                rules[asset] = PriceRule(asked, decimals[quote], quote, MARKET)
         return rules
 
     def legs(self, kind: str, values: Mapping[str, Any], emitter: Mapping[str, Any], state: State) -> Legs:

@@ -10,6 +10,89 @@ parity as (
     select * from {{ ref('pre_paper_parity') }}
 ),
 
+bars as (
+    select * from {{ ref('bars_m5') }}
+),
+
+actions as (
+    select * from {{ ref('bars_corporate_actions') }}
+),
+
+constants as (
+    select
+        max(value) filter (where threshold = 'split_jump_least_ratio') as least_ratio,
+        max(value) filter (where threshold = 'split_jump_tolerance') as tolerance
+    from {{ ref('thresholds') }}
+),
+
+days as (
+    select
+        symbol,
+        feed,
+        session_date,
+        min_by(open, bar_at) as first_open,
+        max_by(close, bar_at) as last_close
+    from bars
+    group by all
+),
+
+ratios as (
+    select
+        symbol,
+        feed,
+        session_date,
+        lag(session_date) over by_date as session_before,
+        first_open / lag(last_close) over by_date as ratio
+    from days
+    window by_date as (partition by symbol, feed order by session_date)
+),
+
+nights as (
+    select
+        *,
+        greatest(ratio, 1 / ratio) as size
+    from ratios
+),
+
+-- near n, n/2, n/3 or n/4 for a small n, as decide.bars.actions has it
+jumps as (
+    select
+        nights.symbol,
+        nights.feed,
+        nights.session_date
+    from nights
+    cross join constants
+    anti join actions
+        on
+            nights.symbol = actions.symbol
+            and nights.feed = actions.feed
+            and actions.action_kind = 'split'
+            and nights.session_before < actions.ex_date
+            and nights.session_date >= actions.ex_date
+    where
+        nights.size >= constants.least_ratio
+        and least(
+            abs(nights.size / round(nights.size) - 1),
+            abs(nights.size * 2 / round(nights.size * 2) - 1),
+            abs(nights.size * 3 / round(nights.size * 3) - 1),
+            abs(nights.size * 4 / round(nights.size * 4) - 1)
+        ) <= constants.tolerance
+),
+
+untold as (
+    select
+        days.symbol,
+        days.feed,
+        count(distinct jumps.session_date) as jump_count,
+        min(jumps.session_date) as first_jump
+    from days
+    left join jumps
+        on
+            days.symbol = jumps.symbol
+            and days.feed = jumps.feed
+    group by all
+),
+
 series as (
     select
         symbol,
@@ -18,7 +101,9 @@ series as (
         min(session_date) filter (where coverage_status in ('gap', 'no_data')) as first_gap,
         max(session_date) filter (where coverage_status in ('gap', 'no_data')) as last_gap,
         sum(unusable_count) as unusable_count,
-        min(session_date) filter (where unusable_count > 0) as first_unusable
+        min(session_date) filter (where unusable_count > 0) as first_unusable,
+        sum(conflict_count) as conflict_count,
+        min(session_date) filter (where conflict_count > 0) as first_conflict
     from coverage
     group by symbol, feed
 ),
@@ -65,6 +150,34 @@ gates as (
         'foreshore extract bars --symbol ' || symbol || ' --from ' || first_unusable || ' --to ' || first_unusable
         || ' --no-resume'
     from series
+    union all
+    select
+        symbol || '/' || feed,
+        '',
+        '',
+        'bars_agree',
+        'nothing',
+        'warn',
+        conflict_count,
+        conflict_count,
+        0,
+        conflict_count || ' bars came again with other values, first on ' || first_conflict || '; the newest stands',
+        'foreshore sql "select * from int_bar_rows_judged where row_status = ''conflict''"'
+    from series
+    union all
+    select
+        symbol || '/' || feed,
+        '',
+        '',
+        'splits_are_told',
+        'nothing',
+        'warn',
+        jump_count,
+        jump_count,
+        0,
+        jump_count || ' nights look like a split that nobody told of, first before ' || first_jump,
+        'tell of the split, or that there was none (1 old, 1 new share), in corporate_actions.csv: docs/bars/guide.md'
+    from untold
     union all
     select
         symbol || '/' || feed,

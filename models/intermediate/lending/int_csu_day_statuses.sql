@@ -57,6 +57,7 @@ select
         when failed.failed_gates is not null then failed.failed_gates
         else snapshots.snapshot_reason
     end as reason,
+    snapshots.confirmation as confirmed_by,
     kinds.scanned_from_block,
     kinds.scanned_to_block,
     snapshots.observed_block,

@@ -50,14 +50,30 @@ flows as (
             attempts.csu_id is null
             or liquidations.block_number not between attempts.from_block and attempts.to_block
         ) as outside_count,
-        min(liquidations.transaction_hash) as first_transaction
+        count(*) filter (
+            where liquidations.block_at < days.window_start_at or liquidations.block_at >= days.window_end_at
+        ) as mistimed_count
     from liquidations
+    left join days on liquidations.chain_id = days.chain_id and liquidations.day = days.day
     left join attempts
         on
             liquidations.csu_id = attempts.csu_id
             and liquidations.day = attempts.day
             and attempts.table_group = 'liquidations'
     group by liquidations.csu_id, liquidations.day
+),
+
+disagreements as (
+    select
+        csu_id,
+        day,
+        count(*) filter (where flow_verdict in ('disagree', 'undecoded')) as problem_count,
+        count(*) as checked_count,
+        min(coalesce(asset_symbol, reserve_id) || ' by ' || difference_raw) filter (
+            where flow_verdict in ('disagree', 'undecoded')
+        ) as first_disagreement
+    from {{ ref('int_csu_flow_verdicts') }}
+    group by csu_id, day
 ),
 
 -- days of a chain meet exactly, in time and in blocks: a gap loses liquidations, an overlap counts them twice
@@ -103,10 +119,40 @@ judged as (
     select
         csu_id,
         day,
+        'liquidation_times_follow_blocks',
+        mistimed_count,
+        mistimed_count || ' liquidations are stamped outside the hours of their day'
+    from flows
+    union all
+    select
+        csu_id,
+        day,
         'days_meet',
         coalesce(problem_count, 0),
         evidence
     from tiles
+),
+
+-- the numbers of such a day are shown, as incomplete: the verdict says which of them no event explains
+told as (
+    select
+        csu_id,
+        day,
+        'events_explain_state' as gate,
+        problem_count,
+        if(
+            problem_count = 0,
+            checked_count || ' reserves changed by what their events say',
+            problem_count || ' of ' || checked_count || ' reserves changed otherwise than their events say, first: '
+            || first_disagreement
+        ) as evidence,
+        'warn' as severity
+    from disagreements
+    union all
+    select
+        *,
+        'fail' as severity
+    from judged
 ),
 
 gates as (
@@ -116,14 +162,14 @@ gates as (
         '' as part,
         gate,
         'panel' as scope,
-        'fail' as severity,
+        severity,
         problem_count,
         problem_count as measured,
         0 as allowed,
         evidence,
         'foreshore extract lending --csu ' || csu_id || ' --since ' || day || ' --until ' || day
         || ' --no-resume' as cure
-    from judged
+    from told
     union all
     {{ gates_of_failing_partitions(
         sources="'lending'",

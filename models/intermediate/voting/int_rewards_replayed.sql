@@ -43,7 +43,8 @@ select
     events.gauge_address,
     events.emitter_address as bribe_address,
     events.token_address,
-    sum(events.amount_raw) as reward_replayed_raw
+    -- a reward beyond 38 digits is no reward of nothing: the sum is then not known
+    if(count(*) = count(events.amount_raw), {{ exact_sum('events.amount_raw') }}, null) as reward_replayed_raw
 from scanned_points
 inner join events
     on

@@ -73,7 +73,11 @@ select
     end as value_status,
     scaled.reward_raw,
     scaled.residual_balance_raw,
-    case when scans.epoch is not null then coalesce(replayed.reward_replayed_raw, 0) end as reward_replayed_raw,
+    case
+        when scans.epoch is null then null
+        when replayed.token_address is null then 0
+        else replayed.reward_replayed_raw
+    end as reward_replayed_raw,
     scaled.reward_amount,
     scaled.price_usd,
     case when scaled.reward_raw = 0 then 0.0 else scaled.reward_amount * scaled.price_usd end as reward_usd,

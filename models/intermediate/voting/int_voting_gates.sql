@@ -14,6 +14,10 @@ scans as (
     select * from {{ ref('stg_voting__event_scans') }}
 ),
 
+events as (
+    select * from {{ ref('stg_voting__events') }}
+),
+
 gauge_windows as (
     select * from {{ ref('int_gauge_windows') }}
 ),
@@ -98,6 +102,30 @@ read_windows as (
             and gauge_windows.decision_window = standing.decision_window
             and gauge_windows.gauge_address = standing.gauge_address
     left join anchored on gauge_windows.protocol = anchored.protocol
+    group by windows.protocol, windows.epoch, windows.decision_window
+),
+
+-- a log stamped in milliseconds, with zero or by another hour would come before a decision by its block and after it by
+-- its time, or the other way round
+mistimed as (
+    select
+        windows.protocol,
+        windows.epoch,
+        windows.decision_window,
+        count(*) filter (
+            where events.block_at > windows.observed_at or events.block_at < epochs.epoch_start_at
+        ) as mistimed_count,
+        min(events.transaction_hash) filter (
+            where events.block_at > windows.observed_at or events.block_at < epochs.epoch_start_at
+        ) as first_mistimed
+    from windows
+    inner join epochs on windows.protocol = epochs.protocol and windows.epoch = epochs.epoch
+    inner join events
+        on
+            windows.protocol = events.protocol
+            and windows.epoch = events.scan_epoch
+            and windows.observed_block >= events.block_number
+            and epochs.start_block <= events.block_number
     group by windows.protocol, windows.epoch, windows.decision_window
 ),
 
@@ -199,6 +227,20 @@ window_gates as (
             windows.chain_id = scans.chain_id
             and windows.epoch = scans.epoch
             and windows.observed_block <= scans.to_block
+    union all
+    select
+        protocol,
+        epoch,
+        decision_window,
+        'event_times_follow_blocks',
+        'decision',
+        'fail',
+        mistimed_count as problem_count,
+        mistimed_count as measured,
+        0 as allowed,
+        mistimed_count || ' logs lie outside the epoch or after the block they come before, first: ' || first_mistimed,
+        true
+    from mistimed
     union all
     select
         protocol,

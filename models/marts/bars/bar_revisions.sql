@@ -77,36 +77,44 @@ revisions as (
     from live
 ),
 
+revised as (
+    select distinct
+        symbol,
+        feed,
+        bar_at
+    from revisions
+),
+
 -- signals whose pattern stands on the bar
 resting as (
     select
-        revisions.symbol,
-        revisions.feed,
-        revisions.bar_at,
-        count(distinct (signals.rules_hash, signals.trigger_at)) as resting_signal_count
-    from (select distinct symbol, feed, bar_at from revisions) as revisions
+        revised.symbol,
+        revised.feed,
+        revised.bar_at,
+        count(distinct signals.rules_hash || cast(signals.trigger_at as varchar)) as resting_signal_count
+    from revised
     inner join signals
         on
-            revisions.symbol = signals.symbol
-            and revisions.feed = signals.feed
-            and revisions.bar_at between coalesce(signals.mother_at, signals.trigger_at) and signals.trigger_at
+            revised.symbol = signals.symbol
+            and revised.feed = signals.feed
+            and revised.bar_at between coalesce(signals.mother_at, signals.trigger_at) and signals.trigger_at
     group by all
 ),
 
 -- what was said on the old value and is not what the new one says
 changed as (
     select
-        revisions.symbol,
-        revisions.feed,
-        revisions.bar_at,
-        count(distinct (parity.run_id, parity.close_at)) as changed_signal_count
-    from (select distinct symbol, feed, bar_at from revisions) as revisions
+        revised.symbol,
+        revised.feed,
+        revised.bar_at,
+        count(distinct parity.run_id || cast(parity.close_at as varchar)) as changed_signal_count
+    from revised
     inner join parity
         on
-            revisions.symbol = parity.symbol
-            and revisions.feed = parity.feed
-            and revisions.bar_at < parity.close_at
-            and cast(timezone('America/New_York', revisions.bar_at) as date)
+            revised.symbol = parity.symbol
+            and revised.feed = parity.feed
+            and revised.bar_at < parity.close_at
+            and cast(timezone('America/New_York', revised.bar_at) as date)
             = cast(timezone('America/New_York', parity.close_at) as date)
     where parity.parity in ('differs', 'live_only', 'backtest_only')
     group by all
@@ -129,6 +137,10 @@ select
     revisions.new_close,
     coalesce(resting.resting_signal_count, 0) as resting_signal_count,
     coalesce(changed.changed_signal_count, 0) as changed_signal_count,
+    row_number() over (
+        partition by revisions.symbol, revisions.feed, revisions.bar_at
+        order by revisions.revised_at, revisions.revised_by, revisions.new_source, revisions.new_close
+    ) as revision_number,
     revisions.bar_at,
     revisions.revised_at
 from revisions

@@ -19,18 +19,26 @@ splits as (
         and ex_at <= cast('{{ var("bars_as_of", "9999-12-31") }}' as timestamptz)
 ),
 
+days as (
+    select distinct
+        symbol,
+        feed,
+        session_date
+    from bars
+),
+
 factors as (
     select
-        bars.symbol,
-        bars.feed,
-        bars.session_date,
+        days.symbol,
+        days.feed,
+        days.session_date,
         product(splits.split_price_factor) as factor
-    from (select distinct symbol, feed, session_date from bars) as bars
+    from days
     inner join splits
         on
-            bars.symbol = splits.symbol
-            and bars.feed = splits.feed
-            and bars.session_date < cast(timezone('America/New_York', splits.ex_at) as date)
+            days.symbol = splits.symbol
+            and days.feed = splits.feed
+            and days.session_date < cast(timezone('America/New_York', splits.ex_at) as date)
     group by all
 )
 

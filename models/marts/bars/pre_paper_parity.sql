@@ -143,7 +143,7 @@ select
         when live_side is null then 'backtest_only'
         when
             live_side = backtest_side
-            and live_inside_at is not distinct from backtest_inside_at
+            and coalesce(live_inside_at = backtest_inside_at, live_inside_at is null and backtest_inside_at is null)
             and entry_ticks_apart = 0
             and stop_ticks_apart = 0
             then 'equal'

@@ -3,19 +3,18 @@ with liquidations as (
 ),
 
 prices as (
-    select * from {{ ref('stg_lending__prices') }}
+    select * from {{ ref('int_csu_prices') }}
 ),
 
 priced as (
     select
         liquidations.*,
-        {{ scaled('liquidations.debt_raw', 'liquidations.debt_decimals') }} as debt,
-        {{ scaled('liquidations.bad_debt_raw', 'liquidations.debt_decimals') }} as bad_debt,
-        {{ scaled('liquidations.collateral_raw', 'liquidations.collateral_decimals') }} as collateral,
         debt_prices.price_usd as debt_price_usd,
         debt_prices.price_source as debt_price_source,
+        debt_prices.price_verdict as debt_price_verdict,
         collateral_prices.price_usd as collateral_price_usd,
-        collateral_prices.price_source as collateral_price_source
+        collateral_prices.price_source as collateral_price_source,
+        collateral_prices.price_verdict as collateral_price_verdict
     from liquidations
     left join prices as debt_prices
         on
@@ -46,8 +45,11 @@ select
     collateral_token,
     collateral_asset,
     debt_price_source,
+    debt_price_verdict,
     collateral_price_source,
+    collateral_price_verdict,
     decode_status,
+    raw_status,
     debt_raw,
     bad_debt_raw,
     collateral_token_raw,
@@ -57,10 +59,10 @@ select
     collateral,
     debt_price_usd,
     collateral_price_usd,
-    if(debt_raw = 0, 0, debt * debt_price_usd) as debt_usd,
-    if(bad_debt_raw = 0, 0, bad_debt * debt_price_usd) as bad_debt_usd,
-    if(collateral_raw = 0, 0, collateral * collateral_price_usd) as collateral_usd,
-    {{ scaled('stated_usd_raw', '8') }} as stated_value,
+    if(is_debt_zero, 0, debt * debt_price_usd) as debt_usd,
+    if(is_bad_debt_zero, 0, bad_debt * debt_price_usd) as bad_debt_usd,
+    if(is_collateral_zero, 0, collateral * collateral_price_usd) as collateral_usd,
+    stated_value,
     block_number,
     day,
     block_at

@@ -3,19 +3,28 @@ with reserves as (
 ),
 
 prices as (
-    select * from {{ ref('stg_lending__prices') }}
+    select * from {{ ref('int_csu_prices') }}
 ),
 
 priced as (
     select
-        reserves.*,
-        reserves.borrowed_variable_raw + reserves.borrowed_stable_raw as borrowed_raw,
-        {{ scaled('reserves.supplied_raw', 'reserves.asset_decimals') }} as supplied,
-        {{ scaled('borrowed_raw', 'reserves.asset_decimals') }} as borrowed,
-        {{ scaled('reserves.available_raw', 'reserves.asset_decimals') }} as available,
+        reserves.* exclude (held),
+        -- the DefiLlama way: tokens that stand in the contracts, whoever owns them
+        case
+            when reserves.reserve_role = 'minted' then 0
+            when reserves.reserve_role = 'collateral' then reserves.supplied + reserves.absorbed
+            else coalesce(reserves.held, reserves.available)
+        end as held,
+        -- what a minter owes was never supplied; what nobody owes any more is not there
+        reserves.supplied - reserves.borrowed + reserves.minted - reserves.deficit as net_supplied,
         prices.price_usd,
         coalesce(prices.price_status, 'not_extracted') as price_status,
+        coalesce(prices.price_verdict, 'unpriced') as price_verdict,
         prices.price_source,
+        prices.price_control,
+        prices.price_confidence,
+        prices.check_usd,
+        prices.check_source,
         prices.price_at,
         prices.tried
     from reserves
@@ -36,8 +45,13 @@ select
     asset_symbol,
     reserve_role,
     read_status,
+    raw_status,
+    accrual,
     price_status,
+    price_verdict,
     price_source,
+    price_control,
+    check_source,
     tried,
     asset_decimals,
     supplied_raw,
@@ -46,14 +60,24 @@ select
     available_raw,
     supplied,
     borrowed,
-    supplied - borrowed as net_supplied,
+    net_supplied,
     available,
+    held,
+    minted,
+    deficit,
+    absorbed,
     price_usd,
+    price_confidence,
+    check_usd,
     -- nothing is worth nothing whatever its price; anything without a price stays null
-    if(supplied_raw = 0, 0, supplied * price_usd) as supplied_usd,
-    if(borrowed_raw = 0, 0, borrowed * price_usd) as borrowed_usd,
-    if(supplied_raw = 0 and borrowed_raw = 0, 0, (supplied - borrowed) * price_usd) as net_usd,
-    if(available_raw = 0, 0, available * price_usd) as available_usd,
+    if(is_supplied_zero, 0, supplied * price_usd) as supplied_usd,
+    if(is_borrowed_zero, 0, borrowed * price_usd) as borrowed_usd,
+    if(is_supplied_zero and is_borrowed_zero and deficit = 0, 0, net_supplied * price_usd) as net_usd,
+    if(available = 0, 0, available * price_usd) as available_usd,
+    if(held = 0, 0, held * price_usd) as held_usd,
+    if(minted = 0, 0, minted * price_usd) as minted_usd,
+    if(deficit = 0, 0, deficit * price_usd) as deficit_usd,
+    if(absorbed = 0, 0, absorbed * price_usd) as absorbed_usd,
     {{ seconds_between('price_at', 'observed_at') }} as price_age_seconds,
     observed_block,
     is_frozen,

@@ -31,7 +31,7 @@ needed as (
         block_number,
         day
     from liquidations
-    where debt_asset is not null and debt_raw > 0 and debt_usd is null
+    where debt_asset is not null and debt > 0 and debt_usd is null
     union all
     select
         csu_id,
@@ -42,7 +42,7 @@ needed as (
         block_number,
         day
     from liquidations
-    where debt_asset is not null and bad_debt_raw > 0 and bad_debt_usd is null
+    where debt_asset is not null and bad_debt > 0 and bad_debt_usd is null
     union all
     select
         csu_id,
@@ -53,7 +53,7 @@ needed as (
         block_number,
         day
     from liquidations
-    where collateral_asset is not null and collateral_raw > 0 and collateral_usd is null
+    where collateral_asset is not null and collateral > 0 and collateral_usd is null
 )
 
 select

@@ -149,10 +149,7 @@ select
     wanted.horizon,
     case
         when not wanted.is_compared or wanted.experiment = 'market_price' then 'not_judged'
-        when intervals.difference_high < 0 then 'better'
-        when intervals.difference_low > 0 then 'worse'
-        when intervals.difference_low is null then 'not_judged'
-        else 'undecided'
+        else coalesce(intervals.verdict, 'not_judged')
     end as verdict,
     intervals.interval_reason,
     coalesce(horizons.position, 0) as horizon_position,
@@ -177,6 +174,10 @@ select
     case when wanted.is_compared then wanted.paired_brier - wanted.market_brier end as brier_difference,
     case when wanted.is_compared then intervals.difference_low end as difference_low,
     case when wanted.is_compared then intervals.difference_high end as difference_high,
+    case when wanted.is_compared then intervals.better_p_value end as better_p_value,
+    case when wanted.is_compared then intervals.worse_p_value end as worse_p_value,
+    case when wanted.is_compared then intervals.happened_count end as happened_count,
+    case when wanted.is_compared then intervals.comparison_count end as comparison_count,
     wanted.stake_count,
     case when wanted.is_growth_shown then wanted.mean_log_growth end as mean_log_growth,
     wanted.is_shown

@@ -18,6 +18,8 @@ select
     hindsight_usd,
     hindsight_usd - realised_usd as regret_usd,
     case when hindsight_usd > 0 then realised_usd / hindsight_usd end as hindsight_share,
+    profile_hindsight_usd,
+    case when profile_hindsight_usd > 0 then realised_usd / profile_hindsight_usd end as profile_hindsight_share,
     turnover_share,
     gauges_used,
     submissions,

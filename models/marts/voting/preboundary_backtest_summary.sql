@@ -18,7 +18,8 @@ summed as (
         strategy,
         strategy_kind,
         count(*) as epoch_count,
-        count(realised_usd) as voted_count,
+        count(*) filter (where outcome = 'ok') as voted_count,
+        count(realised_usd) as outcome_count,
         avg(expected_usd) as mean_expected_usd,
         avg(realised_usd) as mean_realised_usd,
         median(realised_usd) as median_realised_usd,
@@ -27,6 +28,7 @@ summed as (
         avg(hindsight_share) as mean_hindsight_share,
         median(hindsight_share) as median_hindsight_share,
         quantile_cont(hindsight_share, 0.1) as p10_hindsight_share,
+        avg(profile_hindsight_share) as mean_profile_hindsight_share,
         avg(case when is_covered then 1.0 when not is_covered then 0.0 end) as scenario_coverage_share,
         avg(turnover_share) as mean_turnover_share,
         avg(gauges_used) as mean_gauges_used,
@@ -38,19 +40,19 @@ summed as (
     group by all
 ),
 
--- how much more ours earned than each baseline
-uplifts as (
+-- how much more of hindsight ours earned than each baseline
+gains as (
     select
         protocol,
         voter_id,
         decision_window,
         baseline as strategy,
-        max(value) filter (where metric = 'median_log_uplift') as median_log_uplift,
-        max(low) filter (where metric = 'median_log_uplift') as uplift_low,
-        max(high) filter (where metric = 'median_log_uplift') as uplift_high,
+        max(value) filter (where metric = 'mean_share_gain') as mean_gain_share,
+        max(low) filter (where metric = 'mean_share_gain') as gain_low_share,
+        max(high) filter (where metric = 'mean_share_gain') as gain_high_share,
         max(value) filter (where metric = 'win_share') as win_share
     from statistics
-    where metric in ('median_log_uplift', 'win_share')
+    where metric in ('mean_share_gain', 'win_share')
     group by all
 ),
 
@@ -83,6 +85,7 @@ select
     coalesce(decision_windows.position, 9) as window_position,
     summed.epoch_count,
     summed.voted_count,
+    summed.outcome_count,
     summed.mean_expected_usd,
     summed.mean_realised_usd,
     summed.median_realised_usd,
@@ -91,10 +94,11 @@ select
     summed.mean_hindsight_share,
     summed.median_hindsight_share,
     summed.p10_hindsight_share,
-    exp(uplifts.median_log_uplift) - 1 as median_uplift_share,
-    exp(uplifts.uplift_low) - 1 as uplift_low_share,
-    exp(uplifts.uplift_high) - 1 as uplift_high_share,
-    uplifts.win_share,
+    summed.mean_profile_hindsight_share,
+    gains.mean_gain_share,
+    gains.gain_low_share,
+    gains.gain_high_share,
+    gains.win_share,
     case when summed.strategy = 'foreshore' then verdicts.snooping_p_value end as snooping_p_value,
     case when summed.strategy = 'foreshore' then verdicts.criteria_passed end as criteria_passed,
     case when summed.strategy = 'foreshore' then verdicts.criteria_failed end as criteria_failed,
@@ -108,12 +112,12 @@ select
     summed.is_votable
 from summed
 left join decision_windows on summed.decision_window = decision_windows.decision_window
-left join uplifts
+left join gains
     on
-        summed.protocol = uplifts.protocol
-        and summed.voter_id = uplifts.voter_id
-        and summed.decision_window = uplifts.decision_window
-        and summed.strategy = uplifts.strategy
+        summed.protocol = gains.protocol
+        and summed.voter_id = gains.voter_id
+        and summed.decision_window = gains.decision_window
+        and summed.strategy = gains.strategy
 left join verdicts
     on
         summed.protocol = verdicts.protocol

@@ -9,6 +9,7 @@ panel as (
 realised as (
     select
         quantiles.*,
+        quantiles.sample_epochs >= {{ threshold('min_interval_epochs') }} as is_interval_shown,
         case
             when quantiles.measure = 'drift'
                 then ln(
@@ -40,9 +41,11 @@ select
     any_value(candidate) as candidate,
     count(*) as gauge_count,
     -- an interval's ends are sums of logarithms: 1e-9 keeps a move of zero inside an interval of zero width
-    avg(case when realised_move between p25 - 1e-9 and p75 + 1e-9 then 1.0 else 0.0 end) as coverage_50,
-    avg(case when realised_move between p10 - 1e-9 and p90 + 1e-9 then 1.0 else 0.0 end) as coverage_80,
-    avg(p90 - p10) as width_80,
+    avg(case when realised_move between p25 - 1e-9 and p75 + 1e-9 then 1.0 else 0.0 end)
+    filter (where is_interval_shown) as coverage_50,
+    avg(case when realised_move between p10 - 1e-9 and p90 + 1e-9 then 1.0 else 0.0 end)
+    filter (where is_interval_shown) as coverage_80,
+    avg(p90 - p10) filter (where is_interval_shown) as width_80,
     avg(
         (
             greatest(0.10 * (realised_move - p10), 0.90 * (p10 - realised_move))

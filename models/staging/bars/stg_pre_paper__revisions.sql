@@ -9,6 +9,7 @@ select
     outcome as revision_outcome,
     old_source,
     new_source,
+    row_number() over (partition by run_id order by bar_at, symbol, revised_at, new_source) as revision_number,
     old_open,
     old_high,
     old_low,

@@ -10,6 +10,7 @@ select
     registry_address,
     status as snapshot_status,
     reason as snapshot_reason,
+    confirmation,
     provider,
     reserve_count,
     observed_block,

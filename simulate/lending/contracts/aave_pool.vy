@@ -18,6 +18,26 @@ event LiquidationCall:
     liquidator: address
     receiveAToken: bool
 
+event Supply:
+    reserve: indexed(address)
+    user: address
+    onBehalfOf: indexed(address)
+    amount: uint256
+    referralCode: indexed(uint16)
+
+event Deposit:
+    reserve: indexed(address)
+    user: address
+    onBehalfOf: indexed(address)
+    amount: uint256
+    referral: indexed(uint16)
+
+event Withdraw:
+    reserve: indexed(address)
+    user: indexed(address)
+    to: indexed(address)
+    amount: uint256
+
 event DeficitCreated:
     user: indexed(address)
     debtAsset: indexed(address)
@@ -138,6 +158,10 @@ def _supply(asset: address, amount: uint256, onBehalfOf: address):
     self._update(asset)
     extcall Token(asset).mint(self.reserves[asset].aToken, amount)
     extcall Token(self.reserves[asset].aToken).mint(onBehalfOf, amount)
+    if IS_V3:
+        log Supply(reserve=asset, user=msg.sender, onBehalfOf=onBehalfOf, amount=amount, referralCode=0)
+    else:
+        log Deposit(reserve=asset, user=msg.sender, onBehalfOf=onBehalfOf, amount=amount, referral=0)
 
 @external
 def supply(asset: address, amount: uint256, onBehalfOf: address, referralCode: uint16):
@@ -154,6 +178,7 @@ def withdraw(asset: address, amount: uint256, to: address) -> uint256:
     self._update(asset)
     extcall Token(self.reserves[asset].aToken).burn(msg.sender, amount)
     extcall Token(asset).burn(self.reserves[asset].aToken, amount)
+    log Withdraw(reserve=asset, user=msg.sender, to=to, amount=amount)
     return amount
 
 @external
@@ -163,6 +188,14 @@ def borrow(asset: address, amount: uint256, interestRateMode: uint256, referralC
     self._update(asset)
     extcall Token(r.stableDebtToken if interestRateMode == 1 else r.variableDebtToken).mint(onBehalfOf, amount)
     extcall Token(asset).burn(r.aToken, amount)
+    # V2 and V3 differ in a type of the event, so that its topic does too
+    topic: bytes32 = keccak256("Borrow(address,address,address,uint256,uint8,uint256,uint16)")
+    if not IS_V3:
+        topic = keccak256("Borrow(address,address,address,uint256,uint256,uint256,uint16)")
+    raw_log(
+        [topic, convert(asset, bytes32), convert(onBehalfOf, bytes32), empty(bytes32)],
+        abi_encode(msg.sender, amount, interestRateMode, r.variableRate),
+    )
 
 @external
 def repay(asset: address, amount: uint256, interestRateMode: uint256, onBehalfOf: address) -> uint256:
@@ -171,6 +204,19 @@ def repay(asset: address, amount: uint256, interestRateMode: uint256, onBehalfOf
     self._update(asset)
     extcall Token(r.stableDebtToken if interestRateMode == 1 else r.variableDebtToken).burn(onBehalfOf, amount)
     extcall Token(asset).mint(r.aToken, amount)
+    who: bytes32 = convert(msg.sender, bytes32)
+    if IS_V3:
+        raw_log(
+            [keccak256("Repay(address,address,address,uint256,bool)"), convert(asset, bytes32),
+             convert(onBehalfOf, bytes32), who],
+            abi_encode(amount, False),
+        )
+    else:
+        raw_log(
+            [keccak256("Repay(address,address,address,uint256)"), convert(asset, bytes32),
+             convert(onBehalfOf, bytes32), who],
+            abi_encode(amount),
+        )
     return amount
 
 @view

@@ -22,6 +22,28 @@ event AbsorbCollateral:
     collateralAbsorbed: uint256
     usdValue: uint256
 
+event Supply:
+    src: indexed(address)
+    dst: indexed(address)
+    amount: uint256
+
+event Withdraw:
+    src: indexed(address)
+    to: indexed(address)
+    amount: uint256
+
+event SupplyCollateral:
+    src: indexed(address)
+    dst: indexed(address)
+    asset: indexed(address)
+    amount: uint256
+
+event WithdrawCollateral:
+    src: indexed(address)
+    to: indexed(address)
+    asset: indexed(address)
+    amount: uint256
+
 event BuyCollateral:
     buyer: indexed(address)
     asset: indexed(address)
@@ -147,9 +169,11 @@ def supplyTo(dst: address, asset: address, amount: uint256):
         principal: uint256 = amount * INDEX // self.supply_index
         self.supply_base += principal
         self.supplied_by[dst] += principal
+        log Supply(src=msg.sender, dst=dst, amount=amount)
     else:
         self.totalsCollateral[asset].totalSupplyAsset += convert(amount, uint128)
         self.userCollateral[dst][asset] += convert(amount, uint128)
+        log SupplyCollateral(src=msg.sender, dst=dst, asset=asset, amount=amount)
 
 @external
 def withdrawFrom(src: address, to: address, asset: address, amount: uint256):
@@ -160,9 +184,17 @@ def withdrawFrom(src: address, to: address, asset: address, amount: uint256):
         principal: uint256 = (amount * INDEX + self.borrow_index - 1) // self.borrow_index
         self.borrow_base += principal
         self.borrowed_by[src] += principal
+        log Withdraw(src=src, to=to, amount=amount)
     else:
         self.totalsCollateral[asset].totalSupplyAsset -= convert(amount, uint128)
         self.userCollateral[src][asset] -= convert(amount, uint128)
+        log WithdrawCollateral(src=src, to=to, asset=asset, amount=amount)
+
+@view
+@external
+def getCollateralReserves(asset: address) -> uint256:
+    held: uint256 = staticcall Token(asset).balanceOf(self)
+    return held - convert(self.totalsCollateral[asset].totalSupplyAsset, uint256)
 
 @external
 def absorb(absorber: address, accounts: DynArray[address, 8]):

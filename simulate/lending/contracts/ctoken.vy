@@ -19,6 +19,24 @@ event AccrueInterest:
     borrowIndex: uint256
     totalBorrows: uint256
 
+event Mint:
+    minter: address
+    mintAmount: uint256
+    mintTokens: uint256
+
+event Borrow:
+    borrower: address
+    borrowAmount: uint256
+    accountBorrows: uint256
+    totalBorrows: uint256
+
+event RepayBorrow:
+    payer: address
+    borrower: address
+    repayAmount: uint256
+    accountBorrows: uint256
+    totalBorrows: uint256
+
 event LiquidateBorrow:
     liquidator: address
     borrower: address
@@ -114,6 +132,7 @@ def mint(amount: uint256) -> uint256:
         extcall Token(self.asset).mint(self, amount)
     self.totalSupply += tokens
     self.balanceOf[msg.sender] += tokens
+    log Mint(minter=msg.sender, mintAmount=amount, mintTokens=tokens)
     return 0
 
 @external
@@ -124,6 +143,7 @@ def borrow(amount: uint256) -> uint256:
         send(msg.sender, amount)
     else:
         extcall Token(self.asset).burn(self, amount)
+    log Borrow(borrower=msg.sender, borrowAmount=amount, accountBorrows=amount, totalBorrows=self.totalBorrows)
     return 0
 
 @external
@@ -133,6 +153,9 @@ def liquidateBorrow(borrower: address, repayAmount: uint256, cTokenCollateral: a
         extcall CToken(cTokenCollateral).accrueInterest()
     self.totalBorrows -= repayAmount
     extcall Token(self.asset).mint(self, repayAmount)
+    log RepayBorrow(
+        payer=msg.sender, borrower=borrower, repayAmount=repayAmount, accountBorrows=0, totalBorrows=self.totalBorrows
+    )
     error: uint256 = 0
     tokens: uint256 = 0
     error, tokens = staticcall Comptroller(self.comptroller).liquidateCalculateSeizeTokens(self, cTokenCollateral, repayAmount)

@@ -65,6 +65,11 @@ def recorded_logs(golden: Path) -> pa.Table:
     return in_order(parse_logs(body))
 
 
+def recorded(reserves: list[Reserve] | None = None) -> State:
+    """A state that its recorder held against a second source."""
+    return State(reserves=reserves or [], emitters={POOL: {}}, provider="recorded", confirmation="second_provider")
+
+
 def snapshot_of(day: date, block: int, state: State, tokens: dict[str, Token]) -> Snapshot:
     window = day_of(day)
     return Snapshot(AAVE, window, block, window.target, state, tokens)
@@ -85,8 +90,8 @@ def days_of_liquidations(logs: pa.Table, golden: Path) -> Iterator[dict[str, Any
     for day in sorted(set(dates)):
         own = logs.filter(pa.array([d == day for d in dates]))
         blocks = (own["block_number"].to_pylist()[0], own["block_number"].to_pylist()[-1])
-        snapshot = snapshot_of(day, blocks[1], State(emitters={POOL: {}}), known)
-        found = decode(own, snapshot)
+        snapshot = snapshot_of(day, blocks[1], recorded(), known)
+        found = decode(own, AAVE, snapshot.state)
         yield from packages(snapshot, found, blocks, {q: tokens[q.asset].at(q.timestamp) for q in questions(found)})
 
 
@@ -125,7 +130,7 @@ def day_of_reserves(golden: Path) -> Iterator[dict[str, Any]]:
         prices[Question(asset, block, day_of(day).target)] = Price(
             float(row["price_usd"]), "oracle", tried=("oracle: ok",)
         )
-    snapshot = snapshot_of(day, block, State(reserves=reserves, emitters={POOL: {}}), tokens)
+    snapshot = snapshot_of(day, block, recorded(reserves), tokens)
     yield from packages(snapshot, [], (block - 7_000, block), prices)
 
 
@@ -137,7 +142,7 @@ def panel(recorded_logs: pa.Table, golden: Path, tmp_path_factory: pytest.TempPa
     for tables in (*days_of_liquidations(recorded_logs, golden), *day_of_reserves(golden)):
         land(lake, "lending", tables)
     made = Line(None, folder)  # type: ignore[arg-type]  # no chain stands behind recorded data
-    select = ("--select", "csu_registry", "thresholds", "+csu_daily_panel")
+    select = ("--select", "csu_registry", "lending_assets", "thresholds", "+csu_daily_panel")
     done = made.dbt("build", *select, "--exclude-resource-type", "test", "unit_test")
     assert done.returncode == 0, done.stdout[-3000:]
     return made

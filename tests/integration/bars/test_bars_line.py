@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from extract.land import Lake
 from extract.ledger import Ledger
 from simulate import bars as stock_market
 from simulate.bars import RunningBars
+from tests.kills import files, kill_when
 from tests.line_fixtures import ROOT, Line
 
 SPAN = ["--from", "2025-11-01", "--to", "2026-01-30"]  # the day after Thanksgiving, Christmas, new year
@@ -78,9 +77,7 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(line: Line, market: Runn
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(chance.uniform(0.8, 2.2))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_when(process, files(line.folder), chance.randrange(1, 12))
     assert extract(line, market).returncode in (0, 3)
     assert ledger(line) == ledger(quiet) and len(ledger(line)) == 6
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 
 import simulate
+from extract.evm.client import ChainClient
+from extract.land import Lake
+from extract.ledger import Ledger
+from extract.lending.cost import costs
 from extract.lending.days import day_of, parse_day
+from extract.lending.plan import Request
+from extract.lending.run import measure_periods
+from tests.kills import files, kill_when
 from tests.lending_line_fixtures import LendingLine
 from tests.line_fixtures import ROOT
 from tests.price_fixtures import Api
@@ -32,6 +39,10 @@ KINDS = {
     "AbsorbCollateral": "absorb_collateral",
 }
 NATIVE = {"0x" + "0" * 40: "0x" + "ee" * 20, None: None}
+MOVED = (
+    "select csu_id, day::varchar, sum(event_count)::int, any_value(panel_status), any_value(flow_disagree_count) "
+    "from csu_flow_checks inner join csu_daily_panel using (csu_id, day) group by all order by all"
+)
 DST, QUIET = "2025-11-02", "2025-11-01"
 
 
@@ -117,18 +128,22 @@ def test_every_liquidation_is_what_the_agents_booked(built_lending_line: Lending
 def test_the_panel_adds_up_to_the_books(built_lending_line: LendingLine) -> None:
     line = built_lending_line
     rows = line.query(
-        "select csu_id, day::varchar, panel_status, net_tvl_usd, liquidation_event_count, reason from csu_daily_panel"
+        "select csu_id, day::varchar, panel_status, verified.net_usd + coalesce(unverified.net_usd, 0), "
+        "liquidation_event_count + deficit_event_count, reason, net_tvl_usd from csu_daily_panel left join "
+        "(select csu_id, day, coalesce(sum(net_usd), 0) as net_usd from csu_reserve_daily "
+        "where price_verdict in ('unverified', 'excluded') group by all) as unverified using (csu_id, day) left join "
+        "(select csu_id, day, net_tvl_usd as net_usd from csu_daily_panel) as verified using (csu_id, day)"
     )
     snapshots = {(s["csu_id"], s["date"]): s for s in truth(line)["snapshots"]}
     events = defaultdict(int)
     for one in truth(line)["liquidations"]:
         events[one["csu_id"], one["date"]] += 1
     assert len(rows) == len(snapshots) == len(line.world.info["csus"]) * 10, "every expected pair, with a status"
-    for csu, day, status, net, count, reason in rows:
+    for csu, day, status, net, count, reason, verified in rows:
         of = snapshots[csu, day]
         assert (status == "not_deployed") == (of["status"] == "not_deployed")
         if status == "not_deployed":
-            assert net is None and count is None and "not deployed" in reason, "not zero"
+            assert verified is None and count is None and "not deployed" in reason, "not zero"
             continue
         known = [r for r in of["reserves"] if r["net_usd"] is not None and r["decimals"] is not None]
         assert net == pytest.approx(float(sum(Decimal(r["net_usd"]) for r in known)), rel=1e-9)
@@ -212,11 +227,7 @@ def test_killed_anywhere_it_resumes_to_the_same_rows(
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(2.5 + chance.random() * 2)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
+        kills += kill_when(process, files(lending_line.folder), chance.randrange(2, 40))
     assert kills >= 2 and lending_line.extract() in (0, 3)
     assert lending_line.everything() == built_lending_line.everything()
 
@@ -267,8 +278,35 @@ def test_a_source_that_comes_later_fills_prices_without_scanning(lending_line: L
     rows = lending_line.rows("lending_prices")
     assert not [row for row in rows if row["price_status"] == "missing"] and Api.asked
     filled = [row for row in rows if row["price_source"] == "llama"]
-    assert len(filled) == len(missing) and all(row["price_usd"] == 2.5 for row in filled)
+    assert filled and all(row["price_usd"] == 2.5 for row in filled)
     assert all(row["tried"].startswith("oracle: ") for row in filled), "what the oracle said stays"
+    assert len(rows) - len(missing) >= len(filled)
+
+
+def test_logs_that_a_provider_dropped_are_missed_by_name(
+    built_lending_line: LendingLine, lending_line: LendingLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third log of the pools is gone: no day of theirs whose state moved otherwise is complete."""
+    honest = ChainClient.logs
+
+    async def lossy(self: ChainClient, *arguments: Any) -> Any:
+        async for chunk in honest(self, *arguments):
+            kept = [i for i in range(chunk.table.num_rows) if i % 3]
+            yield dataclasses.replace(chunk, table=chunk.table.take(kept))
+
+    monkeypatch.setattr(ChainClient, "logs", lossy)
+    asked = {"csus": ("aave_v3_world", "comet_usdx_world", "compound_v2_world"), "days": 4}
+    assert lending_line.extract(**asked) == 0
+    monkeypatch.setattr(ChainClient, "logs", honest)
+    lending_line.build()
+    whole = {r[:2]: r[2:] for r in built_lending_line.query(MOVED)}
+    for csu, day, count, status, disagreeing in lending_line.query(MOVED):
+        lost = whole[csu, day][0] - count
+        assert lost >= 0
+        if lost:
+            assert status == "incomplete" and disagreeing > 0, (csu, day, lost)
+    found = lending_line.query("select distinct reason from csu_daily_panel where flow_disagree_count > 0")
+    assert any("moved otherwise than their events say" in reason for (reason,) in found)
 
 
 @pytest.mark.parametrize(
@@ -297,10 +335,27 @@ def test_a_day_after_the_chains_head_waits(lending_line: LendingLine) -> None:
     assert all("try later" in row["error_message"] for row in failing)
 
 
-def test_days_before_the_chain_are_named(lending_line: LendingLine) -> None:
-    assert lending_line.extract(csus=("aave_v3_world",), since="2025-01-01", until="2025-01-01") == 1
-    [row, *_] = json.loads(lending_line.cli("status", "--lending", "--json").stdout)["failing"]
-    assert "is before the chain's first block" in row["error_message"]
+def test_days_before_the_chain_are_days_without_deployments(lending_line: LendingLine) -> None:
+    """43 CSUs over a month in which some chains did not exist is a run that is done."""
+    assert lending_line.extract(csus=("aave_v3_world", "morpho_world"), since="2025-01-01", until="2025-01-02") == 0
+    lending_line.build()
+    rows = lending_line.query("select panel_status, net_tvl_usd, observed_block, reason from csu_daily_panel")
+    assert len(rows) == 4 and {row[:3] for row in rows} == {("not_deployed", None, None)}
+    assert all("is before the chain's first block" in row[3] for row in rows)
+    assert lending_line.extract(csus=("aave_v3_world", "morpho_world"), since="2025-01-01", until="2025-01-02") == 3
+
+
+def test_a_plan_is_what_a_run_then_asks(lending_line: LendingLine) -> None:
+    config, world = lending_line.configure(), lending_line.world
+    request = Request()
+    periods = asyncio.run(measure_periods(config, request))
+    [cost] = costs(config, request, Ledger.read(Lake(str(lending_line.folder / "raw"))), 2_000, periods)
+    before = world.stats()["clean"]
+    assert lending_line.extract(config) == 0
+    asked = {method: count - before.get(method, 0) for method, count in world.stats()["clean"].items()}
+    assert cost.is_measured and cost.days == 10
+    assert asked["eth_getLogs"] <= cost.logs + cost.history and asked["eth_getBlockByNumber"] <= 2 * cost.headers
+    assert 0.4 * cost.reads <= asked["eth_call"] <= 1.25 * cost.reads, (asked, cost)
 
 
 def test_windows_of_the_world_are_the_tz_databases(lending_world: simulate.RunningWorld) -> None:

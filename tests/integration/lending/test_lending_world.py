@@ -61,10 +61,13 @@ def _aave(read: Reader, one: Row) -> Found:
 
 def _compound(read: Reader, one: Row) -> Found:
     found: Found = {}
+    views = (
+        "getCash", "totalBorrows", "totalReserves", "borrowRatePerBlock", "accrualBlockNumber", "reserveFactorMantissa"
+    )  # fmt: skip
     for market in read.one(one["registry"], "getAllMarkets()", "address[]"):
-        cash, borrows, reserves = read.many(
-            [(market, f"{view}()", "uint256") for view in ("getCash", "totalBorrows", "totalReserves")]
-        )
+        cash, borrows, reserves, rate, since, factor = read.many([(market, f"{v}()", "uint256") for v in views])
+        interest = rate * (int(read.block, 16) - since) * borrows // 10**18
+        borrows, reserves = borrows + interest, reserves + factor * interest // 10**18
         found[market] = cash + borrows - reserves, borrows, 0, cash
     return found
 

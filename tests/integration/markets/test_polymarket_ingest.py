@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from extract.markets.resolve import Asked
 from extract.markets.rows import in_partition
 from extract.markets.tables import MARKETS, PAGES, RESOLUTIONS
 from extract.web import WebError
+from tests.kills import files, kill_when
 from tests.polymarket_fixtures import FIRST, MarketLine, ids, reasons
 
 ROOT = Path(__file__).parents[3]
@@ -438,16 +438,8 @@ def _run(line: MarketLine) -> subprocess.Popen[bytes]:
 @pytest.mark.slow
 def test_killed_anywhere_and_started_again_a_day_is_whole_and_single(market_line: MarketLine, tmp_path: Path) -> None:
     clean = MarketLine(market_line.server, tmp_path / "clean").ingest(wants=frozenset({PRICES}))
-    started = time.monotonic()
-    for killed in range(4):
-        process = _run(market_line)
-        if killed == 0:
-            while process.poll() is None and not (tmp_path / "logs" / "extract.jsonl").exists():
-                time.sleep(0.01)
-            started = time.monotonic() - started  # when work begins; kills are spread over what follows
-        time.sleep(max(0.0, started - 0.1) * (killed > 0) + 0.3 * killed)
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
+    for killed in range(4):  # at the first, second .. file that it writes
+        kill_when(_run(market_line), files(tmp_path), 1 + 2 * killed)
         assert _landed(market_line) in (0, clean.markets.num_rows)
     last = _run(market_line)
     assert last.wait(60) in (0, 3), last.stderr and last.stderr.read()

@@ -6,10 +6,8 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Collection
@@ -23,6 +21,7 @@ import pytest
 from extract.land import Lake, land
 from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE, Ledger
 from extract.voting.tables import VOTING_TABLES
+from tests.kills import files, kill_when
 from tests.line_fixtures import ROOT, Line
 
 pytestmark = pytest.mark.node
@@ -180,11 +179,7 @@ def test_killed_at_any_point_it_ends_with_the_rows_of_an_undisturbed_run(line: L
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(chance.uniform(1.0, 2.4))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
+        kills += kill_when(process, files(line.folder), chance.randrange(2, 60))
     assert kills >= 4
     assert line.extract() in (0, 3)
     assert content(Lake(str(line.folder / "raw"))) == content(Lake(str(built_line.folder / "raw")))

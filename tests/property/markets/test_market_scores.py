@@ -14,6 +14,7 @@ from decide.errors import DecisionError
 from decide.markets.score_tables import market_score_intervals
 from decide.markets.scores import (
     brier_rows,
+    chance_of_difference,
     clustered_mean,
     log_growth_rows,
     log_rows,
@@ -137,6 +138,10 @@ def test_the_same_price_written_in_two_ways_is_not_better_than_itself() -> None:
         "market_id": [f"{n}" for n in range(200)],
         "run_id": ["r"] * 200,
         "event_cluster": [f"{n // 2}" for n in range(200)],
+        "snapshot_at": list(range(200)),
+        "probability": p,
+        "market_probability": p,
+        "label": y.astype(float),
         "brier": brier,
         "market_brier": brier * (1 - 1e-15) - 1e-17,
     }
@@ -148,3 +153,64 @@ def test_the_same_price_written_in_two_ways_is_not_better_than_itself() -> None:
     assert market_score_intervals(worse, constants).to_pylist()[0]["difference_low"] == pytest.approx(0.01)
     few = market_score_intervals(pa.table(columns).slice(0, 29), constants)
     assert few.num_rows == 0
+
+
+def rare(seed: int, events: int, shade: float) -> pa.Table:
+    """Fair prices of rare outcomes, three snapshots of one market an event; an experiment that shades them all down."""
+    rng = np.random.default_rng(seed)
+    price = np.repeat(rng.uniform(0.02, 0.12, events), 3)
+    label = np.repeat((rng.random(events) < price[::3]).astype(float), 3)
+    p = price * shade
+    columns = {name: [name] * (3 * events) for name in ("experiment", "experiment_version")}
+    columns |= {"horizon_kind": ["all"] * len(p), "horizon": ["all"] * len(p), "run_id": ["r"] * len(p)}
+    columns |= {name: [f"{n // 3:03}" for n in range(len(p))] for name in ("market_id", "event_cluster")}
+    numbers = {"snapshot_at": np.arange(len(p)), "probability": p, "market_probability": price, "label": label}
+    return pa.table({**columns, **numbers, "brier": (p - label) ** 2, "market_brier": (price - label) ** 2})
+
+
+CONSTANTS = {"bootstrap_level": 0.9, "bootstrap_draws": 400, "bootstrap_seed": 1, "score_least_count": 30}
+SCORING = [{"threshold": k, "value": v} for k, v in {**CONSTANTS, "score_least_events": 10}.items()]
+
+
+@pytest.mark.parametrize("events", [10, 20, 40])
+def test_few_rare_events_prove_no_experiment_better(events: int) -> None:
+    """Shading rare prices down is worse, and looks better while none of them happens: the interval falls for it."""
+    found = [market_score_intervals(rare(n, events, 0.7), SCORING).to_pylist()[0] for n in range(200)]
+    fooled = np.mean([row["difference_high"] < 0 for row in found])
+    better = np.mean([row["verdict"] == "better" for row in found])
+    assert better <= 0.08, "five per cent are promised"
+    assert events > 20 or fooled > 0.25, "nothing to protect from: this proves nothing"
+
+
+def test_an_experiment_that_knows_is_still_found_better() -> None:
+    rng = np.random.default_rng(4)
+    right = rng.uniform(0.05, 0.95, 60)
+    label = (rng.random(60) < right).astype(float)
+    names = [f"{n:02}" for n in range(60)]
+    price = np.clip(right + rng.choice([-0.3, 0.3], 60), 0.02, 0.98)
+    better, worse = chance_of_difference((right, price), names, names, label, draws=2000, seed=1)
+    assert better < 0.01 and worse > 0.05
+    turned = chance_of_difference((price, right), names, names, label, draws=2000, seed=1)
+    assert turned[1] < 0.01 and turned[0] > 0.05
+
+
+def test_chances_of_a_single_market_are_its_price() -> None:
+    """One market at 0.3 that did not happen: if the market is right that comes in 70 of 100 draws."""
+    better, worse = chance_of_difference(([0.1], [0.3]), ["m"], ["e"], [0.0], draws=20_000, seed=1)
+    assert better == pytest.approx(0.7, abs=0.02) and worse == pytest.approx(1.0, abs=1e-9)
+    happened = chance_of_difference(([0.1], [0.3]), ["m"], ["e"], [1.0], draws=20_000, seed=1)
+    assert happened[0] == 1.0 and happened[1] == pytest.approx(0.1, abs=0.02)
+
+
+def test_outcomes_of_an_event_exclude_each_other_where_there_is_room() -> None:
+    """Three outcomes of an event that add up to 1: one of them happens, so a shift of all by as much is no news."""
+    p, m = [0.4, 0.3, 0.3], [0.5, 0.25, 0.25]
+    better, worse = chance_of_difference((p, m), list("abc"), ["e"] * 3, [1.0, 0, 0], draws=20_000, seed=1)
+    assert better == 1.0 and worse == pytest.approx(0.4, abs=0.02)
+
+
+def test_slices_by_horizon_share_their_error() -> None:
+    parts = [rare(n, 20, 1.5).set_column(2, "horizon_kind", pa.array(["to_end"] * 60)) for n in range(4)]
+    named = [part.set_column(3, "horizon", pa.array([f"h{n}"] * 60)) for n, part in enumerate(parts)]
+    rows = market_score_intervals(pa.concat_tables([rare(9, 20, 1.5), *named]), SCORING).to_pylist()
+    assert sorted(row["comparison_count"] for row in rows) == [1, 4, 4, 4, 4]

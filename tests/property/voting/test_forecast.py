@@ -17,7 +17,7 @@ from decide.voting.forecast import LEVELS, Candidate, Forecast, ForecastRules, P
 from tests.decision_fixtures import WEEK, Floats, rules
 
 RULES = replace(
-    rules(min_calibration_rows=12, min_gauge_epochs=3, min_cluster_epochs=2),
+    rules(min_calibration_epochs=2, min_gauge_epochs=3, min_cluster_epochs=2),
     candidates=(
         Candidate("plain", "fallback", 0, "reward", 3, 0),
         Candidate("near", "pooled", 2, "gap", 4, 0),
@@ -153,7 +153,7 @@ def slow_walk(panel: Panel, moves: Floats, rules: ForecastRules) -> tuple[list[l
             for c, candidate in enumerate(rules.candidates):
                 raw[c, i] = slow_quantiles(slow_mixture(panel, moves, known, codes[c], i, candidate, rules))
             final[i] = list(raw[best, i])
-            if len(calibrated) >= rules.min_calibration_rows:
+            if len({panel.epoch[j] for j in calibrated}) >= max(rules.min_calibration_epochs, 1):
                 for q, level in enumerate(LEVELS):
                     if level != 0.5:
                         errors = sorted(residuals[j][q] for j in calibrated)

@@ -15,6 +15,7 @@ from decide.bars.rules import Rules, local_windows, trade_windows
 from decide.bars.run import bar_strategies
 from decide.bars.tables import SCHEMA, bar_run_tables, rules_hash
 from decide.errors import DecisionError
+from decide.once import sealed_schema
 from tests.bar_fixtures import SESSIONS, STEP, make_bars, recorded, rules, seconds, seed_rows
 
 SUMMER, WINTER, HALF = (seconds(t) for t in ("2025-10-28T13:30", "2025-12-01T14:30", "2025-11-28T14:30"))
@@ -179,4 +180,4 @@ def test_no_bars_make_an_empty_table() -> None:
     level = [{"threshold": f"bootstrap_{n}", "value": v} for n, v in (("level", 0.9), ("draws", 10), ("seed", 1))]
     level += [{"threshold": f"split_jump_{n}", "value": v} for n, v in (("least_ratio", 1.45), ("tolerance", 0.06))]
     made = bar_run_tables(empty, empty, seed_rows(), (day, []), level)
-    assert made.num_rows == 0 and made.schema == SCHEMA
+    assert made.num_rows == 0 and made.schema == sealed_schema(SCHEMA)

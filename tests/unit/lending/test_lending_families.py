@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -11,18 +14,21 @@ from extract.evm.views import call, view
 from extract.lending.families import FAMILIES, euler_v2, fluid, gearbox, morpho_blue
 from extract.lending.families.base import (
     COLLATERAL,
+    MOVE,
     NATIVE,
     NO_ARCHIVE,
     NOT_DEPLOYED,
     OK,
     UNREADABLE,
     USD,
+    EventRule,
     Memory,
     PriceRule,
     Reserve,
     State,
 )
-from tests.lending_fakes import BLOCK, Book, a_csu, addr, address_list, decoded, log_row, read, words
+from extract.lending.families.base import MARKET as MARKET_MADE
+from tests.lending_fakes import BLOCK, Book, a_csu, addr, address_list, at, decoded, log_row, read, words
 from tests.lending_protocols import (
     DECIMALS,
     DEPLOYMENTS,
@@ -50,6 +56,7 @@ TOPICS = {  # as printed in the protocols' own explorers; computed here from the
     "morpho_blue": ["0xa4946ede45d0c6f06a0f5ce92c9ad3b4751452d2fe0e25010783bcab57a67e41"],
     "fluid": ["0x80fd9cc6b1821f4a510e45ffce6852ea3404807b5d3d833ffa85664408afcb66"],
     "euler_v2": ["0x8246cc71ab01533b5bebc672a636df812f10637ad720797319d5741d5ebb3962"],
+    "moolah": ["0xa4946ede45d0c6f06a0f5ce92c9ad3b4751452d2fe0e25010783bcab57a67e41"],
     "silo_v2": ["0x3a84f64446e8eada995aa9da2ddbfcd9b5d5d650503b19f024096d04c05ef2a9"],
     "gearbox": ["0x7dfecd8419723a9d3954585a30c2a270165d70aafa146c11c1e1b88ae1439064"],
 }
@@ -87,6 +94,12 @@ SELECTORS = {
 def made(name: str) -> tuple[Deployment, State]:
     deployment = DEPLOYMENTS[name]()
     return deployment, read(deployment.family, deployment.book, deployment.csu)
+
+
+def told(deployment: Deployment) -> list[EventRule]:
+    """The rules of its liquidations and deficits, one layout each."""
+    rules = {rule.name: rule for rule in reversed(deployment.family.events) if rule.kind != MOVE}
+    return [rule for rule in reversed(rules.values()) if rule.name != "LiquidateVAI"]
 
 
 def test_every_family_has_a_deployment_and_topics() -> None:
@@ -177,7 +190,7 @@ def test_compound_v2_market_whose_underlying_is_not_known() -> None:
     deployment.book.put(addr(0x11), "underlying()", gives=b"\x00" * 7)
     state = read(deployment.family, deployment.book, deployment.csu)
     [_, usdc] = state.reserves
-    assert (usdc.asset, usdc.status, usdc.supplied) == (None, "malformed", 900)
+    assert (usdc.asset, usdc.status, usdc.supplied) == (None, "malformed", 981)
 
 
 def test_a_comet_in_dollars_and_one_in_its_base_asset() -> None:
@@ -201,7 +214,8 @@ def test_a_comet_that_does_not_say_how_many_assets_it_has_is_not_one_without_col
 
 def test_morpho_prices_collateral_in_the_loan_asset() -> None:
     deployment, state = made("morpho_blue")
-    assert deployment.family.pricing(state, DECIMALS) == {WETH: PriceRule(call(addr(4), "price()"), 36 + 6 - 18, USDC)}
+    rule = PriceRule(call(addr(4), "price()"), 36 + 6 - 18, USDC, MARKET_MADE)
+    assert deployment.family.pricing(state, DECIMALS) == {WETH: rule}
     assert {r.role for r in state.reserves if r.reserve_id.endswith("collateral")} == {COLLATERAL}
 
 
@@ -275,8 +289,8 @@ def test_euler_prices_by_the_largest_vault_of_an_asset() -> None:
     deployment, state = made("euler_v2")
     rules = deployment.family.pricing(state, DECIMALS)
     quote = "getQuote(uint256,address,address)"
-    assert rules[USDC] == PriceRule(call(addr(4), quote, 10**6, USDC, addr(840)), 18, USD)
-    assert rules[WETH] == PriceRule(call(addr(4), quote, 10**18, WETH, USDC), 6, USDC)
+    assert rules[USDC] == PriceRule(call(addr(4), quote, 10**6, USDC, addr(840)), 18, USD, MARKET_MADE)
+    assert rules[WETH] == PriceRule(call(addr(4), quote, 10**18, WETH, USDC), 6, USDC, MARKET_MADE)
     assert WETH not in deployment.family.pricing(state, {WETH: 18})  # its unit has no decimals
 
 
@@ -296,7 +310,7 @@ def test_euler_reads_many_vaults_page_by_page(monkeypatch: pytest.MonkeyPatch) -
 def test_silo_quotes_in_the_other_silos_asset() -> None:
     deployment, state = made("silo_v2")
     asked = call(addr(4), "quote(uint256,address)", 10**18, WETH)
-    assert deployment.family.pricing(state, DECIMALS) == {WETH: PriceRule(asked, 6, USDC)}
+    assert deployment.family.pricing(state, DECIMALS) == {WETH: PriceRule(asked, 6, USDC, MARKET_MADE)}
 
 
 def test_gearbox_prices_by_its_managers_oracle() -> None:
@@ -322,7 +336,7 @@ LIQUIDATOR, BORROWER = addr(0x71), addr(0x72)
 
 def test_legs_of_aave() -> None:
     deployment, state = made("aave_v3")
-    rule, deficit = deployment.family.events
+    rule, deficit = told(deployment)
     row = log_row(
         BLOCK,
         1,
@@ -346,7 +360,7 @@ def test_legs_of_aave() -> None:
 
 def test_legs_of_compound_v2_where_nothing_is_indexed() -> None:
     deployment, state = made("compound_v2")
-    [rule] = deployment.family.events
+    [rule] = told(deployment)
     event, native, usdc = Event(rule.signature), addr(0x10), addr(0x11)
     values = {"liquidator": LIQUIDATOR, "borrower": BORROWER, "cTokenCollateral": native}
     row = log_row(BLOCK, 1, usdc, event, repayAmount=9, seizeTokens=50, **values)
@@ -359,7 +373,7 @@ def test_legs_of_compound_v2_where_nothing_is_indexed() -> None:
 
 def test_legs_of_comet() -> None:
     deployment, state = made("compound_v3")
-    debt, seized = deployment.family.events
+    debt, seized = told(deployment)
     who = {"absorber": LIQUIDATOR, "borrower": BORROWER, "usdValue": 3}
     emitter = state.emitters[addr(1)]
     row = log_row(BLOCK, 1, addr(1), Event(debt.signature), basePaidOut=4, **who)
@@ -372,7 +386,7 @@ def test_legs_of_comet() -> None:
 
 def test_legs_of_morpho_need_the_market() -> None:
     deployment, state = made("morpho_blue")
-    [rule] = deployment.family.events
+    [rule] = told(deployment)
     row = next(r for r in deployment.book.logs if r["topic0"] == Event(rule.signature).topic0)
     values = decoded(row, Event(morpho_blue.LIQUIDATE))
     legs = deployment.family.legs(rule.kind, values, {}, state)
@@ -394,7 +408,7 @@ def test_legs_of_fluid_name_what_a_vault_does_not_say(
     vault: int, status: str, collateral: str | None, debt: str | None
 ) -> None:
     deployment, state = made("fluid")
-    [rule] = deployment.family.events
+    [rule] = told(deployment)
     event = Event(rule.signature)
     row = log_row(BLOCK, 1, addr(vault), event, liquidator_=LIQUIDATOR, colAmt_=8, debtAmt_=9, to_=LIQUIDATOR)
     legs = deployment.family.legs(rule.kind, decoded(row, event), state.emitters[addr(vault)], state)
@@ -404,7 +418,7 @@ def test_legs_of_fluid_name_what_a_vault_does_not_say(
 
 def test_legs_of_euler_turn_shares_into_assets() -> None:
     deployment, state = made("euler_v2")
-    rule, socialized = deployment.family.events
+    rule, socialized = told(deployment)
     event, vault, collateral = Event(rule.signature), addr(0x21), addr(0x23)
     values = {"liquidator": LIQUIDATOR, "violator": BORROWER, "repayAssets": 3, "yieldBalance": 10**20}
     row = log_row(BLOCK, 1, vault, event, collateral=collateral, **values)
@@ -422,7 +436,7 @@ def test_legs_of_euler_turn_shares_into_assets() -> None:
 
 def test_legs_of_silo_by_the_silo_of_the_debt() -> None:
     deployment, state = made("silo_v2")
-    [rule] = deployment.family.events
+    [rule] = told(deployment)
     event, hook = Event(rule.signature), addr(5)
     values = {"liquidator": LIQUIDATOR, "borrower": BORROWER, "repayDebtAssets": 3, "withdrawCollateral": 4}
     row = log_row(BLOCK, 1, hook, event, silo=addr(0x32), receiveSToken=False, **values)
@@ -435,7 +449,7 @@ def test_legs_of_silo_by_the_silo_of_the_debt() -> None:
 
 def test_legs_of_gearbox_leave_amounts_unknown() -> None:
     deployment, state = made("gearbox")
-    rule, loss = deployment.family.events
+    rule, loss = told(deployment)
     event, facade = Event(rule.signature), addr(0x64)
     row = log_row(
         BLOCK, 1, facade, event, creditAccount=BORROWER, liquidator=LIQUIDATOR, to=LIQUIDATOR, remainingFunds=99
@@ -454,3 +468,123 @@ def test_the_first_reason_of_a_reserve_stands() -> None:
     reserve.fail("reverted")
     reserve.lose("malformed")
     assert (reserve.status, reserve.supplied, reserve.borrowed) == ("reverted", None, None)
+
+
+def test_a_plain_token_at_morphos_address_is_unreadable_not_an_empty_market() -> None:
+    deployment = DEPLOYMENTS["morpho_blue"]()
+    book = deployment.book
+    for odd, status in (("reverted", UNREADABLE), (words(1), UNREADABLE), ("missing", NOT_DEPLOYED)):
+        book.put(addr(1), "idToMarketParams(bytes32)", b"\0" * 32, gives=odd)
+        state = read(deployment.family, book, deployment.csu)
+        assert (state.status, state.reserves, state.emitters) == (status, [], {}) and state.reason
+
+
+def test_moolah_prices_both_tokens_by_peek() -> None:
+    deployment, state = made("moolah")
+    rules = deployment.family.pricing(state, {})
+    asked = {a: call(addr(4), "peek(address)", a) for a in (WETH, USDC)}
+    assert rules == {a: PriceRule(asked[a], 8, USD, MARKET_MADE) for a in (WETH, USDC)}
+
+
+def test_a_morpho_liquidation_is_priced_by_its_own_market() -> None:
+    deployment, state = made("morpho_blue")
+    small = replace(state.markets[MARKET], market_id="0xsmall", oracle=addr(44), collateral_raw=1)
+    state.markets["0xsmall"] = small
+    assert deployment.family.pricing(state, DECIMALS)[WETH].call.target == addr(4)
+    assert deployment.family.pricing(state, DECIMALS, ["0xsmall"])[WETH].call.target == addr(44)
+
+
+def test_a_morpho_oracle_is_as_old_as_its_oldest_feed() -> None:
+    deployment = DEPLOYMENTS["morpho_blue"]()
+    deployment.book.put(addr(4), "BASE_FEED_1()", gives=words(addr(71)))
+    deployment.book.put(addr(4), "QUOTE_FEED_1()", gives=words(addr(72)))
+    deployment.book.put(addr(4), "QUOTE_FEED_2()", gives=words(0))
+    state = read(deployment.family, deployment.book, deployment.csu)
+    assert deployment.family.pricing(state, DECIMALS)[WETH].feeds == (addr(71), addr(72))
+
+
+def test_aave_books_deficits_and_what_is_minted() -> None:
+    deployment = DEPLOYMENTS["aave_v3"]()
+    book, pool, gho = deployment.book, addr(2), USDC
+    for asset, own, lost in ((WETH, 650, 7), (gho, 0, 0)):
+        book.put(pool, "getVirtualUnderlyingBalance(address)", asset, gives=words(own))
+        book.put(pool, "getReserveDeficit(address)", asset, gives=words(lost))
+    book.put(addr(0x101), "totalSupply()", gives=words(0))
+    book.put(addr(0x301), "totalSupply()", gives=words(90))
+    weth, minted = read(deployment.family, book, deployment.csu).reserves
+    assert (weth.available, weth.held, weth.deficit, weth.minted, weth.counted) == (650, 680, 7, 0, 650)
+    assert weth.is_book and (minted.supplied, minted.borrowed, minted.minted, minted.counted) == (0, 90, 90, None)
+
+
+def test_aave_v2_dollar_markets_count_in_dollars() -> None:
+    deployment = DEPLOYMENTS["aave_v2"]()
+    deployment.book.put(addr(4), "BASE_CURRENCY_UNIT()", gives=words(10**8))
+    deployment.book.put(addr(4), "BASE_CURRENCY()", gives=words("0x10f7fc1f91ba351f9c629c5947ad69bd03c05b96"))
+    state = read(deployment.family, deployment.book, deployment.csu)
+    assert {(r.unit, r.decimals) for r in deployment.family.pricing(state, DECIMALS).values()} == {(USD, 8)}
+
+
+def test_an_oracle_is_read_again_at_another_block() -> None:
+    for name, asks, target in (("aave_v3", "getPriceOracle()", addr(1)), ("compound_v2", "oracle()", addr(1))):
+        deployment, state = made(name)
+        deployment.book.put(target, asks, gives=words(addr(99)))
+        deployment.book.put(addr(99), "BASE_CURRENCY_UNIT()", gives=words(10**8))
+        deployment.book.put(addr(99), "BASE_CURRENCY()", gives=words(0))
+        oracle = asyncio.run(deployment.family.oracle(at(deployment.book), deployment.csu, state))
+        rules = deployment.family.pricing(replace(state, oracle=oracle), DECIMALS)
+        assert {rule.call.target for rule in rules.values()} == {addr(99)}, name
+
+
+def test_vai_is_debt_that_nobody_lent_and_its_liquidations_are_heard() -> None:
+    deployment = DEPLOYMENTS["compound_v2"]()
+    book, controller, vai = deployment.book, addr(0x77), addr(0x78)
+    book.put(addr(1), "vaiController()", gives=words(controller))
+    book.put(controller, "getVAIAddress()", gives=words(vai))
+    book.put(vai, "totalSupply()", gives=words(5_000))
+    state = read(deployment.family, book, deployment.csu)
+    reserve = next(r for r in state.reserves if r.reserve_id == vai)
+    assert (reserve.role, reserve.supplied, reserve.borrowed, reserve.minted) == ("minted", 0, 5_000, 5_000)
+    rule = next(r for r in deployment.family.events if r.name == "LiquidateVAI")
+    assert event_topics([rule.signature]) == ["0x42d401f96718a0c42e5cea8108973f0022677b7e2e5f4ee19851b2de7a0394e7"]
+    values = {"liquidator": addr(1), "borrower": addr(2), "repayAmount": 7, "cTokenCollateral": addr(0x11)}
+    legs = deployment.family.legs(rule.kind, values | {"seizeTokens": 3}, state.emitters[controller], state)
+    assert (legs.debt_asset, legs.debt, legs.collateral_asset) == (vai, 7, USDC)
+
+
+def test_a_comet_keeps_what_it_absorbed_apart() -> None:
+    _, state = made("compound_v3")
+    assert [r.absorbed for r in state.reserves] == [0, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "values", "moved"),
+    [
+        ("aave_v3", "Supply", {"reserve": WETH, "amount": "5"}, [(WETH, 5)]),
+        ("aave_v3", "Borrow", {"reserve": WETH, "amount": "5"}, [(WETH, -5)]),
+        ("aave_v3", "Repay", {"reserve": WETH, "amount": "5", "useATokens": False}, [(WETH, 5)]),
+        ("aave_v3", "Repay", {"reserve": WETH, "amount": "5", "useATokens": True}, []),
+        ("aave_v3", "FlashLoan", {"asset": WETH, "amount": "9", "premium": "2"}, [(WETH, 2)]),
+        ("aave_v3", "BackUnbacked", {"reserve": WETH, "amount": "5", "fee": "1"}, [(WETH, 6)]),
+        ("aave_v3", "DeficitCreated", {}, []),
+        ("aave_v2", "Repay", {"reserve": WETH, "amount": "5"}, [(WETH, 5)]),
+        ("compound_v2", "Mint", {"minter": addr(9), "amount": "5"}, [(addr(0x11), 5)]),
+        ("compound_v2", "ReservesAdded", {"minter": addr(0x11), "amount": "5"}, []),
+        ("compound_v2", "ReservesAdded", {"minter": addr(9), "amount": "5"}, [(addr(0x11), 5)]),
+        ("compound_v2", "RedeemFee", {"minter": addr(9), "amount": "5"}, [(addr(0x11), -5)]),
+        ("compound_v2", "LiquidateBorrow", {}, []),
+        ("morpho_blue", "Withdraw", {"id": MARKET, "assets": "5"}, [(f"{MARKET}:loan", -5)]),
+        ("morpho_blue", "Liquidate", {"id": MARKET, "repaidAssets": "5"}, [(f"{MARKET}:loan", 5)]),
+    ],
+)
+def test_what_an_event_moves(name: str, event: str, values: dict[str, Any], moved: list[tuple[str, int]]) -> None:
+    deployment, state = made(name)
+    found = deployment.family.moved(event, values, addr(0x11), state)
+    assert [(m.reserve_id, m.amount) for m in found] == moved
+
+
+@pytest.mark.parametrize(("receives", "out"), [(True, []), (False, [(WETH, -3)])])
+def test_a_liquidation_paid_in_atokens_takes_no_collateral_out(receives: bool, out: list[tuple[str, int]]) -> None:
+    deployment, state = made("aave_v3")
+    values = {"debtAsset": USDC, "debtToCover": "8", "collateralAsset": WETH, "liquidatedCollateralAmount": "3"}
+    found = deployment.family.moved("LiquidationCall", values | {"receiveAToken": receives}, addr(2), state)
+    assert [(m.reserve_id, m.amount) for m in found] == [(USDC, 8), *out]

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from extract.config import Config
+from extract.config import Config, load_config
 from extract.errors import ConfigError, RequestError
 from extract.evm.config import ChainSpec, ProviderSpec
 from extract.ledger import COMPLETE, FAILED, Ledger
+from extract.lending.cost import Period, costs
 from extract.lending.days import day_of, requested_days
 from extract.lending.engine import shared_rate
-from extract.lending.plan import MISSING_PRICES, PRICES, Plan, Request, costs, make_plan, make_scope
+from extract.lending.plan import MISSING_PRICES, PRICES, Plan, Request, make_plan, make_scope
+from extract.lending.registry import load_registry
 from tests.line_fixtures import ROOT
 
 AAVE, COMET = "aave_v3_ethereum", "compound_v3_eth_usdc"
@@ -115,19 +117,43 @@ def test_days_are_counted_back_from_the_last_ended_one() -> None:
     assert last == day_of(date(2026, 3, 8)) and last.end - last.start == 23 * 3600
 
 
-def test_the_plan_of_43_csus_beats_the_first_one() -> None:
-    """A month of December: 20 times fewer at 2,000 blocks a request, and at 10 no more than one scan per chain."""
-    from extract.config import load_config
-
+def test_the_plan_of_43_csus_counts_what_existed() -> None:
+    """A month of December: at most what was promised, and what comes on top on lines of its own."""
     made = load_config(str(ROOT / "foreshore.toml"))
     request = Request(csus=("planned",), since="2024-12-01", until="2024-12-31")
     found = {cap: costs(made, request, Ledger([]), cap) for cap in (10, 2_000)}
-    assert sum(c.csus for c in found[10]) == 43 and {c.days for c in found[10]} == {31}
-    first_plan = sum(c.csus * c.days * 720 for c in found[10])
-    assert first_plan == 959_760, "43 x 31 x 720; the plan's 960,480 is one task more"
-    assert 20 * sum(c.logs + c.reads for c in found[2_000]) < first_plan
+    late = {
+        c.csu_id for c in load_registry(made).values() if c.is_planned and c.start_date and c.start_date.year > 2024
+    }
+    assert "lista_lending_bnb" in late and sum(c.csus for c in found[10]) <= 43 - len(late)
+    total = sum(c.total for c in found[2_000])
+    assert total <= 33_325
+    assert sum(c.headers + c.history + c.samples for c in found[2_000]) <= 0.25 * total
+    assert 20 * total < 43 * 31 * 720, "the first plan's way"
     for cost in found[10]:
-        assert cost.logs == 31 * -(-cost.blocks_per_day // 10) <= cost.naive_logs / cost.csus
+        assert not cost.is_measured and cost.logs == cost.days * -(-cost.blocks_per_day // 10)
+
+
+def test_a_plan_counts_blocks_of_then_and_csus_of_then() -> None:
+    request = Request(csus=(AAVE, COMET), since="2024-12-01", until="2024-12-02")
+    [assumed] = costs(config(), request, Ledger([]), 1_000)
+    [measured] = costs(config(), request, Ledger([]), 1_000, {"ethereum": Period(21_300_000, 21_306_000)})
+    assert (assumed.blocks_per_day, assumed.is_measured) == (7_200, False)
+    assert (measured.blocks_per_day, measured.is_measured, measured.logs) == (3_000, True, 6)
+    [young] = costs(config(), request, Ledger([]), 1_000, {"ethereum": Period(16_000_000, 16_291_000)})
+    assert young.csus == 1, "Aave began at block 16,291,071"
+    assert costs(config(), Request(csus=(AAVE,), **DAYS), Ledger([]), 10, {"ethereum": Period(None, None)}) == []
+
+
+def test_a_history_is_planned_once_and_not_where_a_checkpoint_stands() -> None:
+    made = config()
+    request = Request(csus=("morpho_blue_ethereum",), since="2024-12-01", until="2024-12-31")
+    period = {"ethereum": Period(21_303_933, 21_303_933 + 31 * 7_200)}
+    [cost] = costs(made, request, Ledger([]), 2_000, period)
+    assert cost.history == -(-(21_303_933 - 18_883_124 + 30 * 7_200) // 2_000), "its start to the last day, one scan"
+    before = planned(replace(request, since="2024-11-30", until="2024-11-30"), made=made)
+    [again] = costs(made, request, ledger_of(before), 2_000, period)
+    assert again.history == 0
 
 
 def test_a_provider_is_asked_no_faster_by_many_workers() -> None:

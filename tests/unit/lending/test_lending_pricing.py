@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
+from unittest.mock import ANY
 
 import pytest
 
@@ -73,9 +75,13 @@ def price(
     chain = Chain(book)
     pricer = Pricer(cast(ChainClient, chain), feeds or {}, (source,) if source else (), CAP)  # type: ignore[arg-type]
     question = Question(asset, BLOCK, NOW)
-    found, _ = asyncio.run(pricer.price([question], rules or {}))
+    found = asyncio.run(pricer.price([question], {BLOCK: rules or {}}))
     assert chain.rounds == 1, "one round trip, whatever the assets"
-    return found[question]
+    said = {q.asset: p.said for q, p in (found.prices | found.units).items()}
+    later = Pricer(cast(ChainClient, Chain({c: r for c, r in book.items() if c.target != ORACLE})), feeds or {},
+                   (source,) if source else (), CAP)  # type: ignore[arg-type]  # fmt: skip
+    assert asyncio.run(later.complete([question], {BLOCK: said})) == replace(found, calls=ANY), "filled later, the same"
+    return found.prices[question]
 
 
 USD_RULE = {GOLD: PriceRule(asked(GOLD), 8)}
@@ -138,9 +144,47 @@ def test_a_source_that_is_down_loses_only_what_it_alone_could_price() -> None:
     source.is_down = True
     pricer = Pricer(cast(ChainClient, Chain({asked(GOLD): words(10**8)})), {}, (source,), CAP)  # type: ignore[arg-type]
     questions = [Question(a, BLOCK, NOW) for a in (GOLD, WETH)]
-    found, _ = asyncio.run(pricer.price(questions, USD_RULE))
-    assert found[questions[0]].usd == 1.0
-    assert found[questions[1]].usd is None and found[questions[1]].tried[-1] == "sources: failed"
+    found = asyncio.run(pricer.price(questions, {BLOCK: USD_RULE}))
+    assert found.prices[questions[0]].usd == 1.0 and list(found.down) == ["llama"]
+    lost = found.prices[questions[1]]
+    assert lost.usd is None and lost.tried[-1] == "llama: down"
+
+
+def test_a_source_that_is_down_does_not_silence_the_next() -> None:
+    first, second = Source(), Source(**{WETH: Quote(3_000.0, NOW - 9, "other")})
+    first.is_down, second.name = True, "other"
+    pricer = Pricer(cast(ChainClient, Chain({})), {}, (first, second), CAP)  # type: ignore[arg-type]
+    question = Question(WETH, BLOCK, NOW)
+    found = asyncio.run(pricer.price([question], {}))
+    assert found.prices[question].usd == 3000.0 and list(found.down) == ["llama"]
+
+
+def test_a_price_by_a_markets_maker_is_held_against_somebody_elses() -> None:
+    rules = {GOLD: PriceRule(asked(GOLD), 8, control="market")}
+    book = {asked(GOLD): words(999 * 10**8)}
+    source = Source(**{GOLD: Quote(2.0, NOW - 30, "llama", 0.99)})
+    found = price(GOLD, book, rules, {}, source)
+    assert (found.usd, found.control, found.check_usd, found.check_source) == (999.0, "market", 2.0, "llama")
+    fed = price(GOLD, {**book, **feed(998 * 10**8)}, rules, {GOLD: FEED}, source)
+    assert (fed.check_usd, fed.check_source) == (998.0, "feed")
+    alone = price(GOLD, book, rules, {}, Source())
+    assert (alone.usd, alone.check_usd) == (999.0, None)
+    protocol = price(GOLD, book, USD_RULE, {}, source)
+    assert (protocol.control, protocol.check_usd) == ("protocol", None)
+
+
+def test_the_confidence_of_a_source_comes_with_its_price() -> None:
+    found = price(GOLD, {}, {}, {}, Source(**{GOLD: Quote(3.0, NOW - 30, "llama", 0.93)}))
+    assert (found.usd, found.control, found.confidence) == (3.0, "source", 0.93)
+
+
+def test_an_oracle_is_as_old_as_the_oldest_feed_that_it_reads() -> None:
+    other = "0x" + "cc" * 20
+    rules = {GOLD: PriceRule(asked(GOLD), 8, feeds=(FEED, other))}
+    ages = {call(FEED, "latestRoundData()"): words(7, 1, 0, NOW - 60, 7)}
+    book = {asked(GOLD): words(10**8), **ages, call(other, "latestRoundData()"): words(7, 1, 0, NOW - 7_200, 7)}
+    assert price(GOLD, book, rules).made_at == NOW - 7_200
+    assert price(GOLD, {asked(GOLD): words(10**8), **ages}, rules).made_at is None, "one of them does not say"
 
 
 def test_a_price_in_another_asset_needs_that_assets_price() -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from decide.once import sealed_schema
 from decide.voting.backtest_statistics import BASELINES, backtest_statistics
 from decide.voting.backtest_tables import SCHEMA
 from decide.voting.recommend_tables import SCHEMA as RECOMMENDED
@@ -56,7 +57,7 @@ def test_every_epoch_window_and_strategy_is_there_once() -> None:
     keys = [(r["epoch"], r["decision_window"], r["strategy"]) for r in plain().to_pylist()]
     variants = len(seed_rows("backtest_variants"))
     assert len(keys) == len(set(keys)) == 5 * 2 * variants + 5
-    assert plain().schema == SCHEMA
+    assert plain().schema == sealed_schema(SCHEMA)
 
 
 def test_realised_has_own_votes_in_the_denominator() -> None:
@@ -283,9 +284,9 @@ def test_what_cannot_be_decided_is_named(change: Callable[[Exchange], Exchange],
         (lambda x: replace(x, own_votes_status="unknown"), set()),
         (
             lambda x: replace(x, power=49_999.0),
-            {"min_votes_above_power", "nothing_to_vote_for", "nothing_to_hold", "ok"},
+            {"min_votes_above_power", "nothing_to_vote_for", "nothing_to_hold", "no_allocation", "ok"},
         ),
-        (zero, {"nothing_to_gain", "nothing_to_vote_for", "nothing_to_hold"}),
+        (zero, {"nothing_to_gain", "nothing_to_vote_for", "nothing_to_hold", "no_allocation"}),
     ],
 )
 def test_a_replay_of_what_cannot_be_decided_claims_no_income(
@@ -294,8 +295,10 @@ def test_a_replay_of_what_cannot_be_decided_claims_no_income(
     table = change(Exchange.drawn(3, 4)).replayed()
     assert {row["outcome"] for row in table.to_pylist()} == outcomes
     for row in table.to_pylist():
-        assert row["outcome"] == "ok" or (row["realised_usd"] is None and row["votes"] == [])
-        assert row["outcome"] != "ok" or row["strategy"] == "foreshore_bold", "the one minimum that is not above it"
+        nothing = None if row["outcome"] == "nothing_to_hold" else 0.0
+        assert row["outcome"] == "ok" or (row["realised_usd"] == nothing and row["votes"] == [])
+        allowed = row["strategy"] in ("foreshore_bold", "hindsight")
+        assert row["outcome"] != "ok" or allowed, "the one minimum that is not above it, and no minimum"
 
 
 def test_no_candidates_is_named_at_the_window_that_has_none() -> None:
@@ -320,66 +323,135 @@ def test_few_gauges_are_enough(gauges: int) -> None:
 
 def test_recommendations_do_not_depend_on_the_order_of_rows() -> None:
     found = [recommend_tables(*PLAIN.tables(shuffled=s), seeds()) for s in (None, 3)]
-    assert found[0].equals(found[1]) and found[0].schema == RECOMMENDED
+    assert found[0].equals(found[1]) and found[0].schema == sealed_schema(RECOMMENDED)
 
 
 # Statistics
 
 
-def scores(covered: float, epochs: int = 20) -> pa.Table:
-    rows = [
-        {"protocol": "hydrex", "voter_id": "observer", "decision_window": "T-5", "epoch": e, "measure": measure}
-        | {"coverage_80": covered, "unmoved_share": 0.0}
-        for e in range(epochs)
-        for measure in ("drift", "uplift")
-    ]
+def scores(covered: float, epochs: int = 20, better: float = 0.8) -> pa.Table:
+    """Forecasts that cover so much and lose `better` of what 'nothing will move' loses."""
+    chance = np.random.default_rng(3)
+    rows = []
+    for e in range(epochs):
+        for measure in ("drift", "uplift"):
+            still = float(np.exp(chance.normal(-3, 0.2)))
+            row = {"protocol": "hydrex", "voter_id": "observer", "decision_window": "T-5", "epoch": e}
+            row |= {"measure": measure, "coverage_80": covered, "unmoved_share": 0.0}
+            rows.append(row | {"pinball": still * better, "pinball_no_move": still})
     return pa.Table.from_pylist(rows)
 
 
-def results(epochs: int, advantage: float) -> pa.Table:
-    """A replay in which ours earns `advantage` (log) more than every baseline, of a hindsight of 100 USD."""
+def results(epochs: int, advantage: float, skill: float | None = None, **extra: float) -> pa.Table:
+    """A replay in which ours earns `advantage` of 100 USD of hindsight more than every baseline, `skill` than snapshot.
+
+    `extra` are more variants, with what they earn in every epoch.
+    """
     chance = np.random.default_rng(5)
     rows = []
     for e in range(epochs):
         level = 70 * np.exp(chance.normal(0, 0.03))
-        income = {name: level * np.exp(chance.normal(0, 0.01)) for name in BASELINES}
-        income |= {"foreshore": level * np.exp(advantage + chance.normal(0, 0.01)), "hindsight": 100.0}
+        income = {name: level + chance.normal(0, 1) for name in BASELINES}
+        ours = level + 100 * advantage + chance.normal(0, 1)
+        income |= {"foreshore": ours, "hindsight": 100.0} | extra
+        if skill is not None:
+            income["snapshot"] = ours - 100 * skill + chance.normal(0, 0.1)
         for name, usd in income.items():
-            kind = "forecast" if name == "foreshore" else name
+            kind = "forecast" if name in ("foreshore", *extra) else name
             row = {"protocol": "hydrex", "voter_id": "observer", "epoch": e, "decision_window": "T-5"}
             row |= {"strategy": name, "kind": kind, "outcome": "ok", "realised_usd": usd, "hindsight_usd": 100.0}
-            rows.append(row | {"expected_usd": usd * 1.1})
+            rows.append(row | {"expected_usd": usd * 1.1, "profile_hindsight_usd": 90.0})
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
+def judged(table: pa.Table, scored: pa.Table | None = None) -> list[Row]:
+    wanted = scores(0.8) if scored is None else scored
+    return backtest_statistics(table, wanted, seed_rows("thresholds"), seed_rows("interval_coverage")).to_pylist()
+
+
 def statistics(epochs: int, advantage: float = 0.1, covered: float = 0.8) -> list[Row]:
-    return backtest_statistics(results(epochs, advantage), scores(covered), seed_rows("thresholds")).to_pylist()
+    return judged(results(epochs, advantage), scores(covered))
 
 
-def test_uplifts_come_with_interval_and_observations() -> None:
+def of(rows: list[Row], metric: str, baseline: str = "") -> Row:
+    (row,) = [r for r in rows if (r["metric"], r["baseline"]) == (metric, baseline)]
+    return row
+
+
+def with_income(table: pa.Table, strategy: str, usd: dict[int, float | None]) -> pa.Table:
+    """The replay with other incomes of a strategy in some epochs."""
+    rows = table.to_pylist()
+    for row in rows:
+        if row["strategy"] == strategy and row["epoch"] in usd:
+            row["realised_usd"] = usd[row["epoch"]]
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+def test_gains_come_with_interval_and_observations() -> None:
     rows = statistics(20)
     for name in BASELINES:
-        for metric in ("mean_log_uplift", "median_log_uplift"):
-            (row,) = [r for r in rows if (r["metric"], r["baseline"]) == (metric, name)]
-            assert row["low"] <= row["value"] <= row["high"] and row["observations"] == 20
-            assert row["low"] < 0.1 + 0.01 and row["high"] > 0.1 - 0.01 and row["value"] == pytest.approx(0.1, abs=0.01)
-            assert row["explanation"] == "block bootstrap, blocks of 3 epochs"
-        (won,) = [r for r in rows if (r["metric"], r["baseline"]) == ("win_share", name)]
+        row = of(rows, "mean_share_gain", name)
+        assert row["low"] < 0.1 + 0.01 and row["high"] > 0.1 - 0.01 and row["value"] == pytest.approx(0.1, abs=0.01)
+        assert (
+            row["low"] <= row["value"] <= row["high"] and row["observations"] == 20 and "cosine" in row["explanation"]
+        )
+        assert of(rows, "median_share_gain", name)["low"] is None, "intervals of medians do not cover"
+        assert "withheld" in of(rows, "median_share_gain", name)["explanation"]
+        won = of(rows, "win_share", name)
         assert won["value"] == 1.0 and won["low"] is None
-    (bias,) = [r for r in rows if r["metric"] == "mean_realised_over_expected"]
-    assert bias["value"] == pytest.approx(-np.log(1.1))
-    (snooping,) = [r for r in rows if r["metric"] == "snooping"]
+    assert of(rows, "mean_realised_over_expected")["value"] == pytest.approx(1 / 1.1)
+    shares = [of(rows, f"mean_{name}")["value"] for name in ("hindsight_share", "profile_hindsight_share")]
+    assert shares[1] == pytest.approx(shares[0] / 0.9)
+    snooping = of(rows, "snooping", "proportional")
     assert snooping["p_value"] < 0.05 and snooping["value"] > 0 and "foreshore" in snooping["explanation"]
+    for measure in ("drift", "uplift"):
+        test = of(rows, "pinball_difference", f"no_move_{measure}")
+        assert test["value"] < 0 and test["p_value"] < 0.05 and test["observations"] == 20
+
+
+def test_an_epoch_that_earned_nothing_is_an_outcome() -> None:
+    table = results(20, 0.1)
+    before, after = of(judged(table), "mean_share_gain", "hold"), judged(with_income(table, "foreshore", {3: 0.0}))
+    gain = of(after, "mean_share_gain", "hold")
+    assert gain["observations"] == before["observations"] == 20
+    assert gain["value"] < before["value"] - 0.03, "some 80 of 100 USD lost in one of 20 epochs"
+    assert of(after, "win_share", "hold")["value"] == 0.95
+    assert of(after, "mean_realised_over_expected")["observations"] == 20
+    none = of(judged(with_income(table, "hold", {0: None})), "mean_share_gain", "hold")
+    assert none["observations"] == 19, "there was nothing to hold yet"
+
+
+def test_a_variant_more_changes_no_other_number() -> None:
+    """Were the reference the last row's, a variant under narrow limits would change every share."""
+    plain, more = judged(results(20, 0.1)), judged(results(20, 0.1, zealous=10.0))
+    others = [[r for r in rows if r["metric"] != "snooping"] for rows in (plain, more)]
+    assert others[0] == others[1]
+
+
+def test_a_strategy_that_never_answers_stops_nothing() -> None:
+    table = with_income(results(20, 0.1), "hold", dict.fromkeys(range(20)))
+    rows = judged(table)
+    assert verdicts(rows)["mean_gain_hold"] is None and verdicts(rows)["mean_gain_proportional"] is True
+    assert not [r for r in rows if (r["metric"], r["baseline"]) == ("mean_share_gain", "hold")]
+
+
+def test_an_epoch_in_which_nothing_could_be_earned_is_nobody_s() -> None:
+    rows = results(20, 0.1).to_pylist()
+    for row in rows:
+        if row["epoch"] == 7:
+            row |= {"hindsight_usd": None, "profile_hindsight_usd": None, "realised_usd": 0.0, "expected_usd": None}
+    found = judged(pa.Table.from_pylist(rows, schema=SCHEMA))
+    assert {of(found, "mean_share_gain", name)["observations"] for name in BASELINES} == {19}
 
 
 def test_too_few_epochs_give_no_interval_and_say_so() -> None:
     rows = statistics(3)
-    intervals = [r for r in rows if r["metric"].endswith(("log_uplift", "hindsight_share", "expected"))]
-    assert len(intervals) == 2 * len(BASELINES) + 3
+    intervals = [r for r in rows if r["metric"].endswith(("share_gain", "hindsight_share", "expected"))]
+    assert len(intervals) == 2 * len(BASELINES) + 3 + 2 + 2
     for row in intervals:
         assert row["low"] is None and row["high"] is None and row["observations"] == 3
         assert np.isfinite(row["value"]) and "3" in row["explanation"]
-    (snooping,) = [r for r in rows if r["metric"] == "snooping"]
+    snooping = of(rows, "snooping", "proportional")
     assert snooping["p_value"] is None and snooping["explanation"]
     verdicts = [r for r in rows if r["metric"] == "criterion"]
     assert {r["passed"] for r in verdicts if not r["baseline"].startswith("coverage")} == {None}
@@ -392,21 +464,26 @@ def verdicts(rows: list[Row]) -> dict[str, bool | None]:
 
 def test_criteria_pass_fail_or_cannot_be_judged() -> None:
     good, bad, unsure = verdicts(statistics(20)), verdicts(statistics(20, -0.1, 0.5)), verdicts(statistics(3))
-    assert set(good) == set(bad) == set(unsure) and len(good) == 9
+    assert set(good) == set(bad) == set(unsure) and len(good) == 10
     assert set(good.values()) == {True} and set(bad.values()) == {False}
     assert unsure["p10_share"] is None and unsure["win_share_hold"] is None and unsure["coverage_drift"] is True
+
+
+@pytest.mark.parametrize(("skill", "passed"), [(0.02, True), (-0.02, False), (0.0, None)])
+def test_no_window_passes_while_the_snapshot_earns_as_much(skill: float, passed: bool | None) -> None:
+    found = verdicts(judged(results(20, 0.1, skill)))
+    assert found.pop("beats_snapshot") is passed and set(found.values()) == {True}
 
 
 def test_epochs_in_which_nothing_moved_prove_no_coverage() -> None:
     still = scores(1.0)
     still = still.set_column(still.schema.get_field_index("unmoved_share"), "unmoved_share", pa.array([1.0] * 40))
-    found = backtest_statistics(results(20, 0.1), still, seed_rows("thresholds")).to_pylist()
-    assert verdicts(found)["coverage"] is None
+    found = verdicts(judged(results(20, 0.1), still))
+    assert found["coverage_drift"] is None and found["coverage_uplift"] is None
 
 
 def test_a_window_without_our_strategy_or_scores_claims_less() -> None:
     table = results(20, 0.1)
-    without = table.filter(pc.not_equal(table["strategy"], "foreshore"))
-    assert backtest_statistics(without, scores(0.8), seed_rows("thresholds")).num_rows == 0
-    unscored = backtest_statistics(table, scores(0.8).slice(0, 0), seed_rows("thresholds")).to_pylist()
-    assert unscored and verdicts(unscored) == {}
+    assert judged(table.filter(pc.not_equal(table["strategy"], "foreshore"))) == []
+    unscored = verdicts(judged(table, scores(0.8).slice(0, 0)))
+    assert unscored["coverage_drift"] is None and unscored["mean_gain_hold"] is True
