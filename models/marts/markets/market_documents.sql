@@ -14,7 +14,10 @@ unnested as (
 numbered as (
     select
         *,
-        row_number() over (partition by run_id, market_id order by document ->> '$.url', document ->> '$.title') as place
+        row_number() over (
+            partition by run_id, market_id
+            order by document ->> '$.url', document ->> '$.title'
+        ) as place
     from unnested
 )
 

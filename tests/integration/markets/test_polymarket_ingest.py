@@ -337,13 +337,13 @@ def test_ends_by_list_and_one_by_one_are_the_same(market_line: MarketLine) -> No
         assert single.requests > len(asked) - found_by_list and listed.requests <= 2
 
 
-def test_a_batch_that_fails_is_recorded_and_the_others_land(market_line: MarketLine) -> None:
+def test_a_list_that_fails_costs_nothing_while_single_ids_work(market_line: MarketLine) -> None:
     market_line.ingest()
     market_line.at(date(2026, 1, 19))
     asked = market_line.pending()
     market_line.server.control("status", 500, path="/markets", count=2)
     made = market_line.resolve(asked, tries=2, ids_per_request=20)
-    assert len(made.problems) == 1 and made.rows.num_rows == len(asked) - 20
+    assert not made.problems and made.rows.num_rows == len(asked)
     again = market_line.resolve(market_line.pending(), ids_per_request=20)
     assert not again.problems
     assert market_line.resolve([]).rows.num_rows == 0
