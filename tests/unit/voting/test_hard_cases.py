@@ -17,7 +17,7 @@ SCORES = pa.schema(
     [
         *((name, pa.string()) for name in ("protocol", "voter_id", "decision_window", "measure")),
         ("epoch", pa.int64()),
-        *((name, pa.float64()) for name in ("coverage_80", "unmoved_share")),
+        *((name, pa.float64()) for name in ("coverage_80", "unmoved_share", "pinball", "pinball_no_move")),
     ]
 )
 
@@ -32,11 +32,13 @@ def statistics(exchange: Exchange, **changed: Any) -> list[Row]:
     keys = {(r["protocol"], r["voter_id"], r["decision_window"], r["epoch"]) for r in results.to_pylist()}
     names = ("protocol", "voter_id", "decision_window", "epoch")
     scores = [
-        dict(zip(names, key, strict=True)) | {"measure": measure, "coverage_80": 0.8, "unmoved_share": 0.0}
+        dict(zip(names, key, strict=True))
+        | {"measure": measure, "coverage_80": 0.8, "unmoved_share": 0.0, "pinball": 0.1, "pinball_no_move": 0.2}
         for key in sorted(keys)
         for measure in ("drift", "uplift")
     ]
-    return backtest_statistics(results, pa.Table.from_pylist(scores, SCORES), seed_rows("thresholds")).to_pylist()
+    constants = seed_rows("thresholds"), seed_rows("interval_coverage")
+    return backtest_statistics(results, pa.Table.from_pylist(scores, SCORES), *constants).to_pylist()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_an_epoch_without_visible_rewards_at_one_window_is_paired_away(exchange:
     rewards[4, 0] = 0.0
     found = statistics(Exchange.drawn(epochs=EPOCHS, gauges=6, rewards_now=rewards))
     [p10] = [r for r in found if r["baseline"] == "p10_share" and r["decision_window"] == "day"]
-    assert p10["passed"] is not None and f"P10 of {EPOCHS - 1}" in p10["explanation"]
+    assert p10["passed"] is not None
 
 
 def test_a_window_before_any_bribe_answers_nothing_and_stops_nothing(exchange: Exchange) -> None:
@@ -63,9 +65,9 @@ def test_a_window_before_any_bribe_answers_nothing_and_stops_nothing(exchange: E
     assert first["outcome"] == "nothing_to_gain" and first["votes"] == []
 
 
-def test_a_strategy_that_answers_in_no_epoch_has_no_statistics_and_stops_nothing() -> None:
+def test_a_strategy_that_answers_in_no_epoch_proves_nothing_and_stops_nothing() -> None:
     """Half a vote: whole votes cannot be cast, so neither rules nor optimum answer."""
-    assert statistics(Exchange.drawn(epochs=EPOCHS, gauges=6, power=0.5)) == []
+    assert not any(row["passed"] for row in statistics(Exchange.drawn(epochs=EPOCHS, gauges=6, power=0.5)))
     # only some strategies answer: the cautious profile wants more votes a gauge than there are
     cautious = [row | ({"min_votes": 10**9} if row["risk_profile"] == "cautious" else {}) for row in profiles()]
     results = Exchange.drawn(epochs=EPOCHS, gauges=6).replayed(chosen=seeds(risk_profiles=cautious)).to_pylist()
