@@ -41,7 +41,7 @@ docs: setup ## static docs site in target/static_index.html
 	@$(BIN)/foreshore build --docs
 
 bench: setup ## side-by-side benchmarks (minutes)
-	@for name in start_up state_reads log_scan sparse_scan voting.line voting.allocation voting.backtest lending.scan lending.panel bars.backtest bars.history bars.pre_paper markets.runs; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in start_up state_reads log_scan sparse_scan voting.line voting.allocation voting.ties voting.backtest voting.rebuilds lending.scan lending.panel bars.backtest bars.sweep bars.history bars.pre_paper markets.runs; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 lint: setup ## ruff, mypy, import-linter, sqlfluff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint models analyses tests/data --processes 2 --disable-progress-bar

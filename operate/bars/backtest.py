@@ -264,8 +264,10 @@ def show(folder: Path, manifest: Mapping[str, Any], metrics: Mapping[str, Any] |
         out.print(table(f"Backtest of {what}", ["figure", "value"], _figures(metrics or {})))
     out.print(f"\n{folder}/{MANIFEST}", soft_wrap=True)
     if status == "SUCCESS":
-        out.print(_promotable(manifest["gates"]["promotion"]), soft_wrap=True)
-        out.print(f"[dim]promote it: foreshore pre-paper run --manifest {folder}/{MANIFEST}[/dim]", soft_wrap=True)
+        promotion = manifest["gates"]["promotion"]
+        out.print(_promotable(promotion), soft_wrap=True)
+        if promotion["status"] == PROMOTABLE:
+            out.print(f"[dim]promote it: foreshore pre-paper run --manifest {folder}/{MANIFEST}[/dim]", soft_wrap=True)
     return 0 if status == "SUCCESS" else 1
 
 
