@@ -75,7 +75,8 @@ def result(*arguments: str) -> dict[str, Any]:
 
 def test_a_success_has_every_artifact_and_can_be_promoted(site: Path) -> None:
     done = run("--symbol", "BBB", *FROM_TO)
-    assert done.exit_code == 0 and "pre-paper run --manifest" in done.output
+    assert done.exit_code == 0 and "NOT_PROMOTABLE" in done.output  # a walk has no edge
+    assert "pre-paper run --manifest" not in done.output
     folder = next((site / "artifacts" / "backtests").iterdir())
     names = {"run_manifest", "run_result", "coverage_check", "sla_check", "params", "signals", "rejections", "trades"}
     names |= {"metrics", "promotion_check"}
