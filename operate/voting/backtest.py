@@ -82,7 +82,7 @@ def show_summary(rows: Sequence[Mapping[str, Any]]) -> None:
         ]
         title = f"Backtest of {protocol}, voter {mine[0]['voter_id']}: decided with what was known then"
         out.print()
-        out.print(table(title, heads, [_summary_line(row) for row in mine], right=heads[2:8]))
+        out.print(table(title, heads, [_summary_line(row) for row in mine], right=heads[2:8], drop=["P10 USD", "won", "epochs", "mean USD"]))
     out.print(f"\n[dim]{_LEGEND}[/dim]")
 
 
@@ -121,7 +121,7 @@ def show_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
                 ]
             )
     out.print()
-    out.print(table("Backtest: decided with what was known then", heads, lines, right=heads[2:8]))
+    out.print(table("Backtest: decided with what was known then", heads, lines, right=heads[2:8], drop=heads[5:8]))
     out.print(f"\n[dim]{_LEGEND}[/dim]")
 
 
