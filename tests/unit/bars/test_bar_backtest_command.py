@@ -392,7 +392,7 @@ def test_a_sweep_takes_no_order_across_a_split_that_nobody_told_of(site: Path, o
     with duckdb.connect(str(site / "foreshore.duckdb")) as published:
         prices = ", ".join(f"{name} = {name} / 4" for name in ("open", "high", "low", "close"))
         published.execute(f"update bars_m5 set {prices} where bar_at >= timestamptz '2026-01-20 00:00:00+00'")
-    (site / "mine.py").write_text(OWN)
+    (site / "mine.py").write_text(OWN.replace('"lookback_bars": 3', '"lookback_bars": 30'))
     mine = ("--strategy", str(site / "mine.py")) if own else ()
     grid = ("--sweep", "ticks=10,20") if own else ("--sweep", "atr_period=5,9", "--set", "session_filter=09:30-16:00")
     folder = Path(result("--symbol", "BBB", *FROM_TO, *mine, *grid[2:])["folder"])
