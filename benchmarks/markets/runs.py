@@ -135,7 +135,7 @@ def peer_python() -> Path:
 
 
 def peer(url: str, payloads: Path) -> float:
-    command = [str(peer_python()), str(FOLDER / "markets_peer.py"), url, str(payloads)]
+    command = [str(peer_python()), str(FOLDER / "markets" / "peer.py"), url, str(payloads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-400:])

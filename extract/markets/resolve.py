@@ -134,15 +134,19 @@ def _verdict(record: Record, asked: Asked | None, notes: Notes) -> Row:
 
 
 def statement_of(record: Record, notes: Notes) -> str | None:
-    """The newest statement about the result. The single status is kept up to date; the history may have stayed behind.
+    """The newest statement about the result. Single statuses are kept up to date; the history may have stayed behind.
 
-    `automaticallyResolved` says that a result was written without the oracle's game of proposal and dispute; beside a
-    single status that is not final the two contradict each other (`statements_disagree`).
+    `automaticallyResolved` says that a result was written without the oracle's game of proposal and dispute, and
+    `resolutionStatus` (inactive, active, resolved) is what protocol v2 has beside or instead of that game. Where one is
+    final and another is not they contradict each other (`statements_disagree`). Source: polymarket-client 0.14.0,
+    models/gamma/market.py.
     """
-    single = notes.reading(text, record, "umaResolutionStatus")
-    if notes.reading(flag, record, "automaticallyResolved"):
-        return FINAL_STATUS if single is None or _is_final(single) else CONTRADICTORY
-    return uma_status_of(record, notes)
+    is_automatic = notes.reading(flag, record, "automaticallyResolved")
+    single, of_v2 = (notes.reading(text, record, name) for name in ("umaResolutionStatus", "resolutionStatus"))
+    told = [each for each in (single, FINAL_STATUS if is_automatic else None, of_v2) if each]
+    if len({_is_final(each) for each in told}) == 2:
+        return CONTRADICTORY
+    return told[0] if told else uma_status_of(record, notes)
 
 
 def _is_final(status: str | None) -> bool:

@@ -30,7 +30,7 @@ from operate.markets.engines import DuckDbEngine
 from operate.markets.registry import load_experiments
 from operate.markets.settings import SHIPPED
 from operate.markets.store import OutcomeRow, Store
-from operate.markets.worker import Task, evaluate_market
+from operate.markets.worker import Inputs, Task, evaluate_market
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.golden
@@ -123,7 +123,7 @@ def write_runs(folder: Path, rows: list[dict[str, Any]]) -> None:
             )
             for r in here
         ]
-        made = [evaluate_market(experiments, known, Task(0, (s,), (0,), {}, {}), 0) for s in snapshots]
+        made = [evaluate_market(experiments, known, Task(0, (s,), (0,), Inputs()), 0) for s in snapshots]
         store.write(claim, [market_row(s, m) for s, m in zip(snapshots, made, strict=True)], [])
         store.finish(claim, "complete")
         ends = {r["id"]: ended_at(r) for r in here}

@@ -398,6 +398,16 @@ GONE = {"absent": True}
             "one_hot",
         ),
         ({"umaResolutionStatuses": "[]", "umaResolutionStatus": GONE}, "resolved", "clob_winner"),
+        (
+            {"umaResolutionStatuses": "[]", "umaResolutionStatus": GONE, "resolutionStatus": "resolved"},
+            "resolved",
+            "one_hot",
+        ),
+        (
+            {"umaResolutionStatuses": "[]", "umaResolutionStatus": GONE, "resolutionStatus": "active"},
+            "undetermined",
+            "not_final",
+        ),
         ({"umaResolutionStatuses": '["disputed"]', "umaResolutionStatus": "disputed"}, "undetermined", "not_final"),
         ({"conditionId": "0x" + "77" * 32}, "refused", "other_condition"),
         ({"outcomes": '["Up", "Down"]'}, "refused", "other_outcomes"),

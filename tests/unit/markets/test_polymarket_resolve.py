@@ -52,6 +52,26 @@ CASES: list[tuple[dict[str, Any], str, str, int | None]] = [
         "statements_disagree",
         None,
     ),
+    (ended(["1", "0"], resolutionStatus="resolved"), "resolved", "one_hot", 1),
+    (ended(["0", "1"], "proposed", resolutionStatus="resolved"), "resolved", "one_hot", 0),
+    (ended(["0.5", "0.5"], resolutionStatus="resolved", umaResolutionStatus=""), "void", "half_half", None),
+    (ended(["1", "0"], resolutionStatus="active"), "undetermined", "not_final", None),
+    (ended(["1", "0"], "resolved", resolutionStatus="inactive"), "undetermined", "not_final", None),
+    (ended(["1", "0"], resolutionStatus="resolved", closed=False), "undetermined", "not_closed", None),
+    (ended(["1", "0"], resolutionStatus=7, umaResolutionStatus="resolved"), "resolved", "one_hot", 1),
+    (ended(["1", "0"], "resolved", resolutionStatus=""), "resolved", "one_hot", 1),
+    (
+        ended(["1", "0"], resolutionStatus="active", umaResolutionStatus="resolved"),
+        "undetermined",
+        "statements_disagree",
+        None,
+    ),
+    (
+        ended(["1", "0"], resolutionStatus="resolved", umaResolutionStatus="disputed"),
+        "undetermined",
+        "statements_disagree",
+        None,
+    ),
     (a_record(outcomePrices='["1", "0"]'), "undetermined", "not_closed", None),
 ]
 
