@@ -8,6 +8,7 @@ from typing import Any, Final
 KINDS: Final = {  # kind -> what its value is
     "stuck_cursor": "nothing: the first page again and again, always with the same next_cursor",
     "status": "HTTP status in place of the answer",
+    "refusal": "text of an HTTP 400 in place of the answer",
     "rate_limit": "seconds of the Retry-After header of a 429; null: no header",
     "garbage": "nothing: a page of HTML with status 200",
     "wrong_shape": "nothing: JSON with status 200 that is not what was asked for",

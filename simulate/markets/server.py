@@ -280,6 +280,8 @@ def _instead(struck: dict[str, Fault]) -> web.Response | None:
         )
     if "status" in struck:
         return web.Response(status=int(struck["status"].value), text="upstream error")
+    if "refusal" in struck:
+        return web.Response(status=400, text=str(struck["refusal"].value))
     if "garbage" in struck:
         return web.Response(text="<!DOCTYPE html><html><body>Just a moment...</body></html>", content_type="text/html")
     return web.json_response({"message": "try again"}) if "wrong_shape" in struck else None

@@ -391,10 +391,10 @@ def test_the_command_runs_a_day_resolves_it_and_says_so(market_line: MarketLine)
     assert asked.returncode == 0, asked.stderr
     counts = json.loads(asked.stdout)["counts"]
     assert sum(counts.values()) == summary["processed"] and counts["resolved"] > 10
-    market_line.server.control("status", 400, path="/markets")
-    market_line.server.amend({"x": {}})
+    market_line.server.control("refusal", "no [/x] [bold", path="/markets")
     told = cli(market_line, "resolve")
     assert told.returncode == 1 and "Traceback" not in told.stderr
+    assert "no [/x] [bold" in told.stderr, "a source's text is shown as it is, and is no markup of the terminal"
     market_line.server.heal()
     wrong = cli(market_line, "daily", "--run-date", "tomorrow")
     assert wrong.returncode == 64 and "is no date" in wrong.stderr
