@@ -8,11 +8,11 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PYTHONWARNINGS := ignore::DeprecationWarning
 
-.PHONY: help setup demo test extract build docs bench lint hooks clean
+.PHONY: help setup demo test test-long extract build docs bench lint hooks clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## virtual environment from the hashed lock
 
@@ -28,8 +28,11 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## the whole line on an embedded chain: extract, build, test, docs, result
 	@$(BIN)/foreshore demo run
 
-test: setup ## every test on this machine
+test: setup ## the tests, but for the suites of many minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-long: setup ## the suites of many minutes: every lie of a node, builds and publications killed at forty points
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
 extract: setup ## land what is missing, from your providers or (none configured) the embedded world
 	@$(BIN)/foreshore demo with extract all $(ARGS)

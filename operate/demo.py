@@ -124,7 +124,15 @@ def show_result(warehouse: Warehouse) -> None:
         "leakage",
     ]
     out.print()
-    out.print(table("What was visible at each decision window", heads, shown, right=heads[2:8]))
+    out.print(
+        table(
+            "What was visible at each decision window",
+            heads,
+            shown,
+            right=heads[2:8],
+            drop=["rows", "with rewards", "epochs"],
+        )
+    )
     caught = all(r[heads.index("leakage")].startswith(("[green]", "clean")) for r in shown)
     out.print(
         "\nThe control holds final state on purpose and must be caught; every other window must be clean: "
@@ -160,7 +168,13 @@ def show_decisions(warehouse: Warehouse) -> None:
     right = ["expected USD", "worst to best", "what stands", "limits cost"]
     out.print()
     out.print(
-        table("What to do at each window, newest epoch", heads, [_decision_row(row) for row in found], right=right)
+        table(
+            "What to do at each window, newest epoch",
+            heads,
+            [_decision_row(row) for row in found],
+            right=right,
+            drop=["limits cost", "worst to best", "what stands"],
+        )
     )
     out.print()
     for row in found:
@@ -236,7 +250,15 @@ def show_panel(warehouse: Warehouse) -> None:
     ]
     shown = [_panel_row(dict(zip(columns, row, strict=True))) for row in rows]
     out.print()
-    out.print(table("Lending markets, New York days, newest TVL", heads, shown, right=heads[1:-1]))
+    out.print(
+        table(
+            "Lending markets, New York days, newest TVL",
+            heads,
+            shown,
+            right=heads[1:-1],
+            drop=["no price", "gross USD", "repaid USD"],
+        )
+    )
 
 
 def _panel_row(row: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ kill leaves the old table or the new one, and a build file that is gone is decid
 
 from __future__ import annotations
 
-import ast
+import re
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -63,13 +63,17 @@ def _source(name: str) -> bytes | None:
     return Path(spec.origin).read_bytes() if spec is not None and spec.origin is not None else None
 
 
+# Read by pattern and not by `ast`: dbt runs models in threads, and ast.parse of two at once fails on Python 3.11
+# ("AST constructor recursion depth mismatch"). A line that only looks like an import costs nothing but its file's hash.
+_FROM = re.compile(rf"^[ \t]*from[ \t]+({ROOM}[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]+)", re.MULTILINE)
+_IMPORT = re.compile(rf"^[ \t]*import[ \t]+({ROOM}[\w.]*)", re.MULTILINE)
+
+
 def _imports(source: bytes) -> set[str]:
     """Names under `decide` that a source imports, modules or what is in them."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    text = source.decode()
+    found = set(_IMPORT.findall(text))
+    for module, names in _FROM.findall(text):
+        found |= {module, *(f"{module}.{name}" for name in re.findall(r"(\w+)(?:[ \t]+as[ \t]+\w+)?", names))}
     parents = {".".join(name.split(".")[:n]) for name in found for n in range(1, name.count(".") + 1)}
     return {name for name in found | parents if name.split(".")[0] == ROOM}

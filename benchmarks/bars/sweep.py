@@ -3,7 +3,8 @@
 `python -m benchmarks.bars.sweep [--sets N]`: per set ours finds the signals, fills, sizes and pays the orders, and
 takes figures of them, on one core, in seconds of processor time. The peers are handed finished entries with stops,
 targets and last rows, and simulate only: vectorbt called set by set and once with many columns, backtesting.py in one
-run. Trades that leave later than their entry bar can be expressed in vectorbt, and are compared with ours one by one.
+run. Trades that leave later than their entry bar can be expressed in vectorbt (it looks for stops from the next bar
+on), and are compared with ours one by one: same entry bar, same exit bar, same price. `fills` counts the others too.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ def handed_over(bars: Bars, sessions: Sessions, strategy: BarStrategy) -> dict[s
         "last_row": last,
         "exit_row": book.exit_row[kept],
         "exit_price": book.exit_price[kept],
+        "fills": np.array(np.count_nonzero(book.outcome == FILLED)),
     }
 
 

@@ -23,9 +23,9 @@ create macro moment(seconds) as make_timestamptz((seconds::double * 1000000)::bi
 create macro hex32(n) as '0x' || lpad(printf('%x', n::bigint), 64, '0');
 
 create table exchanges as from (values
-    (0, 'hydrex', true, 'minter', 'bribe_stake', 'external'),
-    (1, 'aerodrome', false, 'calendar', 'voter_voted', 'bribe')
-) as t(x, protocol, restarts, epoch_source, vote_log, bribe_kind);
+    (0, 'hydrex', true, 'minter', 'account', 'bribe_stake', 'external'),
+    (1, 'aerodrome', false, 'calendar', 'nft', 'voter_voted', 'bribe')
+) as t(x, protocol, restarts, epoch_source, voter_kind, vote_log, bribe_kind);
 
 create table windows as from (values
     ('day', 600, 86400), ('T-5', 800, 300), ('T-1', 850, 60), ('T-0', 900, 4), ('boundary', 900, 4)
@@ -113,9 +113,11 @@ _ROWS = {
         select
             'voting/epoch/' || protocol || '/' || epoch || '/all' as partition_id, protocol, 31337 as chain_id, epoch,
             moment(epoch) as epoch_start_at, moment(epoch + 604800) as boundary_at, epoch_source,
-            restarts as votes_reset_each_epoch, restarts as kill_clears_votes, vote_log, 'ended' as status, start_block,
-            start_block + 900 as boundary_block, start_block + 1000 as flip_block, moment(epoch + 604809) as flip_at,
-            null as flip_transaction_hash, start_block + 900 as truth_block, moment(block_second(n, 900)) as truth_at,
+            restarts as votes_reset_each_epoch, restarts as kill_clears_votes, voter_kind, vote_log, 'ended' as status,
+            start_block, start_block + 900 as boundary_block, start_block + 900 as last_votable_block,
+            moment(block_second(n, 900)) as last_votable_at, start_block + 1000 as flip_block,
+            moment(epoch + 604809) as flip_at, null as flip_transaction_hash,
+            start_block + 900 as truth_block, moment(block_second(n, 900)) as truth_at,
             {_WHO}
         from epochs cross join exchanges""",
     "voting_windows": f"""
@@ -130,6 +132,12 @@ _ROWS = {
             {_KEY}, decision_window, address(1, gauge) as gauge_address, address(2, gauge) as pool_address,
             true as is_alive, votes::varchar as votes_raw, 'ok' as votes_status, {_SEEN}
         from gauge_states""",
+    "voting_bribes": f"""
+        select
+            {_KEY}, decision_window, address(1, gauge) as gauge_address, bribe_kind, address(3, gauge) as bribe_address,
+            false as is_replaced, votes::varchar as supply_raw, 'ok' as supply_status, 'ok' as list_status,
+            2 as tokens_listed, 0 as tokens_unread, {_SEEN}
+        from gauge_states inner join exchanges using (protocol)""",
     "voting_rewards": f"""
         select
             o.partition_id, o.protocol, 31337 as chain_id, o.epoch, decision_window,
@@ -144,7 +152,8 @@ _ROWS = {
             {_KEY}, decision_window, address(4, token) as token_address, 'TKN' || token as token_symbol,
             decimals as token_decimals, 'ok' as decimals_status, price as price_usd,
             (price * 100000000)::bigint::varchar as price_raw, 8 as price_decimals, 'chainlink' as price_source,
-            seen_at - interval 2 second as price_updated_at, 'ok' as price_status, {_SEEN}
+            seen_at - interval 2 second as price_updated_at, 'ok' as price_status, null as price_support,
+            null as liquidity_usd, {_SEEN}
         from observed cross join tokens where n >= 0""",
     "voting_events": f"""
         select

@@ -115,11 +115,16 @@ class Book:
         return self.gross_usd - self.cost_usd
 
 
+def in_order(signals: Sequence[Signal]) -> list[Signal]:
+    """Signals as a book takes them: by when they were known."""
+    return sorted(signals, key=lambda s: (s.signal_at, s.trigger_at, s.side))
+
+
 def simulate_trades(bars: Bars, signals: Sequence[Signal], closes: Ints, rule: Execution, step: int) -> list[Trade]:
     """A trade per signal, in time order. `closes` (S,) are the sessions' closes, unix seconds ascending; step
     seconds.
     """
-    ordered = sorted(signals, key=lambda s: (s.signal_at, s.trigger_at, s.side))
+    ordered = in_order(signals)
     if not ordered:
         return []
     book = keep_book(bars, Orders.of(ordered, rule.entry_order), closes, rule, step)

@@ -263,11 +263,14 @@ def mark_jumps(
     """Signals whose required history lies on both sides of a jump that looks like a split and has no action."""
     if not signals or not jumps:
         return tuple(signals)
-    at = np.sort(np.searchsorted(grid, np.array(jumps, dtype=np.int64)))
     begins, ends = _needed(_triggers(signals), grid, sessions, strategy.rules)
-    # a jump at the first needed bar has nothing on its other side
-    between = np.searchsorted(at, ends, side="left") - np.searchsorted(at, begins, side="right")
-    return _marked(signals, between > 0, UNADJUSTED_SPLIT)
+    return _marked(signals, _is_torn(jumps, grid, begins, ends), UNADJUSTED_SPLIT)
+
+
+def _is_torn(jumps: Sequence[int], grid: Ints, begins: Ints, ends: Ints) -> Flags:
+    """Which spans of the grid lie on both sides of a jump; one at their first bar has nothing on its other side."""
+    at = np.sort(np.searchsorted(grid, np.array(jumps, dtype=np.int64)))
+    return np.asarray(np.searchsorted(at, ends, side="left") > np.searchsorted(at, begins, side="right"))
 
 
 def _triggers(signals: Sequence[Signal]) -> Ints:
@@ -291,11 +294,16 @@ def _marked(signals: Sequence[Signal], flags: Any, reason: str) -> tuple[Signal,
 
 
 def whole_orders(
-    columns: Mapping[str, Any], sessions: Sessions, strategy: BarStrategy, span: tuple[int, int]
+    columns: Mapping[str, Any],
+    sessions: Sessions,
+    strategy: BarStrategy,
+    span: tuple[int, int],
+    jumps: Sequence[int] = (),
 ) -> tuple[Bars, Sessions, Callable[[Orders, AnyRules], Flags]]:
     """Checked bars, the sessions to judge, and which orders rest on history that is whole; as `run_bar_backtest` does.
 
-    `strategy`: the one with the longest warm-up of those that are to be run on them.
+    `strategy`: the one with the longest warm-up of those that are to be run on them. `jumps`: labels of the bars after
+    what looks like a split and has no action; history on both sides of one is not whole.
     """
     rules = strategy.rules
     chosen = np.flatnonzero((sessions.opens >= span[0]) & (sessions.opens <= span[1]))
@@ -307,10 +315,10 @@ def whole_orders(
     allowed = strategy.gates.max_no_trade_slots
 
     def usable(orders: Orders, made: AnyRules) -> Flags:
-        if not missing[-1]:
+        if not (missing[-1] or jumps) or not len(orders):
             return np.ones(len(orders), np.bool_)
         begins, ends = _needed(orders.trigger_at, grid, sessions, made)
-        return np.asarray(missing[ends] - missing[begins] <= allowed)
+        return np.asarray((missing[ends] - missing[begins] <= allowed) & ~_is_torn(jumps, grid, begins, ends))
 
     return bars, _only(sessions, chosen), usable
 

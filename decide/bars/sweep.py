@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from decide.bars.backtest import FILLED, Book, Execution, keep_book, money
+from decide.bars.backtest import FILLED, Book, Execution, in_order, keep_book, money
 from decide.bars.bars import Bars
 from decide.bars.inside_bar import Series, legs, trace
 from decide.bars.orders import Orders
@@ -17,6 +17,7 @@ from decide.bars.promotable import SESSIONS_PER_YEAR, daily_returns, deflated_sh
 from decide.bars.rules import Rules, Windows, trade_windows
 from decide.bars.run import BarStrategy
 from decide.bars.sessions import Sessions
+from decide.bars.strategy import AnyRules, find
 from decide.bars.ticks import Flags, Floats, Ints
 from decide.errors import DecisionError
 
@@ -70,27 +71,38 @@ def run_sweep(
     bars: Bars,
     sessions: Sessions,
     sets: Sequence[tuple[Mapping[str, str], BarStrategy]],
-    usable: Callable[[Orders, Rules], Flags],
+    usable: Callable[[Orders, AnyRules], Flags],
     progress: Callable[[int], None] = lambda done: None,
 ) -> SweepResult:
     """Run every set over `sessions` (the ones to judge). `usable`: which orders rest on whole history."""
-    series, windows = Series(bars), dict[tuple[str, str], Windows]()
+    asked = _Asked(bars, sessions)
     tries = []
     for done, (changes, strategy) in enumerate(sets, 1):
         rules, rule = strategy.rules, strategy.execution
-        if not isinstance(rules, Rules):
-            raise DecisionError(
-                "a sweep takes strategies of the seed; call the backtest set by set for one of your own"
-            )
-        key = (rules.market_tz, rules.session_filter)
-        if key not in windows:
-            windows[key] = trade_windows(sessions, rules)
-        orders = legs(series, rules, windows[key], trace(series, rules, windows[key]), rule.entry_order).orders
+        orders = asked.orders(rules, rule.entry_order)
         orders = replace(orders, is_order=orders.is_order & usable(orders, rules))
         book = keep_book(bars, orders, sessions.closes, rule, rules.step)
         tries.append(_try(changes, book, bars, sessions.closes, rule))
         progress(done)
     return _judged(tries)
+
+
+class _Asked:
+    """What sets of parameters ask for on one series; what they share is worked out once."""
+
+    def __init__(self, bars: Bars, sessions: Sessions) -> None:
+        self._bars, self._sessions, self._series = bars, sessions, Series(bars)
+        self._windows: dict[tuple[str, str], Windows] = {}
+
+    def orders(self, rules: AnyRules, entry_order: str) -> Orders:
+        """The orders of the seed's rules as columns at once, of a file of one's own close by close."""
+        if not isinstance(rules, Rules):
+            return Orders.of(in_order(find(rules, self._bars, self._sessions).signals), entry_order)
+        key = (rules.market_tz, rules.session_filter)
+        if key not in self._windows:
+            self._windows[key] = trade_windows(self._sessions, rules)
+        windows = self._windows[key]
+        return legs(self._series, rules, windows, trace(self._series, rules, windows), entry_order).orders
 
 
 def _try(changes: Mapping[str, str], book: Book, bars: Bars, closes: Ints, rule: Execution) -> Try:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from extract.evm.config import ChainSpec
 from extract.evm.errors import FAULTS, NARROWING, Kind, ProviderError, Refusal
@@ -20,6 +20,7 @@ from extract.evm.transport import Answer, Endpoint, Outcome, RpcCall
 from extract.evm.waits import Waits
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CHAIN_ID = RpcCall("eth_chainId", [], str, lambda text: quantity(text, "the chain id"))
 _WEIGHT = 0.2  # of the newest sample in the moving averages
@@ -244,14 +245,16 @@ class Pool:
         return [worst if isinstance(o, Answer) else o for o in found]
 
 
-async def gather(works: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run side by side; the first error cancels the others and is raised as itself."""
+async def gather(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run side by side; results in order. The first error cancels the others and is raised as itself: nobody is left
+    asking through a session that its owner closes.
+    """
     try:
         async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(work)
+            tasks = [group.create_task(work) for work in works]
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 class _Settling:

@@ -6,7 +6,6 @@ final head), or when the block it was read at no longer has the hash it had then
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from extract.errors import ConfigError
 from extract.evm.blocks import Block
 from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, load_chains
+from extract.evm.pool import gather
 from extract.land import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
 from extract.prices import LEAST_CONFIDENCE, HttpPrices, load_price_sources
@@ -112,9 +112,9 @@ class ChainRun:
 
         async def of_epoch(epoch: int) -> list[Timeline]:
             found = (resolve(self.client, p, epoch, self.windows, self.final) for p in self.protocols)
-            return list(await asyncio.gather(*found))
+            return await gather(found)
 
-        resolved = await asyncio.gather(*(of_epoch(epoch) for epoch in self.epochs))
+        resolved = await gather(of_epoch(epoch) for epoch in self.epochs)
         return list(zip(self.epochs, resolved, strict=True))
 
 

@@ -265,19 +265,25 @@ def show(folder: Path, manifest: Mapping[str, Any], metrics: Mapping[str, Any] |
     out.print(f"\n{folder}/{MANIFEST}", soft_wrap=True)
     if status == "SUCCESS":
         promotion = manifest["gates"]["promotion"]
-        out.print(_promotable(promotion), soft_wrap=True)
+        out.print(promotion_line(promotion), soft_wrap=True)
         if promotion["status"] == PROMOTABLE:
             out.print(f"[dim]promote it: foreshore pre-paper run --manifest {folder}/{MANIFEST}[/dim]", soft_wrap=True)
     return 0 if status == "SUCCESS" else 1
 
 
-def _promotable(verdict: Mapping[str, Any]) -> str:
+def promotion_line(verdict: Mapping[str, Any]) -> str:
+    """What the promotion gates said, as people see it."""
     if verdict["status"] == PROMOTABLE:
         return f"[green]{PROMOTABLE}[/green]"
+    return f"[yellow]{verdict['status']}[/yellow]: {failed_gates(verdict)}"
+
+
+def failed_gates(verdict: Mapping[str, Any]) -> str:
+    """The gates that failed, with what they want and what they found."""
     failed = "; ".join(
         f"{gate['gate']} {gate['wanted']:g}, found {_short(gate['found'])}" for gate in verdict["failed"]
     )
-    return f"[yellow]{verdict['status']}[/yellow]: {failed} (seeds/bars/promotion_gates.csv)"
+    return f"{failed} (seeds/bars/promotion_gates.csv)"
 
 
 def _short(value: Any) -> str:

@@ -42,7 +42,8 @@ def backtest_bars(
     """A strategy on published bars; its run manifest is what `pre-paper run` takes.
 
     \b
-    With --sweep: every set of a grid, with the deflated Sharpe ratio and a walk-forward split beside the best.
+    With --sweep: every set of a grid, with the deflated Sharpe ratio and a walk-forward split beside the best; of a
+    file of one's own the parameters it lists.
 
     \b
     Examples
@@ -51,6 +52,8 @@ def backtest_bars(
       foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06 --strategy strategies/mine.py
       foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06 --sweep atr_period=5:20 --sweep
       risk_reward_ratio=1,2,3
+      foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06 --strategy strategies/mine.py --sweep
+      ticks=10:50:10
     """
     wrong = [pair for pair in changes if "=" not in pair]
     if wrong:

@@ -19,6 +19,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from decide.bars.promotable import NOT_PROMOTABLE, PROMOTABLE
 from decide.bars.run import BarResult, BarStrategy, strategy_of
 from decide.bars.tables import canonical_hash, params
 from decide.errors import DecisionError
@@ -163,6 +164,9 @@ def _check_gates(path: Path, manifest: Mapping[str, Any], promotion: Promotion) 
         raise ManifestInvalid(f"{path}: a coverage of {share!r} is below {least}: such a run is no SUCCESS")
     if not isinstance(sla, dict) or sla.get("passed") is not True:
         raise ManifestInvalid(f"{path}: its bars did not pass the SLA: such a run is no SUCCESS")
+    verdict = manifest["gates"].get("promotion")
+    if not isinstance(verdict, dict) or verdict.get("status") not in (PROMOTABLE, NOT_PROMOTABLE):
+        raise ManifestInvalid(f"{path} has no verdict of the promotion gates: run the backtest anew")
 
 
 def _check_artifacts(path: Path, index: Any) -> None:

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.progress import Progress
 
-from decide.bars.orders import Orders
-from decide.bars.rules import Rules
-from decide.bars.run import RunStatus, run_bar_backtest, span_of, whole_orders
+from decide.bars.run import Actions, RunStatus, run_bar_backtest, span_of, whole_orders
 from decide.bars.sweep import SweepResult, parse_grid, run_sweep
 from decide.bars.tables import canonical_hash, params
-from decide.bars.ticks import Flags
 from decide.errors import DecisionError
 from extract.bars.symbols import canonical
 from extract.config import Config
@@ -46,30 +44,25 @@ def sweep(config: Config, asked: backtest.Asked, grid: Sequence[str], as_json: b
     span = span_of(asked.first, asked.last, base.rules.market_tz)
     sessions = backtest.calendar(config)
     longest = max((strategy for _, strategy in sets), key=lambda strategy: strategy.rules.warmup)
-    found = run_bar_backtest(columns, sessions, longest, span, backtest.constants(config))
+    actions = Actions(splits, backtest.conditions(config))
+    found = run_bar_backtest(columns, sessions, longest, span, backtest.constants(config), actions)
     if found.status is not RunStatus.SUCCESS:
         raise SweepFailed(f"{found.reason}: {found.details}")
-    if any(span[0] < split.ex_at <= span[1] for split in splits):
-        raise SweepFailed("there is a split in this range: sweep the parts before and after it, or single backtests")
-    bars, chosen, usable = whole_orders(columns, sessions, longest, span)
-
-    def may(orders: Orders, rules: Rules) -> Flags:
-        return usable(orders, rules)
-
-    with err.status(f"{len(sets):,} sets") if not as_json and err.is_terminal else _nothing():
-        result = run_sweep(bars, chosen, sets, may)
+    if found.coverage["splits_applied"]:
+        raise SweepFailed(
+            "there is a split in this range or in the bars before it that these sets need: sweep the parts before and "
+            "after it, or single backtests"
+        )
+    bars, chosen, usable = whole_orders(columns, sessions, longest, span, found.coverage["unadjusted_splits"])
+    with Progress(console=err, disable=as_json or not err.is_terminal, transient=True) as bar:
+        task = bar.add_task(f"{len(sets):,} sets", total=len(sets))
+        result = run_sweep(bars, chosen, sets, usable, lambda done: bar.update(task, completed=done))
     folder = _write(config, asked, feed, base, result, grid)
     if as_json:
         print_json({"folder": str(folder), **_summary(result)})
     else:
         _show(result, folder, asked)
     return 0
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 def _summary(result: SweepResult) -> dict[str, Any]:

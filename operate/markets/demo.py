@@ -147,7 +147,15 @@ def show_scores(warehouse: Warehouse) -> None:
     heads = ["experiment", "n", "events", "Brier", "skill", "difference to market", "90 % interval", "verdict"]
     out.print()
     shown = [_score_row(row) for row in found]
-    out.print(table("Which experiment beats the market price, on the same markets", heads, shown, right=heads[1:6]))
+    out.print(
+        table(
+            "Which experiment beats the market price, on the same markets",
+            heads,
+            shown,
+            right=heads[1:6],
+            drop=["events", "skill"],
+        )
+    )
     out.print("Less is better; the interval resamples events. Simulated markets are a little under-confident.")
 
 

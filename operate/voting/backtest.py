@@ -82,7 +82,9 @@ def show_summary(rows: Sequence[Mapping[str, Any]]) -> None:
         ]
         title = f"Backtest of {protocol}, voter {mine[0]['voter_id']}: decided with what was known then"
         out.print()
-        out.print(table(title, heads, [_summary_line(row) for row in mine], right=heads[2:8]))
+        least_telling = ["P10 USD", "won", "epochs", "mean USD"]
+        lines = [_summary_line(row) for row in mine]
+        out.print(table(title, heads, lines, right=heads[2:8], drop=least_telling))
     out.print(f"\n[dim]{_LEGEND}[/dim]")
 
 
@@ -121,7 +123,7 @@ def show_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
                 ]
             )
     out.print()
-    out.print(table("Backtest: decided with what was known then", heads, lines, right=heads[2:8]))
+    out.print(table("Backtest: decided with what was known then", heads, lines, right=heads[2:8], drop=heads[5:8]))
     out.print(f"\n[dim]{_LEGEND}[/dim]")
 
 

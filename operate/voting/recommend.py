@@ -256,9 +256,21 @@ def show(row: dict[str, Any]) -> None:
         ]
         for v in votes
     ]
-    out.print(table("", heads, lines, right=heads[3:11]))
+    out.print(table("", heads, lines, right=heads[3:11], drop=_DROPPED))
     for line in [*_sums(row), *_ballot_lines(row)]:
         out.print(line)
+
+
+_DROPPED = [
+    "history",
+    "worst",
+    "best",
+    "rewards USD",
+    "others' votes",
+    "gauge",
+    "rewards in",
+    "last",
+]  # where it is narrow
 
 
 def _ballot_lines(row: dict[str, Any]) -> list[str]:

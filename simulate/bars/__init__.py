@@ -49,6 +49,10 @@ class RunningBars:
         """Switch a fault of `faults.KINDS` on: value, channel, symbol, first, last, count."""
         self._send("POST", "_control", {"kind": kind, **fault})
 
+    def act(self, symbol: str, kind: str, ex_date: str, **terms: float) -> None:
+        """Let the providers tell of a corporate action: `old` and `new` of a split, `cash` of a dividend."""
+        self._send("POST", "_actions", {"symbol": symbol, "kind": kind, "ex_date": ex_date, **terms})
+
     def heal(self) -> None:
         """All faults off."""
         self._send("DELETE", "_control")

@@ -32,6 +32,7 @@ from simulate.bars.market import M5, MINUTE, Market, MinuteBar, roll
 TOKEN, KEY, SECRET = "world-token-eodhd", "world-key-alpaca", "world-secret-alpaca"
 INTERVALS = {"1m": MINUTE, "5m": M5, "1Min": MINUTE, "5Min": M5}
 PAGE = 10_000
+ACTIONS_PAGE = 100
 MOST_DAYS = {MINUTE: 120, M5: 600}
 CORRECTION_SECONDS = 30
 DAY = 86_400
@@ -100,7 +101,13 @@ class BarServer:
         for paid in self._told("dividend", *asked):
             row = {"symbol": paid["symbol"], "rate": paid["cash"], "ex_date": paid["ex_date"], "special": False}
             groups.setdefault("cash_dividends", []).append(row)
-        return web.json_response({"corporate_actions": groups, "next_page_token": None})
+        rows = [(group, row) for group, those in sorted(groups.items()) for row in those]
+        first, limit = int(query.get("page_token", "0")), int(query.get("limit", ACTIONS_PAGE))
+        page: dict[str, list[dict[str, Any]]] = {}
+        for group, row in rows[first : first + limit]:
+            page.setdefault(group, []).append(row)
+        token = str(first + limit) if first + limit < len(rows) else None
+        return web.json_response({"corporate_actions": page, "next_page_token": token})
 
     async def _eodhd_actions(self, request: web.Request) -> web.Response:
         if request.query.get("api_token") != TOKEN:

@@ -52,7 +52,7 @@ def builder() -> Iterator[Builder]:
         process.stdin.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_forty_points_no_unaudited_row_is_readable(tmp_path: Path, builder: Builder) -> None:
     folder, dice = project(tmp_path / "project"), random.Random(SEED)
     roots = [Small(folder, tmp_path / name) for name in ("first", "second")]

@@ -119,7 +119,7 @@ def test_wrong_usage_is_64_and_never_partial() -> None:
     for wrong in (
         ["sttaus"],
         ["extract", "voting", "--epochs", "none"],
-        ["recommend"],
+        ["recommend", "--windw", "T-5"],
         ["extract", "lending", "--weeks", "3"],
     ):
         done = subprocess.run(

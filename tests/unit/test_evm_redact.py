@@ -11,8 +11,9 @@ import pytest
 
 from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, ProviderSpec
-from extract.evm.errors import ChainError, classify
+from extract.evm.errors import ChainError
 from extract.evm.redact import redact, remember
+from extract.evm.sayings import classify
 from tests.evm_fake import FakeTime
 
 KEY = "kEy0123456789secret"

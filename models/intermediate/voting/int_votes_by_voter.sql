@@ -84,32 +84,98 @@ standing as (
             order by block_number, log_index
         ) as replaced_block
     from votes
+),
+
+-- a window is one of its epoch's span, for votes that restart, and one of the span that never ends
+points as (
+    select
+        protocol,
+        vote_span,
+        observed_block,
+        row_number() over (partition by protocol, vote_span order by observed_block) as position
+    from (
+        select distinct
+            protocol,
+            unnest([epoch, 0]) as vote_span,
+            observed_block
+        from windows
+    ) as distinct_points
+),
+
+-- the first point that sees a vote; asked for point by point, votes would meet every window of the past
+seen as (
+    select
+        standing.*,
+        points.position as first_position
+    from standing
+    asof inner join points
+        on
+            standing.protocol = points.protocol
+            and standing.vote_span = points.vote_span
+            and standing.block_number <= points.observed_block
+    where standing.votes_raw > 0
+),
+
+-- and the first that no longer does
+ended as (
+    select
+        seen.*,
+        points.position as end_position
+    from seen
+    asof left join points
+        on
+            seen.protocol = points.protocol
+            and seen.vote_span = points.vote_span
+            and seen.replaced_block <= points.observed_block
+),
+
+last_positions as (
+    select
+        protocol,
+        vote_span,
+        max(position) as last_position
+    from points
+    group by all
+),
+
+standing_points as (
+    select
+        ended.*,
+        unnest(range(ended.first_position, coalesce(ended.end_position, last_positions.last_position + 1)))
+            as position
+    from ended
+    inner join last_positions
+        on ended.protocol = last_positions.protocol and ended.vote_span = last_positions.vote_span
 )
 
 select
-    standing.protocol,
+    standing_points.protocol,
     windows.epoch,
     windows.decision_window,
-    standing.gauge_address,
-    standing.voter_id,
-    standing.votes_raw,
-    standing.block_number as voted_block,
+    standing_points.gauge_address,
+    standing_points.voter_id,
+    standing_points.votes_raw,
+    standing_points.block_number as voted_block,
     windows.observed_block,
-    standing.block_at as voted_at,
+    standing_points.block_at as voted_at,
     windows.observed_at
-from standing
+from standing_points
+inner join points
+    on
+        standing_points.protocol = points.protocol
+        and standing_points.vote_span = points.vote_span
+        and standing_points.position = points.position
 inner join windows
     on
-        standing.protocol = windows.protocol
-        and standing.vote_span in (windows.epoch, 0)
-        and standing.block_number <= windows.observed_block
-        and coalesce(standing.replaced_block, windows.observed_block + 1) > windows.observed_block
+        points.protocol = windows.protocol
+        and points.observed_block = windows.observed_block
+        and (points.vote_span = 0 or points.vote_span = windows.epoch)
 left join kills
     on
-        standing.protocol = kills.protocol
-        and standing.epoch = kills.epoch
-        and standing.gauge_address = kills.gauge_address
-        and standing.block_number <= kills.kill_block
+        standing_points.protocol = kills.protocol
+        and standing_points.epoch = kills.epoch
+        and standing_points.gauge_address = kills.gauge_address
+        and standing_points.block_number <= kills.kill_block
         and kills.kill_block <= windows.observed_block
         and windows.epoch = kills.epoch
-where standing.votes_raw > 0 and kills.kill_block is null
+where kills.kill_block is null

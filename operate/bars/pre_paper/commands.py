@@ -25,6 +25,7 @@ def pre_paper() -> None:
 @click.option("--provider", metavar="NAME", help="Of [[bars.providers]], with live bars  [default: [bars] provider].")
 @click.option("--feed", metavar="NAME", help="The series you expect; anything but the backtest's is refused.")
 @click.option("--symbols", metavar="A,B,...", help="On which symbols  [default: the backtest's].")
+@click.option("--require-promotable", is_flag=True, help="Refuse a backtest that did not pass every promotion gate.")
 @click.option("--replay-from", metavar="TIME", help="Take the time from the bars, from this moment on (ISO, UTC).")
 @json_option
 @config_option
@@ -33,6 +34,7 @@ def pre_paper_run(
     provider: str | None,
     feed: str | None,
     symbols: str | None,
+    require_promotable: bool,
     replay_from: str | None,
     as_json: bool,
     config_file: str | None,
@@ -40,16 +42,18 @@ def pre_paper_run(
     """Run one session: signals only on sufficient history, NO-SIGNALS with the reason otherwise.
 
     \b
-    Every parameter comes from the manifest. Exit code 2: some bar closes could not be judged.
+    Every parameter comes from the manifest; what its promotion gates said is told first. Exit code 2: some bar closes
+    could not be judged.
     Examples
       foreshore pre-paper run --manifest artifacts/backtests/HOOD-M5-.../run_manifest.json
       foreshore pre-paper run --manifest PATH --provider alpaca --feed iex --symbols HOOD,AAPL,SPY
+      foreshore pre-paper run --manifest PATH --require-promotable
     """
     names = tuple(name.strip() for name in symbols.split(",") if name.strip()) if symbols else ()
     if symbols is not None and not names:
         raise RequestError("--symbols is empty: name at least one, e.g. --symbols HOOD,AAPL")
     moment = None if replay_from is None else parse_moment(replay_from)
-    asked = running.Asked(Path(manifest), provider, feed, names, moment)
+    asked = running.Asked(Path(manifest), provider, feed, names, moment, require_promotable)
     sys.exit(running.run(load_config(config_file), asked, as_json))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ import numpy as np
 
 from decide.bars.actions import Split
 from decide.bars.history import Reason
+from decide.bars.promotable import PROMOTABLE
 from decide.bars.sessions import Sessions
 from decide.bars.tables import canonical_hash, params, rules_hash
 from extract.bars.actions import TellsActions
@@ -26,14 +27,14 @@ from extract.bars.symbols import canonical
 from extract.config import Config
 from extract.errors import ForeshoreError, RequestError
 from operate.bars.artifacts import artifacts_root
-from operate.bars.backtest import calendar, conditions, gates_of, iso
+from operate.bars.backtest import calendar, conditions, failed_gates, gates_of, iso, promotion_line
 from operate.bars.manifest import Promotion, read_promotion
 from operate.bars.pre_paper.cache import BarCache
 from operate.bars.pre_paper.folder import CHECKS, RunFolder, read_lines, stamp
 from operate.bars.pre_paper.history import DEADLINE_SECONDS, History
 from operate.bars.pre_paper.runner import Clock, Guards, Runner
 from operate.bars.pre_paper.segregation import confined
-from operate.console import out, print_json
+from operate.console import err, out, print_json
 
 Say = Callable[[dict[str, Any]], None]
 ACTION_DAYS = 45  # more than the longest history that a run asks for
@@ -53,6 +54,7 @@ class Asked:
     feed: str | None = None
     symbols: tuple[str, ...] = ()
     replay_from: int | None = None
+    require_promotable: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,18 @@ class Plan:
     run_id: str
     facts: dict[str, Any]
     guards: Guards = field(default_factory=Guards)
+    verdict: Mapping[str, Any] = field(default_factory=dict)  # of the backtest's promotion gates
 
 
 def plan(config: Config, asked: Asked) -> Plan:
     """Check everything that can be refused before a connection is made; PrePaperRefused says why."""
     promotion, manifest = read_promotion(asked.manifest)
+    verdict = manifest["gates"]["promotion"]
+    if asked.require_promotable and verdict["status"] != PROMOTABLE:
+        raise PrePaperRefused(
+            f"not_promotable: {failed_gates(verdict)}. Change the strategy or its range and run a backtest anew, or "
+            "leave --require-promotable out"
+        )
     source = bar_source(config, asked.provider)
     for named, feed in (("--feed", asked.feed), (f"provider {source.name}", source.feed)):
         if feed is not None and feed != promotion.feed:
@@ -98,7 +107,7 @@ def plan(config: Config, asked: Asked) -> Plan:
         "is_replay": asked.replay_from is not None,
     }
     guards = Guards(jumps=conditions(config), gates=gates_of(config))
-    return Plan(promotion, source, tuple(symbols), sessions, session, run_id, facts, guards)
+    return Plan(promotion, source, tuple(symbols), sessions, session, run_id, facts, guards, verdict)
 
 
 def session_at(sessions: Sessions, moment: int) -> tuple[int, int]:
@@ -125,6 +134,7 @@ def run(config: Config, asked: Asked, as_json: bool) -> int:
 def execute(config: Config, asked: Asked, say: Say | None) -> tuple[Plan, Path, dict[str, Any]]:
     """Run it, confined to its cache and its folder; what was planned, the folder, and the summary."""
     made = plan(config, asked)
+    err.print(promotion_line(made.verdict), soft_wrap=True)
     cache_folder, folder = config.root / "pre_paper", artifacts_root(config) / "pre_paper" / made.run_id
     for place in (cache_folder, folder):
         place.mkdir(parents=True, exist_ok=True)
@@ -162,6 +172,7 @@ async def trade_session(
             "promoted": {
                 "manifest": str(asked.manifest),
                 "sha256": made.facts["promotion_sha256"],
+                "verdict": dict(made.verdict),
                 "params": params(made.promotion.strategy),
             },
             "data": {
@@ -191,8 +202,8 @@ async def trade_session(
     try:
         async with aclosing(events) as stream:  # type: ignore[type-var]
             await runner.run(stream)
-    except ForeshoreError as error:
-        status, failure = "FAILED", str(error)
+    except BaseException as error:  # stopped by hand, too: only a session that was lived through is FINISHED
+        status, failure = "FAILED", str(error) if isinstance(error, ForeshoreError) else type(error).__name__
         raise
     finally:
         folder.revisions(revision_lines(cache, made, int(manifest["identity"]["since"])))

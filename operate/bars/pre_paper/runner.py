@@ -28,7 +28,6 @@ from decide.bars.sessions import M5, Sessions
 from decide.bars.strategy import at_close
 from extract.bars.alpaca_socket import Joined, LiveEvent, Lost, Minute, Skipped
 from extract.bars.provider import Bar
-from extract.errors import ForeshoreError
 from operate.bars.backtest import TIME_FIELDS, iso, seconds_of, signal_row
 from operate.bars.manifest import Promotion
 from operate.bars.pre_paper.cache import BarCache, Source
@@ -505,5 +504,5 @@ async def _pump(events: AsyncIterator[LiveEvent], queue: asyncio.Queue[Any]) -> 
         async for event in events:
             queue.put_nowait((Arrival(time.perf_counter(), time.time()), event))
         queue.put_nowait(None)
-    except ForeshoreError as error:
+    except Exception as error:  # also one that nobody thought of: a reader that dies silently is waited for in vain
         queue.put_nowait(error)

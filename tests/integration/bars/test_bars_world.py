@@ -251,7 +251,7 @@ def test_a_disconnect_is_said_and_joined_again(market: RunningBars, cache: BarCa
     assert [type(event) for event in events if not isinstance(event, Minute)] == [Joined, Lost, Joined]
     bars, sources = rolled(events)
     for ts, bar in bars.items():
-        cache.put([bar], sources[ts])
+        cache.put([bar], sources[ts], at=ts + 300)  # on the market's clock, as the run does: what was known later wins
     now = OPEN + 7_200
     before = History(cache, None).check(["FORE"], NEEDED, now)["FORE"]
     assert not before.is_sufficient and before.gaps[-1].first == OPEN + 3_600 and before.gaps[-1].count == 2

@@ -145,6 +145,7 @@ def test_a_replayed_half_day_equals_the_backtest_and_writes_nowhere_else(site: S
     inputs = {path: path.read_bytes() for path in (site.folder / "promoted").iterdir()}
     assert site.start().wait(60) == 0, (site.folder / "out.txt").read_text()
     site.check_invariants()
+    assert (site.folder / "out.txt").read_text().startswith("PROMOTABLE\n")  # before anything else
     assert sum(map(len, EXPECTED.values())) > 4 and site.refused("FORE") == {}
     made = {path.relative_to(site.folder).parts[:2] for path in (site.folder / "data").rglob("*") if path.is_file()}
     assert made == {("data", "pre_paper"), ("data", "artifacts")}

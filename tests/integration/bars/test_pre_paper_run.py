@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from decide.bars.rules import trade_windows
 from extract.bars.alpaca_socket import Joined, LiveEvent, Minute
 from extract.bars.provider import ProviderRefused
 from extract.errors import Busy
-from operate.bars.pre_paper.folder import LOG, RunFolder, read_lines
+from operate.bars.pre_paper.folder import LOG, RESULT, RunFolder, read_lines
 from operate.bars.pre_paper.runner import FEED_DISCONNECTED, RUNNER_DOWN
 from tests.bar_fixtures import STEP
 from tests.pre_paper_fixtures import LOST, Desk, Shelf, brief, busy, day_bars, iso, stream_of
@@ -184,6 +186,30 @@ def test_a_long_absence_is_named_and_made_up_for_in_history_only(desk: Desk) -> 
     again.run(later, start=7200)
     assert set(refused(again).values()) == {RUNNER_DOWN}
     assert len(refused(again)) == 23 and again.said()["AAA"] == outside(again)
+
+
+def test_a_result_of_an_earlier_start_is_gone_while_a_run_runs_and_says_how_the_newest_ended(desk: Desk) -> None:
+    path = desk.folder / "run" / RESULT
+    events = stream_of(desk.bars, desk.session)
+    half = len(events) // 2
+
+    def status() -> str | None:
+        return json.loads(path.read_text())["status"] if path.exists() else None
+
+    seen: list[str | None] = []
+
+    def watched(some: list[LiveEvent], broken: bool) -> Iterator[LiveEvent]:
+        for event in some:
+            seen.append(status())
+            yield event
+        if broken:
+            raise ZeroDivisionError("by hand")
+
+    with pytest.raises(ZeroDivisionError):
+        desk.run(watched(events[:half], broken=True))
+    assert status() == "FAILED" and json.loads(path.read_text())["failure"] == "ZeroDivisionError"
+    desk.run(watched(events[half:], broken=False))
+    assert set(seen) == {None} and len(seen) == len(events) and status() == "FINISHED"
 
 
 def test_one_run_has_one_writer(desk: Desk) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections import defaultdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,10 @@ def test_a_recommendation_can_be_sent_as_it_is(decided: Line) -> None:
 
 def test_a_vote_that_would_revert_says_why(decided: Line) -> None:
     """A veNFT that has voted in this epoch: the transaction is shown with the contract's refusal."""
-    epoch = decided.world.info["open_epoch"]
-    voted = {r["token_id"] for r in decided.world.actions() if r["kind"] == "vote" and r["epoch"] == epoch}
     rows = asked(decided, "recommend", "--window", "T-61", "--protocol", "velodrome_world", "--voter", "8", "--no-save")
+    at = datetime.fromisoformat(rows[0]["decision_at"]).timestamp()
+    votes = [r for r in decided.world.actions() if r["kind"] == "vote" and r["epoch"] == rows[0]["epoch"]]
+    voted = {r["token_id"] for r in votes if r["timestamp"] <= at}
     said = rows[0]["ballot"]["simulation"]
     if 8 in voted:
         assert said["status"] == "reverted" and said["reason"].startswith("AlreadyVotedOrDeposited")

@@ -75,7 +75,8 @@ def result(*arguments: str) -> dict[str, Any]:
 
 def test_a_success_has_every_artifact_and_can_be_promoted(site: Path) -> None:
     done = run("--symbol", "BBB", *FROM_TO)
-    assert done.exit_code == 0 and "pre-paper run --manifest" in done.output
+    assert done.exit_code == 0 and "NOT_PROMOTABLE" in done.output  # a walk has no edge
+    assert "pre-paper run --manifest" not in done.output
     folder = next((site / "artifacts" / "backtests").iterdir())
     names = {"run_manifest", "run_result", "coverage_check", "sla_check", "params", "signals", "rejections", "trades"}
     names |= {"metrics", "promotion_check"}
@@ -218,6 +219,23 @@ def test_a_manifest_is_taken_whole_and_unedited_or_not_at_all(site: Path) -> Non
         read_promotion(path)
 
 
+def test_pre_paper_can_be_held_to_the_promotion_gates(site: Path) -> None:
+    told = result("--symbol", "BBB", *FROM_TO, "--set", "commission_per_share_usd=2")
+    path = Path(told["folder"]) / "run_manifest.json"
+    asked = ["pre-paper", "run", "--manifest", str(path)]
+    refused = CliRunner().invoke(cli, [*asked, "--require-promotable"]).exception
+    assert isinstance(refused, ForeshoreError) and str(refused).startswith("not_promotable: ")
+    assert "min_sharpe 0.5" in str(refused) and "--require-promotable out" in str(refused)
+    other = CliRunner().invoke(cli, asked).exception  # this site has no live provider: the verdict is no obstacle
+    assert isinstance(other, ForeshoreError) and "not_promotable" not in str(other)
+    manifest = json.loads(path.read_text())
+    manifest["gates"]["promotion"] = {}
+    manifest["identity"]["promotion_sha256"] = seal(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ManifestInvalid, match="no verdict of the promotion gates"):
+        read_promotion(path)
+
+
 def test_a_failed_run_cannot_be_edited_into_a_success(site: Path) -> None:
     with duckdb.connect(str(site / "foreshore.duckdb")) as published:
         published.execute("delete from bars_m5 where cast(bar_at as date) = date '2026-01-20'")
@@ -338,6 +356,15 @@ def test_a_file_that_is_no_strategy_is_said(site: Path, text: str, message: str)
     assert isinstance(failure, ForeshoreError) and message in str(failure)
 
 
+def assert_the_best_alone_is_the_same(told: dict[str, Any], *strategy: str) -> None:
+    """The best set of a sweep, run by itself."""
+    best = told["best"]
+    sets = [part for name, value in best["changes"].items() for part in ("--set", f"{name}={value}")]
+    alone = result("--symbol", "BBB", *FROM_TO, *strategy, *sets)["metrics"]
+    assert (alone["signals"], alone["trades"]) == (best["signals"], best["trades"])
+    assert alone["net_usd"] == pytest.approx(best["net_usd"]) and alone["sharpe"] == pytest.approx(best["sharpe"])
+
+
 def test_a_sweep_counts_its_tries_and_doubts_the_best(site: Path) -> None:
     grid = ("--sweep", "atr_period=4:8", "--sweep", "risk_reward_ratio=1,2")
     told = result("--symbol", "BBB", *FROM_TO, *grid)
@@ -345,8 +372,30 @@ def test_a_sweep_counts_its_tries_and_doubts_the_best(site: Path) -> None:
     assert 0 <= told["deflated_sharpe"] <= 1 and len(told["walk_forward"]) == 4
     rows = (Path(told["folder"]) / "tries.csv").read_text().splitlines()
     assert len(rows) == 11
-    best = told["best"]
-    sets = [part for name, value in best["changes"].items() for part in ("--set", f"{name}={value}")]
-    alone = result("--symbol", "BBB", *FROM_TO, *sets)["metrics"]
-    assert (alone["trades"], alone["net_usd"]) == (best["trades"], pytest.approx(best["net_usd"]))
-    assert alone["sharpe"] == pytest.approx(best["sharpe"])
+    assert_the_best_alone_is_the_same(told)
+
+
+def test_a_file_of_ones_own_is_swept_over_its_parameters(site: Path) -> None:
+    (site / "mine.py").write_text(OWN)
+    mine = ("--strategy", str(site / "mine.py"))
+    told = result("--symbol", "BBB", *FROM_TO, *mine, "--sweep", "ticks=10:40:10", "--sweep", "slippage_bps=0,2")
+    assert told["tries"] == 8 and set(told["best"]["changes"]) == {"ticks", "slippage_bps"}
+    rows = (Path(told["folder"]) / "tries.csv").read_text().splitlines()
+    assert len(set(rows)) == 9  # no two sets are the same
+    assert_the_best_alone_is_the_same(told, *mine)
+    refused = run("--symbol", "BBB", *FROM_TO, *mine, "--sweep", "atr_period=4:8").exception
+    assert isinstance(refused, ForeshoreError) and "no such parameter; the strategy's file" in str(refused)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_sweep_takes_no_order_across_a_split_that_nobody_told_of(site: Path, own: bool) -> None:
+    with duckdb.connect(str(site / "foreshore.duckdb")) as published:
+        prices = ", ".join(f"{name} = {name} / 4" for name in ("open", "high", "low", "close"))
+        published.execute(f"update bars_m5 set {prices} where bar_at >= timestamptz '2026-01-20 00:00:00+00'")
+    (site / "mine.py").write_text(OWN.replace('"lookback_bars": 3', '"lookback_bars": 30'))
+    mine = ("--strategy", str(site / "mine.py")) if own else ()
+    grid = ("--sweep", "ticks=10,20") if own else ("--sweep", "atr_period=5,9", "--set", "session_filter=09:30-16:00")
+    folder = Path(result("--symbol", "BBB", *FROM_TO, *mine, *grid[2:])["folder"])
+    reasons = {row["reason"] for row in json.loads((folder / "signals.json").read_text())}
+    assert "unadjusted_split" in reasons
+    assert_the_best_alone_is_the_same(result("--symbol", "BBB", *FROM_TO, *mine, *grid), *mine, *grid[2:])
