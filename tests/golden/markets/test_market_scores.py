@@ -124,7 +124,7 @@ def write_runs(folder: Path, rows: list[dict[str, Any]]) -> None:
             for r in here
         ]
         made = [evaluate_market(experiments, known, Task(0, (s,), (0,), Inputs()), 0) for s in snapshots]
-        store.write(claim, [market_row(s, m) for s, m in zip(snapshots, made, strict=True)], [])
+        store.write(claim, [market_row(s, m, {}) for s, m in zip(snapshots, made, strict=True)], [])
         store.finish(claim, "complete")
         ends = {r["id"]: ended_at(r) for r in here}
         label = {r["id"]: int(r["resolved_to"]) for r in here}
