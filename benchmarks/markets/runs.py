@@ -78,7 +78,7 @@ def configure(folder: Path, url: str) -> Path:
     modules = ", ".join(f'"decide.markets.experiments.{name}"' for name in EXPERIMENTS)
     path = folder / "foreshore.toml"
     path.write_text(
-        f'[storage]\nroot = "{folder}"\nraw_url = "{folder}/raw"\n'
+        f'[storage]\nroot = "{folder}"\nraw_url = "{folder}/raw"\nseeds = "{FOLDER.parent}/seeds"\n'
         f'[polymarket]\ngamma_url = "{url}"\nclob_url = "{url}"\ngamma_requests_per_second = 1000.0\n'
         f"[markets]\nexperiments = [{modules}]\n"
     )
