@@ -162,7 +162,10 @@ class Lake:
 
     def _read_file(self, name: str, schema: pa.Schema) -> pa.Table:
         try:
-            return _as_declared(pq.read_table(self.fs.open(name), columns=schema.names), schema)
+            with self.fs.open(name) as handle:
+                file = pq.ParquetFile(handle)
+                landed = [column for column in schema.names if column in file.schema_arrow.names]
+                return _as_declared(file.read(columns=landed), schema)
         except (pa.ArrowInvalid, KeyError) as error:
             raise StorageError(
                 f"{name} cannot be read as Foreshore landed it ({type(error).__name__}): it was edited or damaged. "

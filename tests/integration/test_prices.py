@@ -83,6 +83,7 @@ def test_only_tokens_without_a_feed_take_the_configured_price(line: Line, api: s
     )
     by_token = {row[0]: row[1:] for row in found}
     assert by_token["NOPE"] == ("llama", 60, True)
-    assert all(
-        source.startswith("chainlink:") for symbol, (source, _, _) in by_token.items() if symbol not in ("NOPE", "DEAD")
-    )
+    pooled = {symbol for symbol, (source, _, _) in by_token.items() if source.startswith("pool:")}
+    assert pooled == {"HUGE", "THIN"}
+    rest = by_token.keys() - pooled - {"NOPE", "DEAD"}
+    assert rest and all(by_token[symbol][0].startswith("chainlink:") for symbol in rest)

@@ -67,7 +67,10 @@ def test_a_window_before_any_bribe_answers_nothing_and_stops_nothing(exchange: E
 
 def test_a_strategy_that_answers_in_no_epoch_proves_nothing_and_stops_nothing() -> None:
     """Half a vote: whole votes cannot be cast, so neither rules nor optimum answer."""
-    assert not any(row["passed"] for row in statistics(Exchange.drawn(epochs=EPOCHS, gauges=6, power=0.5)))
+    found = statistics(Exchange.drawn(epochs=EPOCHS, gauges=6, power=0.5))
+    # how well the exchange was forecast does not hang on what anybody answered
+    about_answers = [row for row in found if not str(row["baseline"]).startswith("coverage_")]
+    assert about_answers and not any(row["passed"] for row in about_answers)
     # only some strategies answer: the cautious profile wants more votes a gauge than there are
     cautious = [row | ({"min_votes": 10**9} if row["risk_profile"] == "cautious" else {}) for row in profiles()]
     results = Exchange.drawn(epochs=EPOCHS, gauges=6).replayed(chosen=seeds(risk_profiles=cautious)).to_pylist()
