@@ -117,6 +117,11 @@ class Lake:
                 f"{words[self.is_simulated]}: they never share a store. Give one of them another [storage] root"
             )
 
+    def holds_simulated(self) -> bool | None:
+        """Whether the store's rows come from the embedded world, by its own word; None where it says nothing yet."""
+        target = self.join(STORE_FILE)
+        return bool(json.loads(self.fs.cat_file(target))["is_simulated"]) if self.fs.exists(target) else None
+
     def join(self, *parts: str) -> str:
         return str(PurePosixPath(self.path, *parts))
 

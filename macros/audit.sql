@@ -15,8 +15,11 @@
     create schema if not exists audit;
     create table if not exists audit.invocations (
         number bigint, invocation_id varchar, command varchar, arguments varchar, raw_url varchar,
-        is_on_all_rows boolean, started_at timestamptz, finished_at timestamptz, raw_fingerprint varchar
+        is_on_all_rows boolean, started_at timestamptz, finished_at timestamptz, raw_fingerprint varchar,
+        is_simulated boolean
     );
+    -- a build file of an earlier release has no such column
+    alter table audit.invocations add column if not exists is_simulated boolean;
     create table if not exists audit.results (
         node_id varchar, number bigint, code varchar, status varchar, failures bigint
     );
@@ -40,7 +43,8 @@
         {{ not (invocation_args_dict.get('empty') or invocation_args_dict.get('sample')) }},
         now(),
         null,
-        null
+        null,
+        getvariable('foreshore_is_simulated')
     from audit.invocations;
     delete from audit.nodes;
     insert into audit.nodes {{ audit_nodes() }};

@@ -9,10 +9,13 @@ import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 from extract.errors import Busy
+from extract.land import Lake
 from operate.lock import hold
 from operate.stamp import absolute_url
 
-BOUND_TO = "foreshore_raw_url"  # the session variable from which the stamp learns which raw zone was built
+# the session variables from which the stamp learns which raw zone was built, and of which kind it is
+BOUND_TO = "foreshore_raw_url"
+OF_KIND = "foreshore_is_simulated"
 
 
 class BuildInUse(RuntimeError):
@@ -24,6 +27,7 @@ class Plugin(BasePlugin):
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         self.raw_url = absolute_url(plugin_config["raw"])
+        self.is_simulated = Lake(plugin_config["raw"]).holds_simulated()
         try:
             hold(Path(plugin_config["file"]).parent)
         except Busy as error:
@@ -32,3 +36,5 @@ class Plugin(BasePlugin):
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
         quoted = self.raw_url.replace("'", "''")
         cursor.execute(f"set variable {BOUND_TO} = '{quoted}'")
+        told = "null" if self.is_simulated is None else str(self.is_simulated).lower()
+        cursor.execute(f"set variable {OF_KIND} = {told}::boolean")

@@ -52,6 +52,7 @@ class Published:
     raw_fingerprint: str | None
     published_at: datetime
     root: str
+    is_simulated: bool | None
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,11 @@ class Shelf:
             return {}
         with duckdb.connect(str(file), read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
-            rows = connection.execute(f"select {', '.join(_COLUMNS)} from publications").fetchall()
-        return {row[0]: Published(*row) for row in rows}
+            found = connection.execute("from publications")
+            names = [column[0] for column in found.description or ()]
+            rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        # a publication of an earlier release knows less of itself
+        return {row["unit"]: Published(**{name: row.get(name) for name in _COLUMNS}) for row in rows}
 
 
 _COLUMNS = tuple(Published.__dataclass_fields__)
@@ -177,7 +181,7 @@ def _unit(
         return before
     nodes = [node for node in stamp.relations(unit) if node.materialized == "table" or node.kind == "seed"]
     nodes = [node for node in nodes if node.schema != STAGING]
-    fingerprint = _fingerprint(connection, nodes)
+    fingerprint = _fingerprint(connection, nodes, stamp.is_simulated)
     made = Published(
         unit=unit,
         folder=str(Path("published", "wings", unit, _new_id())),
@@ -188,6 +192,7 @@ def _unit(
         raw_fingerprint=stamp.raw_fingerprint,
         published_at=datetime.now(UTC),
         root=str(shelf.root),
+        is_simulated=stamp.is_simulated,
     )
     if before is not None and is_here and before.fingerprint == fingerprint:
         return replace(made, folder=before.folder)
@@ -195,9 +200,8 @@ def _unit(
     for node in nodes:
         file = shelf.root / made.folder / _parquet(node)
         file.parent.mkdir(parents=True, exist_ok=True)
-        connection.execute(
-            f"copy ({_exported(connection, node)}) to {_quoted(file)} (format parquet, compression zstd)"
-        )
+        rows = _exported(connection, node, stamp.is_simulated)
+        connection.execute(f"copy ({rows}) to {_quoted(file)} (format parquet, compression zstd)")
     return made
 
 
@@ -207,9 +211,9 @@ def _parquet(node: Node) -> Path:
     return Path(name) if node.schema == MARTS else Path(node.schema.removeprefix(f"{MARTS}_"), name)
 
 
-def _fingerprint(connection: duckdb.DuckDBPyConnection, nodes: Sequence[Node]) -> str:
+def _fingerprint(connection: duckdb.DuckDBPyConnection, nodes: Sequence[Node], is_simulated: bool | None) -> str:
     """A digest of names, types and rows, whatever the order of the rows."""
-    parts = []
+    parts = [f"is_simulated {is_simulated}"]
     for node in nodes:
         columns = ", ".join(f"{name} {kind}" for name, kind in _columns(connection, node))
         name = _identifier(node)
@@ -227,12 +231,17 @@ def _columns(connection: duckdb.DuckDBPyConnection, node: Node) -> list[tuple[st
     ).fetchall()
 
 
-def _exported(connection: duckdb.DuckDBPyConnection, node: Node) -> str:
-    """The rows of a table; 128-bit integers, which parquet would round to doubles, as decimals."""
+def _exported(connection: duckdb.DuckDBPyConnection, node: Node, is_simulated: bool | None) -> str:
+    """The rows of a table; 128-bit integers, which parquet would round to doubles, as decimals.
+
+    Every row of a model says whether it comes from the embedded world: one that left its store is still known for it.
+    """
     names = [
         f'"{name}"::decimal(38, 0) as "{name}"' if kind in ("HUGEINT", "UHUGEINT") else f'"{name}"'
         for name, kind in _columns(connection, node)
     ]
+    if node.kind != "seed" and '"is_simulated"' not in names:
+        names.append(f"{'null' if is_simulated is None else str(is_simulated).lower()}::boolean as is_simulated")
     return f"select {', '.join(names)} from built.{_identifier(node)}"
 
 
@@ -265,7 +274,8 @@ def _swap(shelf: Shelf, units: Mapping[str, Published], assembled: Sequence[Node
 _PUBLICATIONS = """
     create table publications (
         unit varchar, folder varchar, fingerprint varchar, table_count bigint, build_number bigint,
-        invocation_id varchar, raw_fingerprint varchar, published_at timestamptz, root varchar
+        invocation_id varchar, raw_fingerprint varchar, published_at timestamptz, root varchar,
+        is_simulated boolean
     )
 """
 

@@ -46,6 +46,7 @@ class Stamp:
     invocations: Mapping[int, str]
     raw_url: str | None
     raw_fingerprint: str | None
+    is_simulated: bool | None
 
     @cached_property
     def tests(self) -> list[Node]:
@@ -104,7 +105,8 @@ def read_stamp(connection: duckdb.DuckDBPyConnection, database: str) -> Stamp | 
     if known is None or known[0] < 3:
         return None
     invocations = connection.execute(
-        f"select number, invocation_id, raw_url, raw_fingerprint from {database}.audit.invocations order by number"
+        f"select number, invocation_id, raw_url, raw_fingerprint, is_simulated from {database}.audit.invocations "
+        "order by number"
     ).fetchall()
     if not invocations:
         return None

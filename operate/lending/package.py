@@ -157,6 +157,8 @@ def definitions() -> dict[tuple[str, str], str]:
                 text = str(column.get("description", ""))
                 block = re.search(r"doc\('(\w+)'\)", text)
                 told[of["name"], column["name"]] = blocks.get(block.group(1), "") if block else text
+            # publication says it of every row
+            told[of["name"], "is_simulated"] = blocks["is_simulated"]
     return told
 
 

@@ -59,7 +59,7 @@ def summary(warehouse: Warehouse, protocol: str | None) -> list[dict[str, Any]]:
 
 
 _SUMMARY = """
-    select * exclude (position) from preboundary_backtest_summary
+    select * exclude (position, is_simulated) from preboundary_backtest_summary
     left join (select strategy, position from main_seeds.backtest_variants) using (strategy)
     order by protocol, voter_id, window_position, position
 """

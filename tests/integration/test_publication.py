@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from decimal import Decimal
@@ -13,10 +14,11 @@ import duckdb
 import pytest
 
 from extract.errors import Busy, RequestError
+from extract.land import Lake
 from operate import publish as publication
 from operate.console import to_json
 from operate.lock import building
-from operate.publish import PublicationError
+from operate.publish import PublicationError, Shelf
 from operate.warehouse import WarehouseError, publish, query, read_tables, rebuild
 from tests.publication_fixtures import ROOT, WINGS, Small, project
 
@@ -314,3 +316,30 @@ def test_huge_integers_and_nested_values_survive_publication(built: Small) -> No
     _, rows = query(built.warehouse, "select raw, exact, seen[1].a is not null from voting_wide")
     assert rows == [(Decimal(huge), Decimal(huge), True)] and json.loads(json.dumps(to_json(rows)))[0][0] == str(huge)
     assert read_tables(built.warehouse, {"wide": "from voting_wide"})["wide"]["raw"].to_pylist() == [Decimal(huge)]
+
+
+@pytest.mark.parametrize("told", [True, False, None])
+def test_every_published_row_says_whether_it_was_simulated(template: Small, tmp_path: Path, told: bool | None) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(template.root / "raw", root / "raw")
+    if told is not None:
+        Lake(str(root / "raw"), told).claim()
+    small = Small(template.folder, root)
+    assert not small.build().held_back
+    for table in ("voting_votes", "lending_powers", "publications"):
+        assert query(small.warehouse, f"select distinct is_simulated from {table}")[1] == [(told,)]
+    found = duckdb.sql(f"select distinct is_simulated from '{root}/published/current/voting/voting_votes.parquet'")
+    assert found.fetchall() == [(told,)]
+
+
+def test_a_publication_of_a_release_that_knew_less_keeps_its_other_wings(built: Small) -> None:
+    assert not built.build().held_back
+    file = Shelf(built.root).current_file()
+    assert file is not None
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("alter table publications drop column is_simulated")
+    before = {unit: row.folder for unit, row in Shelf(built.root).units().items()}
+    built.land(2, bad=("voting",))
+    held = built.build().held_back
+    after = {unit: row.folder for unit, row in Shelf(built.root).units().items()}
+    assert "voting" in held and after["voting"] == before["voting"] and after["lending"] != before["lending"]
