@@ -90,7 +90,10 @@ def run_dbt(warehouse: Warehouse, *commands: Sequence[str]) -> bool:
                     return False
             return True
         finally:
+            opened = DuckDBConnectionManager._ENV
             DuckDBConnectionManager.close_all_connections()
+            if opened is not None:
+                opened.close()  # dbt only lets go of it: whatever else holds it (a frame, say) keeps the file open
 
 
 @contextmanager
