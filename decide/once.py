@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,19 +44,20 @@ def digest(*parts: Any) -> str:
 
 def _feed(found: hashlib.blake2b, value: Any) -> None:
     """Every value begins with its kind and size, so that no two values feed the same bytes."""
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufM":
+    kind: Any = type(value)
+    if kind is np.ndarray and value.dtype.kind in "biufM":
         found.update(f"array {value.dtype.str} {value.shape};".encode())
         found.update(np.ascontiguousarray(value).tobytes())
-    elif is_dataclass(value) and not isinstance(value, type):
-        found.update(f"{type(value).__name__} {len(fields(value))};".encode())
-        for field in fields(value):
-            _feed(found, field.name)
-            _feed(found, getattr(value, field.name))
+    elif names := _field_names(kind):
+        found.update(f"{kind.__name__} {len(names)};".encode())
+        for name in names:
+            found.update(f"field {name};".encode())
+            _feed(found, getattr(value, name))
     elif isinstance(value, Mapping):
         found.update(f"mapping {len(value)};".encode())
-        for key in sorted(value):
-            _feed(found, key)
-            _feed(found, value[key])
+        keys = sorted(value)
+        _feed(found, keys)
+        _feed(found, [value[key] for key in keys])
     elif isinstance(value, frozenset | set):
         _feed(found, ["set", *sorted(value)])
     elif isinstance(value, str):
@@ -72,60 +74,69 @@ def _feed(found: hashlib.blake2b, value: Any) -> None:
         found.update(f"{type(value).__name__} {value!r};".encode())
 
 
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    """Fields of a dataclass; nothing for any other type."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+
+
 class RowBytes:
-    """A table's rows as bytes, range by range: the same values give the same bytes however a table is chunked."""
+    """A table's rows as bytes, range by range: the same values give the same bytes however a table is chunked.
+
+    What has a fixed width lies row by row in one block, so that a range of it is one piece.
+    """
 
     def __init__(self, table: pa.Table) -> None:
-        self._columns = [_Column.of(column) for column in table.columns]
+        self._rows = _Rows(table.columns, table.num_rows)
 
     def digest(self, prefix: str, where: slice) -> str:
         """Hash of the rows of a range, in their order, after a prefix."""
         found = hashlib.blake2b(f"{prefix} {where.stop - where.start};".encode(), digest_size=_SIZE)
-        for column in self._columns:
-            column.feed(found, where.start, where.stop)
+        self._rows.feed(found, where.start, where.stop)
         return found.hexdigest()
 
 
-@dataclass(frozen=True)
-class _Column:
-    """One array: validity, plain values or the bytes of texts, and for nested types their children by offset."""
+class _Rows:
+    """Columns of one length: a block (rows, bytes) of validity, plain values and lengths, and what varies in width."""
 
-    valid: np.ndarray[Any, Any]
-    values: np.ndarray[Any, Any]
-    offsets: np.ndarray[Any, Any] | None
-    children: tuple[_Column, ...]
+    def __init__(self, columns: Sequence[pa.ChunkedArray | pa.Array], count: int) -> None:
+        self._parts: list[np.ndarray[Any, Any]] = []
+        self._texts: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []  # offsets, bytes
+        self._lists: list[tuple[np.ndarray[Any, Any], _Rows]] = []  # offsets, what is in them
+        for column in columns:
+            self._add(column)
+        wide = [np.ascontiguousarray(part).view(np.uint8).reshape(count, -1) for part in self._parts if count]
+        self._block = np.concatenate(wide, axis=1) if wide else np.zeros((0, 0), np.uint8)
 
-    @classmethod
-    def of(cls, column: pa.ChunkedArray | pa.Array) -> _Column:
+    def _add(self, column: pa.ChunkedArray | pa.Array) -> None:
         array = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) and column.chunks else column
         if isinstance(array, pa.ChunkedArray):
             array = pa.array([], array.type)
-        valid = np.asarray(pc.is_valid(array).to_numpy(zero_copy_only=False), dtype=np.bool_)
-        nothing = np.zeros(0, np.uint8)
+        self._parts.append(np.asarray(pc.is_valid(array).to_numpy(zero_copy_only=False), dtype=np.bool_))
         if pa.types.is_struct(array.type):
-            return cls(valid, nothing, None, tuple(cls.of(child) for child in array.flatten()))
-        if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-            return cls(valid, nothing, _offsets(pc.list_value_length(array)), (cls.of(array.flatten()),))
-        if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+            for child in array.flatten():
+                self._add(child)
+        elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+            offsets = _offsets(pc.list_value_length(array))
+            inside = array.flatten()
+            self._parts.append(np.diff(offsets))
+            self._lists.append((offsets, _Rows([inside], len(inside))))
+        elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
             text = pc.fill_null(array, "").cast(pa.large_binary())
-            raw = b"".join(text.to_pylist())
-            return cls(valid, np.frombuffer(raw, np.uint8), _offsets(pc.binary_length(text)), ())
-        if pa.types.is_temporal(array.type):
-            array = array.cast(pa.int64())
-        plain = pc.fill_null(array, False if pa.types.is_boolean(array.type) else 0)
-        return cls(valid, np.asarray(plain.to_numpy(zero_copy_only=False)), None, ())
+            offsets = _offsets(pc.binary_length(text))
+            self._parts.append(np.diff(offsets))
+            self._texts.append((offsets, np.frombuffer(b"".join(text.to_pylist()), np.uint8)))
+        else:
+            plain = array.cast(pa.int64()) if pa.types.is_temporal(array.type) else array
+            plain = pc.fill_null(plain, False if pa.types.is_boolean(plain.type) else 0)
+            self._parts.append(np.asarray(plain.to_numpy(zero_copy_only=False)))
 
     def feed(self, found: hashlib.blake2b, start: int, stop: int) -> None:
-        found.update(self.valid[start:stop].tobytes())
-        if self.offsets is None:
-            found.update(self.values[start:stop].tobytes())
-            inner = start, stop
-        else:
-            found.update((self.offsets[start + 1 : stop + 1] - self.offsets[start]).tobytes())
-            inner = int(self.offsets[start]), int(self.offsets[stop])
-            found.update(self.values[inner[0] : inner[1]].tobytes())
-        for child in self.children:
-            child.feed(found, *inner)
+        found.update(self._block[start:stop].tobytes())
+        for offsets, text in self._texts:
+            found.update(text[offsets[start] : offsets[stop]].tobytes())
+        for offsets, inside in self._lists:
+            inside.feed(found, int(offsets[start]), int(offsets[stop]))
 
 
 def _offsets(lengths: pa.Array) -> np.ndarray[Any, Any]:
