@@ -16,7 +16,7 @@ from extract.evm.blocks import Block, find, header_call
 from extract.evm.cache import Cache
 from extract.evm.calls import Call, Reply, StateReader
 from extract.evm.config import ChainSpec
-from extract.evm.errors import AboveFinality, ChainError, Kind, Refusal
+from extract.evm.errors import AboveFinality, ChainError, Kind, ProviderError, Refusal
 from extract.evm.headers import Headers
 from extract.evm.logs import Filter, LogChunk, LogScanner, Topics
 from extract.evm.pace import Clock
@@ -104,6 +104,19 @@ class ChainClient:
     async def blocks(self, numbers: Sequence[int], fresh: bool = False) -> list[Block]:
         """Headers in the order asked. Final ones are remembered; `fresh` asks again all the same."""
         return await self._headers.blocks(numbers, fresh)
+
+    async def proven_blocks(self, numbers: Sequence[int]) -> list[Block]:
+        """Headers that the chain's own state confirms, in the order asked, in one request; for what hangs on a header
+        alone. Before Multicall3 existed they are headers like others. Errors: Disagreement names two providers,
+        ProviderError the one whose headers and states contradict each other.
+        """
+        probe = Call(self.spec.multicall_address, "0x42cbb15c")  # getBlockNumber(): any call brings the proof along
+        try:
+            await self.read_blocks([(number, [probe]) for number in dict.fromkeys(numbers)])
+        except ProviderError:
+            await self._headers.compare(list(dict.fromkeys(numbers)))
+            raise
+        return await self.blocks(numbers)
 
     async def block_at_or_before(self, timestamp: int) -> Block:
         """The newest block with `block.timestamp <= timestamp`, proven by its successor. BeforeChain,

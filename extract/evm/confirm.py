@@ -162,7 +162,7 @@ class Confirmer:
                 trouble = _forged(header, bloom, mine)
                 if trouble:
                     return Refusal(Kind.MISMATCH, trouble, provider)
-                conclusive += 1
+                # a bloom that knows these logs says nothing of others beside them: that they are all is not shown
             elif not bloom.may_match(question.addresses, question.topics):
                 conclusive += 1
             elif await self._is_left_out(question, number, bloom):

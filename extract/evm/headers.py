@@ -53,6 +53,13 @@ class Headers:
             await self._fitting(answer.value.block, answer.provider)
         return [answer.value for answer in answers]
 
+    async def compare(self, numbers: Sequence[int]) -> None:
+        """Put headers to every provider that is used, one by one. Errors: Disagreement names who contradicts whom."""
+        for endpoint in self.pool.usable():
+            for outcome in await self.pool.ask(endpoint, [header_call(n) for n in numbers]):
+                if isinstance(outcome, Answer):
+                    await self._fitting(outcome.value, endpoint.name)
+
     async def fits(self, block: Block, provider: str) -> bool:
         """Whether a header that came along with another answer is the one everybody else knows."""
         return await self._fitting(block, provider) == block

@@ -24,7 +24,7 @@ from extract.lending.registry import Csu
 
 NAIVE_RANGE = 10  # blocks per request of the first plan
 SECONDS_OF_A_DAY = 86_400
-HEADERS_PER_DAY = 12  # search, finality, times of logs; measured: 6 on regular chains, 18 on a very irregular one
+HEADERS_PER_DAY = 12  # search, its proof, finality, log times; measured: 6 on regular chains, 18 on irregular ones
 ENDS = 2  # a day is read before its first and after its last block
 ROUNDS = 8  # rounds of view calls that the deepest family takes; all CSUs of a chain go in step
 TOKEN_ROUNDS = 1

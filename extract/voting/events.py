@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -142,10 +143,15 @@ def recounted(events: pa.Table, emitters: Sequence[Emitters]) -> pa.Table:
     """EVENTS rows of an epoch with the votes of a gauge counted on a bribe that was not replaced in it.
 
     Both bribes of a gauge log the same votes, but a replaced one does not log that votes cast before are taken back.
+    A gauge with two bribes of one kind in the epoch had one replaced: the states at its ends show it, whatever a
+    provider does with the log; the log shows one that was set and taken away in between.
     """
     replaced = events.filter(pc.equal(events["event_kind"], "bribe_replaced")).to_pylist()
     kinds = {of.protocol.name: of.protocol.family.vote_bribe_kind for of in emitters}
     gone = {(r["protocol"], r["gauge_address"]) for r in replaced if r["bribe_kind"] == kinds[r["protocol"]]}
+    for of in emitters:
+        counts = Counter(gauge for gauge, kind in of.bribes.values() if kind == kinds[of.protocol.name])
+        gone |= {(of.protocol.name, gauge) for gauge, count in counts.items() if count > 1}
     if not gone:
         return events
     rows = zip(*(events[c].to_pylist() for c in ("event_kind", "protocol", "gauge_address", "bribe_kind")), strict=True)

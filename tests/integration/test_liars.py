@@ -47,6 +47,8 @@ OLD_FAULTS: dict[str, Any] = {
 HARMLESS = {"reordered_logs", "log_time_decimal", "log_time_number", "text_id"}
 # what strikes only where more than one call travels, or where logs lie close together, or the head is asked for
 RARE = {"drop_items", "swapped_ids", "logs_same_number", "behind_logs", "null_logs", "truncate", "lag", "wrong_header"}
+# logs left out by the only provider: not all can be seen while they are fetched, all can where flows meet states
+LEAVING_OUT = {"dropped_logs", "no_logs", "null_logs", "truncate", "behind_logs", "lag"}
 ASIDE = {*NOT_OF_THE_CHAIN, "provider", "confirmation"}
 CASES = [*sorted(LIES), *OLD_FAULTS]
 # with nobody behind the liar: what is in good form, where only the house's own checks stand between it and the lake
@@ -121,6 +123,8 @@ def test_a_liar_in_front_of_the_votes(
     assert seconds < MOST_SECONDS
     words = told(line, said, caplog)
     found = content(Lake(str(line.folder / "raw")), ASIDE)
+    if alone and kind in LEAVING_OUT and LIAR not in words:
+        words += failed(line)
     judge(kind, alone, code, words, {n: set(rows) for n, rows in found.items()}, voting_truth)
 
 
@@ -160,7 +164,37 @@ def test_a_liar_in_front_of_the_lending_markets(
     finally:
         small_lending_world.heal()
     assert seconds < MOST_SECONDS
-    judge(kind, alone, code, told(line, said, caplog), rows_of(line), lending_truth)
+    words, found = told(line, said, caplog), rows_of(line)
+    if alone and kind in LEAVING_OUT:
+        sound = without_incomplete(line, found, lending_truth)
+        words += LIAR if sound != found else ""
+        found = sound
+    judge(kind, alone, code, words, found, lending_truth)
+
+
+def failed(line: Line) -> str:
+    """The provider, where a build of what it said fails a gate: flows against states see what no bloom can."""
+    build(line, "int_voting_gates")
+    ((count,),) = line.query("select count(*) from main_intermediate.int_voting_gates where verdict = 'fail'")
+    return LIAR if count else ""
+
+
+def without_incomplete(
+    line: LendingLine, found: dict[str, set[Any]], truth: dict[str, set[Any]]
+) -> dict[str, set[Any]]:
+    """Rows that landed, less the wrong ones of CSUs whose panel says itself that they are not complete."""
+    build(line, "csu_daily_panel")
+    rows = line.query("select csu_id from csu_daily_panel where panel_status <> 'complete'")
+    owned = tuple(f"('csu_id', '{csu}')" for (csu,) in rows)
+    return {
+        name: {row for row in of if row in truth[name] or not any(own in row for own in owned)}
+        for name, of in found.items()
+    }
+
+
+def build(line: Line, model: str) -> None:
+    done = line.dbt("build", "--select", f"+{model}", "--exclude-resource-type", "test", "unit_test")
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def judge(
@@ -170,7 +204,7 @@ def judge(
     assert "Traceback" not in words
     for name, rows in found.items():
         assert rows <= truth[name], f"{name}: {sorted(rows - truth[name])[:2]}"
-    if code == 0 and not (alone and kind in ("dropped_logs", "no_logs", "null_logs", "truncate", "behind_logs", "lag")):
+    if code == 0 and not (alone and kind in LEAVING_OUT):
         assert {n: len(r) for n, r in found.items()} == {n: len(r) for n, r in truth.items()}, "nothing is missing"
     is_named = LIAR in words
     assert is_named or kind in HARMLESS | RARE, f"{kind} went by without a word (exit {code})"

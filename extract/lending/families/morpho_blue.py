@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from extract.evm.abi import Event
 from extract.evm.calls import Reply
+from extract.evm.proof import UNCONFIRMED
 from extract.evm.views import call, word
 from extract.lending.families.base import (
     COLLATERAL,
@@ -106,6 +107,8 @@ class MorphoBlue(Plain):
         if state.status != OK:
             return state
         markets = (await scanned(at, self, csu, memory)).markets
+        if not markets:
+            at.confirmation = UNCONFIRMED  # only logs tell of markets: none, or all of them left out
         totals = await at.ask({m: call(singleton, "market(bytes32)", m) for m in markets})
         rates = await at.ask(
             {

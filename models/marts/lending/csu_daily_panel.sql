@@ -129,6 +129,8 @@ judged as (
                 then
                     flow_disagree_count || ' reserves moved otherwise than their events say, first: '
                     || first_disagreement
+            when confirmation = 'unconfirmed' and coalesce(reserve_count, 0) = 0
+                then 'no market is known, and only logs could tell of one: a provider may have left them out'
             when confirmation = 'unconfirmed' then 'nobody confirmed the state: add a second provider'
         end as verdict
     from joined
