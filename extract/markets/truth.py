@@ -199,7 +199,7 @@ def pending_markets(config: Config) -> list[Asked]:
         elif row["status"] != REFUSED:
             final.pop(row["market_id"], None)
     due = {row["market_id"]: row for row in sorted(snapshots, key=lambda r: r["observed_at"]) if _ends(row) >= oldest}
-    asked = [_asked(row) for name, row in due.items() if final.get(name, newest) >= settled]
+    asked = [_asked(row) for name, row in due.items() if name not in final or final[name] > settled]
     return sorted(asked, key=lambda each: (len(each.market_id), each.market_id))
 
 

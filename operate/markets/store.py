@@ -665,6 +665,6 @@ _UNRESOLVED = """
     where
         markets.newest = 1
         and coalesce(markets.end_at, markets.snapshot_at) >= ?
-        and (outcomes.known_at is null or outcomes.known_at >= ?)
+        and (outcomes.known_at is null or outcomes.known_at > ?)
     order by length(markets.market_id), markets.market_id
 """

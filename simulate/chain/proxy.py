@@ -155,6 +155,10 @@ class Proxy:
                 lie, back = REQUESTS[fault.kind], int(fault.value or 1)
                 calls = [lie(call, back, head) if fault.hits(call["method"]) else call for call in calls]
         body = msgspec.json.encode([{**call, "id": position} for position, call in enumerate(calls)])
+        for fault in struck:
+            if fault.kind == "reorg":  # who asks for the state of the other hash gets that of the block
+                true_hash = await self._hash(int(fault.value))
+                body = body.replace(other_hash(true_hash).encode(), true_hash.encode())
         replies = {reply["id"]: reply for reply in msgspec.json.decode(await self._forward(body))}
         return [replies[position] for position in range(len(calls))]
 
@@ -162,9 +166,12 @@ class Proxy:
         """Another hash for a block wherever it is named: in its header, its child's, its logs."""
         for fault in struck:
             if fault.kind == "reorg":
-                true_hash = (await self._ask("eth_getBlockByNumber", hex(int(fault.value)), False))["hash"]
+                true_hash = await self._hash(int(fault.value))
                 body = body.replace(true_hash.encode(), other_hash(true_hash).encode())
         return body
+
+    async def _hash(self, block: int) -> str:
+        return str((await self._ask("eth_getBlockByNumber", hex(block), False))["hash"])
 
 
 def _refusal(refused: Refused, headers: dict[str, str] | None = None) -> web.Response:

@@ -43,6 +43,9 @@ class Spoiled:
         supplied = (
             f"select max(supplied) from csu_reserve_daily where csu_id = '{self.rich_csu}' and day = '{self.rich_day}'"
         )
+        [(self.symbol, self.bar_at)] = built.execute(
+            "select symbol, bar_at from bars_m5 order by all limit 1"
+        ).fetchall()
         self.rich_price = 7e14 / float(one(built, f"{supplied} and asset_address = '{self.asset}'"))
 
     def changes(self) -> list[str]:
@@ -82,7 +85,7 @@ class Spoiled:
                 f"partition_window = '{self.failed_day}'",
             ),
             # a bar whose high lies under its low
-            "update bars set high = low - 1 where (symbol, bar_at) = (select (min(symbol), min(bar_at)) from bars)",
+            f"update bars set high = low - 1 where symbol = '{self.symbol}' and bar_at = '{self.bar_at.isoformat()}'",
         ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -248,10 +249,11 @@ def test_an_interrupted_run_says_how_to_go_on(line: Line) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "operate.cli", "extract", "voting", "--epochs", "3"],
         cwd=ROOT, env={**os.environ, **line.environment()}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run in the background
     )  # fmt: skip
     while not (line.folder / "raw").exists() and process.poll() is None:
         time.sleep(0.02)  # planned by then, the first partitions are being read
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
     assert "what was committed stays" in errors and "Traceback" not in errors

@@ -282,7 +282,7 @@ def test_a_bare_dbt_build_works_right_after_extraction(built_line: Line, tmp_pat
     """`make extract && dbt build` in a fresh clone: the project's own default paths, no folder made before."""
     for name in ("models", "python_models", "analyses", "decide", "seeds", "macros", "tests", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dbt_project.yml", "profiles.yml"):
+    for name in ("dbt_project.yml", "profiles.yml", ".dbtignore"):
         shutil.copy(ROOT / name, tmp_path / name)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("FORESHORE", "DBT"))} | {
         "DO_NOT_TRACK": "1"
