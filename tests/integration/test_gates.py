@@ -43,9 +43,8 @@ class Spoiled:
         supplied = (
             f"select max(supplied) from csu_reserve_daily where csu_id = '{self.rich_csu}' and day = '{self.rich_day}'"
         )
-        [(self.symbol, self.bar_at)] = built.execute(
-            "select symbol, bar_at from bars_m5 order by all limit 1"
-        ).fetchall()
+        kept = "select symbol, bar_at from bars_m5 order by all limit 1"
+        [(self.symbol, self.bar_at)] = built.execute(kept).fetchall()
         self.rich_price = 7e14 / float(one(built, f"{supplied} and asset_address = '{self.asset}'"))
 
     def changes(self) -> list[str]:

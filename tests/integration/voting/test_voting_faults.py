@@ -249,7 +249,7 @@ def test_an_interrupted_run_says_how_to_go_on(line: Line) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "operate.cli", "extract", "voting", "--epochs", "3"],
         cwd=ROOT, env={**os.environ, **line.environment()}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
     )  # fmt: skip
     while not (line.folder / "raw").exists() and process.poll() is None:
         time.sleep(0.02)  # planned by then, the first partitions are being read
