@@ -82,7 +82,7 @@ class _Result:
 async def fetch(client: ChainClient, pricer: Pricer, unit: Unit, known: Known) -> Fetched:
     """The due partitions of a chain and day. What one CSU or its oracle does wrong is that CSU's failed row."""
     result = _Result()
-    only_prices = [c for c in unit.csus if unit.kinds(c) == {PRICES} and price_id(c, unit.day) in known.priced]
+    only_prices = [csu for csu in unit.csus if has_only_prices(unit, csu, known)]
     wanted = [c for c in unit.csus if unit.kinds(c) and c not in only_prices and not _broken(c, unit, known, result)]
     try:
         blocks = await _day(client, unit, known, result)
@@ -98,6 +98,11 @@ async def fetch(client: ChainClient, pricer: Pricer, unit: Unit, known: Known) -
         if row is not None:
             await _complete_prices(pricer, known.priced[price_id(csu, unit.day)], row, result)
     return result.merged()
+
+
+def has_only_prices(unit: Unit, csu: Csu, known: Known) -> bool:
+    """Whether only prices of a CSU's day are due, and those that stand are known: then no state or log is read."""
+    return unit.kinds(csu) == {PRICES} and price_id(csu, unit.day) in known.priced
 
 
 def price_id(csu: Csu, day: Day) -> str:

@@ -23,7 +23,7 @@ from extract.lending.cost import Period, measure
 from extract.lending.engine import Prepare, dask_engine, pricer_of
 from extract.lending.families import FAMILIES
 from extract.lending.families.base import Market, Memory
-from extract.lending.fetch import Known, fetch
+from extract.lending.fetch import Known, fetch, has_only_prices
 from extract.lending.history import Histories
 from extract.lending.plan import (
     PRICES,
@@ -156,7 +156,8 @@ def _preparing(clients: Clients, known: tuple[Known, Checkpoints], histories: Hi
         client = clients[unit.chain]
         if isinstance(client, ForeshoreError):
             raise client
-        memories, broken = await histories.before(client, [c for c in unit.csus if unit.kinds(c)], unit.day)
+        read = [csu for csu in unit.csus if unit.kinds(csu) and not has_only_prices(unit, csu, known[0])]
+        memories, broken = await histories.before(client, read, unit.day)
         return replace(known[0].for_unit(unit, client.chain_id), memories=memories, broken=broken)
 
     return know

@@ -166,7 +166,9 @@ async def _flip(
         return await chain.block(before.number + 1), None, before
     minted = await _first_mint(chain, protocol, boundary, before, final, within)
     if minted is None:
-        await _check_turns(chain, protocol, boundary, [(final.number, False)])
+        is_cut = within is not None and boundary + within - 1 < final.timestamp
+        searched = await chain.block_at_or_before(boundary + (within or 0) - 1) if is_cut else final
+        await _check_turns(chain, protocol, boundary, [(searched.number, False)])
         return None, None, None
     number, transaction = minted
     await _check_turns(chain, protocol, boundary, [(number - 1, False), (number, True)])
