@@ -8,7 +8,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PYTHONWARNINGS := ignore::DeprecationWarning
 
-.PHONY: help setup demo test test-long extract build docs bench lint hooks clean
+.PHONY: help setup demo test test-long extract build docs report bench lint hooks clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is
@@ -42,6 +42,9 @@ build: setup ## dbt build, then publish what passed
 
 docs: setup ## static docs site in target/static_index.html
 	@$(BIN)/foreshore build --docs
+
+report: setup ## figures of what was published, in data/report (or data/world/report)
+	@$(BIN)/foreshore report
 
 bench: setup ## side-by-side benchmarks (minutes)
 	@for name in start_up state_reads log_scan sparse_scan voting.line voting.allocation voting.ties voting.backtest voting.rebuilds lending.scan lending.panel bars.backtest bars.sweep bars.history bars.pre_paper markets.runs; do $(BIN)/python -m benchmarks.$$name || exit 1; done

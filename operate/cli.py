@@ -27,6 +27,7 @@ VERBS = {
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
     "repair": Verb("operate.repair:repair", "Fetch again what is not as it was landed."),
     "build": Verb("operate.commands:build", "Run dbt build and publish what passed."),
+    "report": Verb("operate.report.command:report", "Pages of figures over what was published."),
     "sql": Verb("operate.sql:sql", "Query what was published, read-only."),
     "recommend": Verb("operate.voting.commands:recommend", "What to vote, what it is worth, and why."),
     "submitted": Verb("operate.voting.commands:submitted", "Record what was really voted, or show it."),
@@ -56,6 +57,7 @@ def cli() -> None:
       foreshore build                               dbt build, then publish what passed
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
+      foreshore report --open                       figures of all that, in the browser
       foreshore backtest                            what such decisions would have earned
       foreshore strategy check FILE                 prove a bar strategy of your own
       foreshore pre-paper run --manifest PATH       a promoted backtest on live bars

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -17,6 +18,8 @@ from operate.console import out, table
 from operate.gates import show_verdicts as show_verdicts_of_gates
 from operate.lending import commands as lending
 from operate.markets import demo as markets_demo
+from operate.report.site import DOCS
+from operate.report.site import build as build_site
 from operate.voting.backtest import show_verdicts, summary
 from operate.voting.extraction import run_voting
 from operate.voting.recommend import ACTION_STYLE
@@ -59,7 +62,8 @@ def run(**sizes: int) -> int:
         return code
     if not run_dbt(warehouse, ["--quiet", "docs", "generate", "--static"]):
         return 1
-    clock.lap("docs")
+    site = build_site(warehouse, config.root / "report", DOCS)
+    clock.lap("docs and report")
     show_result(warehouse)
     show_decisions(warehouse)
     show_panel(warehouse)
@@ -67,7 +71,7 @@ def run(**sizes: int) -> int:
     clock.lap("pre-paper")
     markets_demo.show_scores(warehouse)
     show_verdicts_of_gates(warehouse)
-    show_places(warehouse)
+    show_places(warehouse, site[0])
     out.print(clock.summary())
     return code
 
@@ -140,11 +144,12 @@ def show_result(warehouse: Warehouse) -> None:
     )
 
 
-def show_places(warehouse: Warehouse) -> None:
+def show_places(warehouse: Warehouse, report: Path) -> None:
     """Where to look next."""
     out.print(f"\nWarehouse  {warehouse.published_file}")
     out.print('Query it   [bold].venv/bin/foreshore sql "select * from preboundary_leakage_checks"[/bold]')
     out.print(f"Parquet    {warehouse.exports}/<wing>/*.parquet")
+    out.print(f"Report     {report} (opens offline: figures for every user)")
     out.print("Docs       target/static_index.html (opens offline: models, columns, lineage)")
     out.print("Decide     [bold].venv/bin/foreshore recommend --window T-5[/bold]")
 

@@ -165,7 +165,7 @@ def ask(warehouse: Warehouse, text: str, as_arrow: bool = False) -> list[Answer]
 
     Errors: RequestError where there is no statement, or one fails or would write.
     """
-    with _open_published(warehouse) as published:
+    with open_published(warehouse) as published:
         try:
             statements = [s.query for s in published.extract_statements(text)]
             if not statements:
@@ -192,11 +192,11 @@ def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ..
 
 def read_tables(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, pa.Table]:
     """Arrow tables of read-only queries over what was published, from one connection: all of the same publication."""
-    with _open_published(warehouse) as published:
+    with open_published(warehouse) as published:
         return {name: published.sql(sql).to_arrow_table() for name, sql in queries.items()}
 
 
-def _open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
+def open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     """A read-only connection that can reach the published parquet and nothing else."""
     ensure_published(warehouse)
     shelf = warehouse.shelf

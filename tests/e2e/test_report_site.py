@@ -1,0 +1,102 @@
+"""The report in a real browser: it opens from disk, every figure is drawn, and its numbers are the warehouse's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operate.report.page import plain
+from operate.report.site import build
+from operate.warehouse import Warehouse, publish, query
+from tests.e2e.test_docs_site import CHROMIUM
+from tests.line_fixtures import Line
+
+pytestmark = [pytest.mark.browser, pytest.mark.node]
+NAMES = ("index", "voting", "lending", "bars", "markets", "operations")
+
+
+@pytest.fixture(scope="module")
+def warehouse(built_line: Line) -> Warehouse:
+    found = Warehouse(built_line.folder, f"{built_line.folder}/raw")
+    publish(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def site(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "site"
+    assert [page.stem for page in build(warehouse, folder)] == list(NAMES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: install the package `chromium`, or set CHROMIUM to its path")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        started = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_page_opens_from_disk_and_draws_every_figure(browser: Any, site: Path, width: int, scheme: str) -> None:
+    drawn = 0
+    with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme) as context:
+        for name in NAMES:
+            page, said, asked = context.new_page(), [], []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.goto((site / f"{name}.html").as_uri())
+            page.wait_for_function(
+                "() => [...document.querySelectorAll('.figure')].every((f) => f.dataset.drawn === 'yes')"
+            )
+            drawn += page.locator(".figure svg").count()
+            assert said == [] and all(url.startswith("file:") for url in asked), (name, said)
+            assert page.evaluate("document.scrollingElement.scrollWidth") <= width, f"{name} is wider than {width}"
+            ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+            page.close()
+    assert drawn >= 10
+
+
+def test_the_numbers_of_a_figure_are_those_of_its_query(browser: Any, site: Path, warehouse: Warehouse) -> None:
+    page, compared = browser.new_page(), 0
+    for name in NAMES[1:]:
+        page.goto((site / f"{name}.html").as_uri())
+        for article in page.locator("article:has(script.spec)").all():
+            spec = json.loads(article.locator("script.spec").text_content())
+            shown = spec.get("data", {}).get("values") or spec["layer"][-1]["data"]["values"]
+            names, rows = query(warehouse, article.locator("pre").text_content())
+            wanted = [{n: plain(value) for n, value in zip(names, row, strict=True)} for row in rows]
+            assert shown == wanted, article.locator("h3").text_content()
+            compared += len(shown)
+    page.close()
+    assert compared > 100
+
+
+def test_each_page_says_when_from_what_and_what_is_missing(site: Path, warehouse: Warehouse) -> None:
+    for name in NAMES:
+        text = (site / f"{name}.html").read_text()
+        assert "Made 2" in text and "by build" in text
+    assert "foreshore extract bars" in (site / "bars.html").read_text()
+
+
+def test_a_report_is_swapped_whole(site: Path, warehouse: Warehouse, tmp_path: Path) -> None:
+    docs = tmp_path / "static_index.html"
+    docs.write_text("docs")
+    folder = tmp_path / "again"
+    shutil.copytree(site, folder)
+    (folder / "left.html").write_text("an old page")
+    build(warehouse, folder, docs)
+    assert not (folder / "left.html").exists() and (folder / "docs.html").read_text() == "docs"
+    assert "docs.html#!/model/model.foreshore.preboundary_recommendations" in (folder / "voting.html").read_text()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
