@@ -28,6 +28,8 @@ VERBS = {
     "repair": Verb("operate.repair:repair", "Fetch again what is not as it was landed."),
     "build": Verb("operate.commands:build", "Run dbt build and publish what passed."),
     "report": Verb("operate.report.command:report", "Pages of figures over what was published."),
+    "tables": Verb("operate.describe:tables", "What is published."),
+    "describe": Verb("operate.describe:describe", "What a table's columns mean."),
     "sql": Verb("operate.sql:sql", "Query what was published, read-only."),
     "recommend": Verb("operate.voting.commands:recommend", "What to vote, what it is worth, and why."),
     "submitted": Verb("operate.voting.commands:submitted", "Record what was really voted, or show it."),

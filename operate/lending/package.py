@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,14 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
-import yaml
 
 from extract.config import Config
 from extract.errors import ForeshoreError, RequestError
 from extract.seeds import read_seed
+from operate.definitions import definitions
 from operate.warehouse import Warehouse, read_tables
 
-ROOT = Path(__file__).parents[2]
 FORMATS = ("parquet", "csv", "dta")
 TABLES = {  # file -> (table, order)
     "panel": ("csu_daily_panel", "csu_id, day"),
@@ -126,7 +124,7 @@ def codebook(tables: Mapping[str, pa.Table], format_: str) -> list[dict[str, str
         source = TABLES[name][0]
         for column in _shaped(table, format_).schema:
             base = column.name.removesuffix("_text") if column.name not in table.column_names else column.name
-            text = defined.get((source, base), "")
+            text = defined[source].columns.get(base, "")
             unit = next((unit for end, unit in UNITS.items() if column.name.endswith(end)), "")
             if not unit and pa.types.is_floating(column.type):
                 unit = "whole tokens"
@@ -141,25 +139,6 @@ def codebook(tables: Mapping[str, pa.Table], format_: str) -> list[dict[str, str
                 }
             )
     return rows
-
-
-def definitions() -> dict[tuple[str, str], str]:
-    """(table, column) to its description, from the models' own documentation."""
-    blocks: dict[str, str] = {}
-    for file in sorted((ROOT / "docs" / "blocks").glob("*.md")):
-        found = re.findall(r"{% docs (\w+) %}\n(.*?)\n{% enddocs %}", file.read_text(), re.DOTALL)
-        blocks |= {name: " ".join(text.split()) for name, text in found}
-    told: dict[tuple[str, str], str] = {}
-    for file in (*(ROOT / "models" / "marts" / "lending").glob("*.yml"), *(ROOT / "seeds").rglob("*.yml")):
-        content = yaml.safe_load(file.read_text()) or {}
-        for of in (*content.get("models", []), *content.get("seeds", [])):
-            for column in of.get("columns", []):
-                text = str(column.get("description", ""))
-                block = re.search(r"doc\('(\w+)'\)", text)
-                told[of["name"], column["name"]] = blocks.get(block.group(1), "") if block else text
-            # publication says it of every row
-            told[of["name"], "is_simulated"] = blocks["is_simulated"]
-    return told
 
 
 def _manifest(

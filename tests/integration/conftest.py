@@ -5,26 +5,19 @@ from __future__ import annotations
 import pytest
 
 LONG = {
-    "test_gates",
-    "test_last_vote",
+    "test_deciding_killed",
     "test_real_aave",
     "test_decisions_line",
-    "test_decisions_see_no_future",
     "test_own_votes",
     "test_voting_faults",
     "test_voting_line",
     "test_lending_line",
-    "test_lending_package",
     "test_lending_world",
     "test_real_aave_panel",
     "test_real_morpho_panel",
     "test_real_origin_panel",
     "test_bars_line",
     "test_pre_paper_line",
-    "test_language_models",
-    "test_market_runs",
-    "test_markets_demo",
-    "test_polymarket_ingest",
 }
 
 

@@ -343,3 +343,15 @@ def test_a_publication_of_a_release_that_knew_less_keeps_its_other_wings(built: 
     held = built.build().held_back
     after = {unit: row.folder for unit, row in Shelf(built.root).units().items()}
     assert "voting" in held and after["voting"] == before["voting"] and after["lending"] != before["lending"]
+
+
+def test_what_is_published_is_listed_and_described(built: Small) -> None:
+    listed = built.cli("tables", "--json")
+    assert listed.returncode == 0, listed.stderr
+    assert {"voting_votes": 200, "lending_powers": 200, "publications": 3}.items() <= {
+        row["table"]: row["rows"] for row in json.loads(listed.stdout)
+    }.items()
+    told = json.loads(built.cli("describe", "voting_votes", "--json").stdout)
+    assert [column["column"] for column in told["columns"]] == ["version", "n", "is_bad", "is_simulated"]
+    unknown = built.cli("describe", "voting_vote")
+    assert unknown.returncode == 1 and "did you mean" in unknown.stderr and "voting_votes" in unknown.stderr
