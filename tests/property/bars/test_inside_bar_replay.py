@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decide.bars.bars import Bars, combine, range_sums, true_range
-from decide.bars.inside_bar import find_signals, may_trigger, signals_at_close
+from decide.bars.inside_bar import find_signals, may_trigger, signals_at_close, signals_at_closes
 from decide.bars.rules import Rules, trade_windows
 from tests.bar_fixtures import SESSIONS, STEP, any_rules, walk
 from tests.oracles.inside_bar import slow_signals
@@ -51,6 +51,28 @@ def test_who_may_not_trigger_does_not(made: Rules, seed: int) -> None:
             may = may_trigger(Bars(LABELS[first:stop], *columns), made)
             does = [bool(signals_at_close(bars[:stop], made, windows)) for bars in symbols]
             assert all(may[np.flatnonzero(does)])
+
+
+@given(made=any_rules(), seed=st.integers(0, 10_000), missing=holes, history=st.integers(0, 40))
+@settings(max_examples=25, deadline=None)
+def test_many_symbols_at_once_say_what_each_says_alone(
+    made: Rules, seed: int, missing: list[int], history: int
+) -> None:
+    """With holes, with too little history and with none, whoever stands beside whom; not found by one look alone."""
+    windows = trade_windows(SESSIONS, made)
+    whole = [walk(LABELS.tolist(), seed + n) for n in range(3)]
+    opened = int(np.searchsorted(LABELS, windows.starts[-1]))
+    for stop in range(opened, len(LABELS) + 1, 3):
+        many = [bars[:stop] for bars in whole]
+        many += [some_bars(seed + 3, missing)[:stop], whole[0][max(0, opened - history) : stop], whole[0][:0]]
+        alone = []
+        for bars in many:
+            said = find_signals(bars, made, windows).signals
+            alone.append(tuple(s for s in said if len(bars) and s.trigger_at == bars.labels[-1]))
+        cut = [  # what stands before the warm-up of the last window is no input
+            tuple(signal for signal in signals_at_close(bars, made, windows)) for bars in many
+        ]
+        assert signals_at_closes(many, made, windows) == cut == alone
 
 
 @given(made=any_rules(), seed=st.integers(0, 10_000), cut=st.integers(2, len(LABELS)), other=st.integers(0, 10_000))
