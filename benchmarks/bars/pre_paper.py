@@ -68,12 +68,12 @@ async def measure(
             yield Joined(symbols)
             sent, before = 1, 0.0
             for moment in range(today.open, today.close, 60):
-                made = [(symbol, market.at(symbol, moment)) for symbol in symbols]
-                burst = [Minute(_bar(symbol, bar), is_update=False) for symbol, bar in made if bar is not None]
                 while runner.tally.events < sent or not run.is_flushed:  # noqa: ASYNC110
                     await asyncio.sleep(0.0002)
                 if moment % 300 == 0 and before:
                     costs.append(time.thread_time() - before)
+                made = [(symbol, market.at(symbol, moment)) for symbol in symbols]
+                burst = [Minute(_bar(symbol, bar), is_update=False) for symbol, bar in made if bar is not None]
                 before = time.thread_time()
                 sent += 0 if is_spread else len(burst)
                 for minute in burst:
