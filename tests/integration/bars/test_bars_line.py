@@ -126,3 +126,36 @@ def test_the_models_say_what_is_missing_and_what_was_dropped(line: Line, market:
     ]
     (strays,) = line.query("select sum(off_session_count) from bar_coverage")[0]
     assert strays > 20
+
+
+REVISED_FROM, REVISED_TO = 1_764_599_400, 1_764_599_400 + 77 * 300  # all of 2025-12-01
+SIGNALS = """
+    select strategy_key, trigger_at, side, entry_price, stop_price, take_profit_price
+    from main_intermediate.int_bar_signals where symbol = 'FORE'
+"""
+EFFECTS = """
+    select strategy_key, trigger_at, side, {age}_entry_price, {age}_stop_price, {age}_take_profit_price
+    from bar_revision_effects where {age}_entry_price is not null
+"""
+
+
+def test_a_correction_is_shown_with_the_signals_it_changed(line: Line, market: RunningBars) -> None:
+    """A session that was first served a little wrong: what stood then, and what the warehouse says now."""
+    market.control("revised", channel="rest", symbol="FORE", value=0.004, first=REVISED_FROM, last=REVISED_TO)
+    assert extract(line, market).returncode == 0
+    built = line.dbt("build", "--select", "+int_bar_signals", "--indirect-selection", "cautious")
+    assert built.returncode == 0, built.stdout[-3000:]
+    before = set(line.query(SIGNALS))
+    market.heal()
+    assert extract(line, market, "--no-resume").returncode == 0
+    built = line.dbt("build", "--select", "+bar_revisions", "--indirect-selection", "cautious")
+    assert built.returncode == 0, built.stdout[-3000:]
+    after = set(line.query(SIGNALS))
+    old, new = (set(line.query(EFFECTS.format(age=age))) for age in ("old", "new"))
+    assert before - after and after - before, "the correction moved no signal: the test says nothing"
+    assert (old - new, new - old) == (before - after, after - before)
+    ((bars, counted, rows),) = line.query(
+        "select count(*), max(rerun_signal_count), (select count(*) from bar_revision_effects) from bar_revisions"
+    )
+    assert 1 < bars <= 78 and counted == rows > 0
+    assert line.query("select distinct symbol, revised_bar_count from bar_revision_effects") == [("FORE", bars)]
