@@ -25,6 +25,9 @@ EXPORTS = {"lending": Verb("operate.lending.commands:export_lending", "The resea
 BACKTESTS = {"bars": Verb("operate.bars.commands:backtest_bars", "A bar strategy on published bars.")}
 VERBS = {
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
+    "verify": Verb("operate.night_commands:verify", "The morning's look: is everything there, fresh and well."),
+    "doctor": Verb("operate.night_commands:doctor", "What a set-up needs, each with its cure."),
+    "overnight": Verb("operate.night_commands:overnight", "Everything above, alone and at night."),
     "repair": Verb("operate.repair:repair", "Fetch again what is not as it was landed."),
     "build": Verb("operate.commands:build", "Run dbt build and publish what passed."),
     "report": Verb("operate.report.command:report", "Pages of figures over what was published."),

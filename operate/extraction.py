@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,6 +20,7 @@ from operate.console import err, out, print_json
 from operate.log import DurableLog
 
 LOG_NAME = "extract.jsonl"
+NIGHT = "FORESHORE_NIGHT"  # the run id of a night, which begins those of its extractions
 
 
 Extract = Callable[[str, Report], Coroutine[Any, Any, Outcome]]  # (run id, report) to what came of it
@@ -26,7 +28,8 @@ Extract = Callable[[str, Report], Coroutine[Any, Any, Outcome]]  # (run id, repo
 
 def run_line(config: Config, source: str, request: object, extract: Extract, as_json: bool) -> int:
     """Run one line of extraction with progress and a durable log; exit code 0 done, 1 failed, 2 partial, 3 nothing."""
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    night = os.environ.get(NIGHT)
+    run_id = f"{night or f'{datetime.now(UTC):%Y%m%dT%H%M%S}'}-{uuid.uuid4().hex[:6]}"
     log = DurableLog(config.root / "logs" / LOG_NAME, run_id=run_id, source=source)
     started = time.monotonic()
     log.write("started", request=str(request))
