@@ -222,9 +222,18 @@ def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ..
 
 
 def read_tables(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, pa.Table]:
-    """Arrow tables of read-only queries over what was published, from one connection: all of the same publication."""
+    """Arrow tables of read-only queries over what was published, from one connection: all of the same publication.
+
+    Errors: RequestError where a table or column is not published, which another version may not have had.
+    """
     with open_published(warehouse) as published:
-        return {name: published.sql(sql).to_arrow_table() for name, sql in queries.items()}
+        try:
+            return {name: published.sql(sql).to_arrow_table() for name, sql in queries.items()}
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            told = str(error).splitlines()[0]
+            raise RequestError(
+                f"what is published lacks something that this version reads ({told}): run `foreshore build`"
+            ) from None
 
 
 def open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:

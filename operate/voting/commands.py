@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -59,7 +60,8 @@ def recommend(live: bool, save: bool, simulate: bool, as_json: bool, config_file
         _refresh(config, asked["protocol"])
     asked["epoch"] = None if asked["epoch"] is None else parse_moment(asked["epoch"])
     warehouse = Warehouse.of(config)
-    rows = recommending.recommendations(warehouse, recommending.Asked(**asked))
+    now = None if config.is_simulated else datetime.now(UTC)  # the embedded world lives in another year
+    rows = recommending.recommendations(warehouse, recommending.Asked(**asked), now)
     rows = [ballots.with_ballot(config, row, simulate) for row in rows]
     kept = [row for row in rows if save and not row["is_what_if"]]
     saved = [(row["action"], recommending.save(config.root, row)) for row in kept]
