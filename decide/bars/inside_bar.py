@@ -142,7 +142,8 @@ def trace(series: Series, rules: Rules, windows: Windows) -> Trace:
     found = _followed(series, rules, windows, rows)
     end = _window_end(series, windows, rows)
     if rules.entry_legs == "both_sides":
-        done = np.searchsorted(series.bars.labels, _order_end(series, rules, windows, rows, rows))
+        ends = np.searchsorted(series.bars.labels, _order_end(series, rules, windows, rows, rows))
+        done = np.where(found.is_far, rows + 1, ends)  # too far for an order: nothing lives that others wait for
         is_signal = ~found.is_far
     else:
         done = found.trigger + 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from decide.bars.bars import Bars, combine, range_sums, true_range
 from decide.bars.inside_bar import find_signals, may_trigger, signals_at_close, signals_at_closes
 from decide.bars.rules import Rules, trade_windows
-from tests.bar_fixtures import SESSIONS, STEP, any_rules, walk
+from tests.bar_fixtures import SESSIONS, STEP, any_rules, rules, walk
 from tests.oracles.inside_bar import slow_signals
 
 LABELS = SESSIONS.between(STEP, SESSIONS.known_from, SESSIONS.known_until)
@@ -21,7 +21,26 @@ def some_bars(seed: int, missing: list[int]) -> Bars:
     return walk(np.delete(LABELS, missing).tolist(), seed)
 
 
+# orders on both sides, and a pattern too far away for any
+FAR = rules(
+    inside_bar_definition_mode="mb_high__ib_high_and_close_in_mb_range",
+    inside_bar_mode="inclusive",
+    atr_period=2,
+    min_mother_bar_size_atr_multiple=0,
+    min_mother_body_fraction=0,
+    min_inside_body_fraction=0,
+    entry_level_mode="mother_bar",
+    first_inside_bar_only=False,
+    max_pattern_age_candles=1,
+    max_deviation_atr=1,
+    session_filter="09:30-11:00 14:00-15:00",
+    order_validity_policy="session_end",
+    entry_legs="both_sides",
+)
+
+
 @given(made=any_rules(), seed=st.integers(0, 10_000), missing=holes)
+@example(made=FAR, seed=0, missing=[])
 @settings(max_examples=80, deadline=None)
 def test_signals_are_those_of_a_slow_reading_of_the_rules(made: Rules, seed: int, missing: list[int]) -> None:
     bars, windows = some_bars(seed, missing), trade_windows(SESSIONS, made)
