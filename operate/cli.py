@@ -24,6 +24,7 @@ EXTRACT = {
 EXPORTS = {"lending": Verb("operate.lending.commands:export_lending", "The researcher's package of the panel.")}
 BACKTESTS = {"bars": Verb("operate.bars.commands:backtest_bars", "A bar strategy on published bars.")}
 VERBS = {
+    "init": Verb("operate.initial:init", "Lay a project of your own."),
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
     "verify": Verb("operate.night_commands:verify", "The morning's look: is everything there, fresh and well."),
     "doctor": Verb("operate.night_commands:doctor", "What a set-up needs, each with its cure."),
