@@ -51,7 +51,7 @@ def show_status(config: Config, as_json: bool) -> int:
         told = {"groups": rows, "failing": failing, "running": running, "damaged": damaged}
         print_json({**told, "failing_gates": failing_gates(warehouse)})
     elif not rows and not damages:
-        out.print("Nothing has been extracted yet: run `make extract`.")
+        out.print("Nothing has been extracted yet: run `foreshore extract all`.")
     else:
         columns = ["source", "table_group", "window", "complete", "failing", "rows", "newest_fetch_at"]
         shown = [[*(r[c] for c in columns[:-1]), f"{r['newest_fetch_at']:%Y-%m-%d %H:%M:%S}"] for r in rows]

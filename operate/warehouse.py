@@ -243,7 +243,8 @@ def open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     file = shelf.current_file()
     if file is None:
         raise WarehouseError(
-            f"nothing is published at {warehouse.published_file} yet: run `make extract && make build` (or `make demo`)"
+            f"nothing is published at {warehouse.published_file} yet: run `foreshore extract all`, then "
+            "`foreshore build` (or `make demo`)"
         )
     published = duckdb.connect(str(file), read_only=True)
     if published.execute("select any_value(root) from publications").fetchone() != (str(shelf.root),):

@@ -46,7 +46,7 @@ def built(template: Small, tmp_path: Path) -> Small:
 
 
 def test_nothing_published_says_what_to_do(small: Small) -> None:
-    with pytest.raises(WarehouseError, match="make extract && make build"):
+    with pytest.raises(WarehouseError, match="foreshore extract all`, then `foreshore build"):
         query(small.warehouse, "select 1")
 
 
