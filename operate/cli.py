@@ -30,6 +30,9 @@ VERBS = {
     "report": Verb("operate.report.command:report", "Pages of figures over what was published."),
     "tables": Verb("operate.describe:tables", "What is published."),
     "describe": Verb("operate.describe:describe", "What a table's columns mean."),
+    "overnight": Verb("operate.overnight.commands:overnight", "One night: extract, build, publish, tell how it went."),
+    "verify": Verb("operate.verify:verify", "The morning report: what is there, missing or failing."),
+    "doctor": Verb("operate.doctor.command:doctor", "What stands in the way: each line with its cure."),
     "sql": Verb("operate.sql:sql", "Query what was published, read-only."),
     "recommend": Verb("operate.voting.commands:recommend", "What to vote, what it is worth, and why."),
     "submitted": Verb("operate.voting.commands:submitted", "Record what was really voted, or show it."),
@@ -57,6 +60,7 @@ def cli() -> None:
       foreshore extract lending --days 7            supply, debt and liquidations of lending markets
       foreshore export lending --since 2024-12-01 --until 2024-12-31 --out DIR    panel, codebook, hashes
       foreshore build                               dbt build, then publish what passed
+      foreshore overnight                           all of it, unattended; `verify` in the morning
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
       foreshore report --open                       figures of all that, in the browser

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.markup import escape
@@ -17,6 +15,7 @@ from extract.config import Config
 from extract.work import Outcome, Report, Step
 from operate.console import err, out, print_json
 from operate.log import DurableLog
+from operate.run_id import new_run_id
 
 LOG_NAME = "extract.jsonl"
 
@@ -26,7 +25,7 @@ Extract = Callable[[str, Report], Coroutine[Any, Any, Outcome]]  # (run id, repo
 
 def run_line(config: Config, source: str, request: object, extract: Extract, as_json: bool) -> int:
     """Run one line of extraction with progress and a durable log; exit code 0 done, 1 failed, 2 partial, 3 nothing."""
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    run_id = new_run_id()
     log = DurableLog(config.root / "logs" / LOG_NAME, run_id=run_id, source=source)
     started = time.monotonic()
     log.write("started", request=str(request))

@@ -1,0 +1,1 @@
+"""`foreshore doctor`: what stands in the way of the next run, each line with its cure."""
