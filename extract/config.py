@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import ConfigError
+from extract.shapes import misshapen
 
 DEFAULT_CONFIG = "foreshore.toml"
 WORLD_CONFIG = "data/world/foreshore.toml"  # from the default one's folder; its own folder is the world's root
@@ -110,7 +111,7 @@ def default_path() -> Path:
 
 
 def read_config(path: Path) -> Config:
-    """Parse one file. Errors: ConfigError when it is not there, not text, or not TOML."""
+    """Parse one file. Errors: ConfigError when it is not there, not text, not TOML, or holds other kinds of values."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -122,4 +123,6 @@ def read_config(path: Path) -> Config:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    for problem in misshapen(raw):
+        raise ConfigError(f"{path}: {problem}")
     return Config(path=path, raw=raw, environ=dict(os.environ))

@@ -95,13 +95,9 @@ def main() -> None:
         error.show()
         sys.exit(WRONG_USAGE if isinstance(error, click.UsageError) else error.exit_code)
     except Exception as error:
-        from extract.errors import ForeshoreError
-        from extract.evm.redact import redact
-        from operate.console import say_error
+        from operate.failing import told
 
-        if not isinstance(error, ForeshoreError):
-            raise
-        say_error(redact(str(error)))
+        told(error)
         sys.exit(1)
 
 

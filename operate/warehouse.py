@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import duckdb
@@ -79,11 +82,13 @@ def run_dbt(warehouse: Warehouse, *commands: Sequence[str]) -> bool:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    with building(warehouse.build_file.parent), _environment(warehouse.environment()):
+    with building(warehouse.build_file.parent), _environment(warehouse.environment()), _mute_when_interrupted():
         runner = dbtRunner()
         try:
             for command in commands:
                 result = runner.invoke(list(command))
+                if isinstance(result.exception, KeyboardInterrupt):
+                    raise result.exception
                 if result.exception is not None:
                     raise WarehouseError(f"dbt {command[-1]} could not run: {result.exception}")
                 if not result.success:
@@ -94,6 +99,26 @@ def run_dbt(warehouse: Warehouse, *commands: Sequence[str]) -> bool:
             DuckDBConnectionManager.close_all_connections()
             if opened is not None:
                 opened.close()  # dbt only lets go of it: whatever else holds it (a frame, say) keeps the file open
+
+
+@contextmanager
+def _mute_when_interrupted() -> Iterator[None]:
+    """dbt answers an interrupt with its traceback (60 to 250 lines, measured): from then on it says nothing."""
+    from dbt_common.events.event_manager_client import get_event_manager
+
+    if threading.current_thread() is not threading.main_thread():  # only there can a signal be answered
+        yield
+        return
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        get_event_manager().loggers.clear()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

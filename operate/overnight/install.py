@@ -33,7 +33,7 @@ class Place:
 
     def command(self, job: str) -> list[str]:
         told = ["--notify"] if job == "verify" else []
-        return [str(self.python), "-m", "operate.cli", job, *told, "--config", str(self.config)]
+        return [str(self.python), "-m", "operate", job, *told, "--config", str(self.config)]
 
 
 def default_kind() -> str:

@@ -136,7 +136,7 @@ class Night:
 @contextmanager
 def _process(step: Step, environment: dict[str, str], output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """The step as a process group of its own, stopped whole when the night is."""
-    command = [sys.executable, "-m", "operate.cli", *step.arguments]
+    command = [sys.executable, "-m", "operate", *step.arguments]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
     )

@@ -42,7 +42,7 @@ def configured(folder: Path, more: str = "", lines: str = 'bars = ["--symbol", "
 
 def foreshore(path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, **variables}
-    command = [sys.executable, "-m", "operate.cli", *words, "--config", str(path)]
+    command = [sys.executable, "-m", "operate", *words, "--config", str(path)]
     return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=ROOT, timeout=60, check=False)
 
 
@@ -103,7 +103,7 @@ def test_a_night_killed_in_a_step_is_named_and_only_one_runs_at_a_time(tmp_path:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         chain = f"[chains.ethereum]\nchain_id = 1\nfinality_depth = 1\nproviders = [{{name = 'deaf', url = '{url}'}}]"
         path = configured(tmp_path, chain, "lending = ['--csu', 'aave_v3_ethereum']")
-        command = [sys.executable, "-m", "operate.cli", "overnight", "--config", str(path)]
+        command = [sys.executable, "-m", "operate", "overnight", "--config", str(path)]
         first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         beat = None
         try:
