@@ -29,7 +29,7 @@ from dlt.destinations import filesystem
 from fsspec.implementations.local import LocalFileSystem
 
 from extract.config import Config
-from extract.errors import Busy, StorageError
+from extract.errors import Busy, ConfigError, StorageError
 
 LAYOUT = "{table_name}/{load_id}.{file_id}.{ext}"
 FILES_TABLE = "extract_files"
@@ -77,6 +77,19 @@ fsspec.register_implementation("file", AtomicLocalFileSystem, clobber=True)
 fsspec.register_implementation("local", AtomicLocalFileSystem, clobber=True)
 
 
+def _file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the path in it; ConfigError where nothing here speaks its protocol."""
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        protocol = url.split("://", 1)[0]
+        raise ConfigError(
+            f"[storage] raw_url {protocol}://...: nothing installed speaks it ({type(error).__name__}); this release "
+            "builds from folders only: name a folder, which may be a mounted one"
+        ) from None
+    return fs, str(path)
+
+
 STORE_FILE = "_store.json"  # what a store is: its layout's version, and whether its data are simulated
 STORE_VERSION = 1
 
@@ -86,7 +99,7 @@ class Lake:
 
     def __init__(self, url: str, is_simulated: bool | None = None) -> None:
         self.is_simulated = is_simulated
-        self.fs, path = fsspec.core.url_to_fs(url)
+        self.fs, path = _file_system(url)
         self.path = str(path).rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url = Path(self.path).as_uri() if self.is_local else url.rstrip("/")

@@ -47,8 +47,16 @@ VERBS = {
 }
 
 
+def _show_version(ctx: click.Context, param: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        from operate.version import version_text
+
+        click.echo(version_text())
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, verbs=VERBS, context_settings=CONTEXT)
-@click.version_option(package_name="foreshore")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
 def cli() -> None:
     """Foreshore: a warehouse for decisions made before a boundary.
 
