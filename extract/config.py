@@ -79,10 +79,7 @@ class Config:
         return value
 
     def _storage(self, name: str, default: str) -> str:
-        value = self.section("storage").get(name, default)
-        if not isinstance(value, str):
-            raise ConfigError(f"{self.path}: [storage] {name} = {value!r} must be text")
-        return value
+        return str(self.section("storage").get(name, default))
 
 
 def load_config(explicit: str | Path | None = None) -> Config:

@@ -43,11 +43,9 @@ def misshapen(raw: Mapping[str, Any]) -> Iterator[str]:
     for path, kind in SHAPES.items():
         for where, value in _found(raw, path, ()):
             if not _IS[kind](value):
-                yield (
-                    f"[{'.'.join(where[:-1])}] {where[-1]} must be {kind}"
-                    if where[1:]
-                    else f"[{where[0]}] must be {kind}"
-                )
+                name = f"[{'.'.join(where[:-1])}] {where[-1]}" if where[1:] else f"[{where[0]}]"
+                told = f" = {value!r}" if kind in (TEXT, FLAG) else ""
+                yield f"{name}{told} must be {kind}"
 
 
 def _found(value: Any, path: tuple[str, ...], at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -67,7 +67,7 @@ def test_any_text_is_a_time_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("[storage]\nraw_url = 3", r"\[storage\] raw_url must be text"),
+        ("[storage]\nraw_url = 3", r"\[storage\] raw_url = 3 must be text"),
         ("[storage]\nis_simulated = 'no'", "true or false"),
         ("storage = 3", r"\[storage\] must be a table"),
         ("[chains]\nbase = 3", r"\[chains\] base must be a table"),
