@@ -114,7 +114,7 @@ def read_config(path: Path) -> Config:
     except OSError as error:
         raise ConfigError(
             f"no configuration at {path} ({error.strerror}): call from the project's folder, pass --config FILE, "
-            f"or set {CONFIG_VARIABLE}"
+            f"set {CONFIG_VARIABLE}, or lay a project with `foreshore init`"
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None

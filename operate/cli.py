@@ -24,15 +24,16 @@ EXTRACT = {
 EXPORTS = {"lending": Verb("operate.lending.commands:export_lending", "The researcher's package of the panel.")}
 BACKTESTS = {"bars": Verb("operate.bars.commands:backtest_bars", "A bar strategy on published bars.")}
 VERBS = {
+    "init": Verb("operate.initial:init", "Lay a project of your own."),
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
+    "verify": Verb("operate.night_commands:verify", "The morning's look: is everything there, fresh and well."),
+    "doctor": Verb("operate.night_commands:doctor", "What a set-up needs, each with its cure."),
+    "overnight": Verb("operate.night_commands:overnight", "Everything above, alone and at night."),
     "repair": Verb("operate.repair:repair", "Fetch again what is not as it was landed."),
     "build": Verb("operate.commands:build", "Run dbt build and publish what passed."),
     "report": Verb("operate.report.command:report", "Pages of figures over what was published."),
     "tables": Verb("operate.describe:tables", "What is published."),
     "describe": Verb("operate.describe:describe", "What a table's columns mean."),
-    "overnight": Verb("operate.overnight.commands:overnight", "One night: extract, build, publish, tell how it went."),
-    "verify": Verb("operate.verify:verify", "The morning report: what is there, missing or failing."),
-    "doctor": Verb("operate.doctor.command:doctor", "What stands in the way: each line with its cure."),
     "sql": Verb("operate.sql:sql", "Query what was published, read-only."),
     "recommend": Verb("operate.voting.commands:recommend", "What to vote, what it is worth, and why."),
     "submitted": Verb("operate.voting.commands:submitted", "Record what was really voted, or show it."),

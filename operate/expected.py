@@ -41,21 +41,14 @@ class Cadence:
 
 @dataclass(frozen=True)
 class Expectation:
-    """Of one family: periods expected and complete, the missing ones, rows of the newest and of a usual one."""
+    """Of one family: periods expected and complete, the missing ones, and the command that fetches the first."""
 
     wing: str
     family: str
     expected: int
     actual: int
     missing: tuple[str, ...]
-    newest_rows: int
-    usual_rows: float
     cure: str
-
-    @property
-    def is_thin(self) -> bool:
-        """Whether the newest period holds less than a tenth of what a usual one does."""
-        return self.usual_rows >= 10 and self.newest_rows < self.usual_rows / 10
 
 
 def expectations(ledger: Ledger, now: datetime) -> list[Expectation]:
@@ -76,16 +69,12 @@ def _expect(wing: str, family: str, states: Mapping[str, PartitionState], now: d
     since = now - cadence.look_back - cadence.grace
     if max(state.newest["finished_at"] for state in states.values()) < since - cadence.look_back:
         return None  # nobody fetches it any more
-    complete = {name: state.complete for name, state in states.items() if state.complete is not None}
+    complete = {name for name, state in states.items() if state.complete is not None}
     first = min(states)  # names of periods sort by time
     due = [p.name for p in cadence.periods(since, now - cadence.grace) if p.name >= first]
     missing = tuple(name for name in due if name not in complete)
-    there = sorted(complete)
-    rows = [int(complete[name]["rows"]) for name in there]
-    usual = sorted(rows[:-1])[len(rows[:-1]) // 2] if len(rows) > 3 else 0.0
     cure = cadence.cure(missing[0]) if missing else ""
-    newest = rows[-1] if rows else 0
-    return Expectation(wing, family, len(due), len(due) - len(missing), missing, newest, float(usual), cure)
+    return Expectation(wing, family, len(due), len(due) - len(missing), missing, cure)
 
 
 def _days(first: datetime, last: datetime, zone: ZoneInfo | None) -> Iterable[Period]:

@@ -18,21 +18,21 @@ _held: dict[Path, IO[str]] = {}  # what this process holds: its own steps (build
 
 
 @contextmanager
-def building(folder: Path, doing: str = "is building in") -> Iterator[None]:
-    """Hold a folder for the duration; Busy names the process that holds it, what it does, and since when (UTC)."""
+def building(folder: Path) -> Iterator[None]:
+    """Hold a build folder for the duration; Busy names the process that holds it, and since when (UTC)."""
     key = folder.resolve()
     if key in _held:
         yield
         return
-    hold(folder, doing)
+    hold(folder)
     try:
         yield
     finally:
         _held.pop(key).close()
 
 
-def hold(folder: Path, doing: str = "is building in") -> None:
-    """Hold a folder until the process ends; however it ends, the operating system lets go."""
+def hold(folder: Path) -> None:
+    """Hold a build folder until the process ends; however it ends, the operating system lets go."""
     key = folder.resolve()
     if key in _held:
         return
@@ -44,7 +44,7 @@ def hold(folder: Path, doing: str = "is building in") -> None:
             handle.seek(0)
             holder = handle.read().strip() or "another process"
             handle.close()
-            raise Busy(f"{holder} {doing} {key}: wait for it, then run the same command again")
+            raise Busy(f"{holder} is building in {key}: wait for it, then run the same command again")
         time.sleep(0.05)
     handle.truncate(0)
     handle.write(f"process {os.getpid()} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC)")

@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.morpho_fixture",
     "tests.line_fixtures",
     "tests.lending_line_fixtures",
+    "tests.bars_line_fixtures",
     "tests.price_fixtures",
     "tests.polymarket_fixtures",
     "tests.postgres_fixtures",

@@ -7,8 +7,8 @@ whole numbers (`decide.bars.ticks`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -142,7 +142,8 @@ def trace(series: Series, rules: Rules, windows: Windows) -> Trace:
     found = _followed(series, rules, windows, rows)
     end = _window_end(series, windows, rows)
     if rules.entry_legs == "both_sides":
-        done = np.searchsorted(series.bars.labels, _order_end(series, rules, windows, rows, rows))
+        ends = np.searchsorted(series.bars.labels, _order_end(series, rules, windows, rows, rows))
+        done = np.where(found.is_far, rows + 1, ends)  # too far for an order: nothing lives that others wait for
         is_signal = ~found.is_far
     else:
         done = found.trigger + 1
@@ -387,11 +388,57 @@ def may_trigger(bars: Bars, rules: Rules) -> Flags:
 
 def signals_at_close(bars: Bars, rules: Rules, windows: Windows) -> tuple[Signal, ...]:
     """The signals that the last of `bars` triggers, if it does: what a live run asks at every close."""
-    if not len(bars):
-        return ()
-    number = int(windows.of_labels(bars.labels[-1:])[0])
-    if number < 0:
-        return ()
-    first = int(np.searchsorted(bars.labels, windows.starts[number]))
-    found = find_signals(bars[max(0, first - rules.warmup) :], rules, windows).signals
-    return tuple(signal for signal in found if signal.trigger_at == int(bars.labels[-1]))
+    return signals_at_closes([bars], rules, windows)[0]
+
+
+def signals_at_closes(many: Sequence[Bars], rules: Rules, windows: Windows) -> list[tuple[Signal, ...]]:
+    """The same for K series at once, each by itself: in the order of `many`.
+
+    They are laid one behind the other in time, each with its own window and warm-up, and looked at in one pass: most
+    of what one short series costs is numpy's calls, not its numbers.
+    """
+    said: list[tuple[Signal, ...]] = [()] * len(many)
+    together: list[tuple[int, Bars, int]] = []
+    for place, bars in enumerate(many):
+        number = int(windows.of_labels(bars.labels[-1:])[0]) if len(bars) > 1 else -1
+        if number < 0:
+            continue
+        first = int(np.searchsorted(bars.labels, windows.starts[number]))
+        part = (place, bars[max(0, first - rules.warmup) :], number)
+        if first >= rules.warmup:
+            together.append(part)
+        else:  # its first true ranges would reach into the series before it
+            said[place] = _last_signals([part], rules, windows)[0]
+    for (place, _, _), signals in zip(together, _last_signals(together, rules, windows), strict=True):
+        said[place] = signals
+    return said
+
+
+def _last_signals(parts: Sequence[tuple[int, Bars, int]], rules: Rules, windows: Windows) -> list[tuple[Signal, ...]]:
+    """What the last bar of every part triggers; a part's bars, and the number of the window its last one lies in."""
+    if not parts:
+        return []
+    numbers = [number for _, _, number in parts]
+    earliest = min(int(bars.labels[0]) for _, bars, _ in parts)
+    stride = int(windows.ends[numbers].max()) - earliest + 2 * rules.step
+    shifts = np.arange(len(parts), dtype=np.int64) * stride
+    names = ("open", "high", "low", "close", "volume")
+    joined = Bars(
+        np.concatenate([bars.labels + shift for (_, bars, _), shift in zip(parts, shifts, strict=True)]),
+        *(np.concatenate([getattr(bars, name) for _, bars, _ in parts]) for name in names),
+    )
+    laid = Windows(windows.starts[numbers] + shifts, windows.ends[numbers] + shifts)
+    series, last = Series(joined), np.cumsum([len(bars) for _, bars, _ in parts]) - 1
+    traced = trace(series, rules, laid)
+    found = legs(series, rules, laid, traced[np.isin(traced.trigger, last)])
+    said: list[tuple[Signal, ...]] = [()] * len(parts)
+    owners = np.searchsorted(last, found.trigger).tolist()
+    for owner, signal in zip(owners, _signals(series, rules, found), strict=True):
+        said[owner] += (_moved(signal, -int(shifts[owner])),)
+    return said
+
+
+def _moved(signal: Signal, seconds: int) -> Signal:
+    """The same signal at another time."""
+    times = ("trigger_at", "signal_at", "valid_from", "valid_to", "exit_by", "mother_at", "inside_at")
+    return replace(signal, **{name: getattr(signal, name) + seconds for name in times})

@@ -28,7 +28,7 @@ import numpy as np
 
 from decide.bars.bars import Bars
 from decide.bars.history import Requirement
-from decide.bars.inside_bar import find_signals, signals_at_close
+from decide.bars.inside_bar import find_signals, signals_at_closes
 from decide.bars.orders import ENTRY_ORDERS, Findings, Side, Signal
 from decide.bars.rules import Rules, trade_windows
 from decide.bars.sessions import Sessions
@@ -248,10 +248,19 @@ def _first_row(rules: AnyRules, bars: Bars, row: int, opened: int) -> int:
 
 def at_close(rules: AnyRules, bars: Bars, session: Sessions) -> tuple[Signal, ...]:
     """What the strategy says at the close of the last of `bars`; `session` is the one it lies in."""
+    return at_closes(rules, [bars], session)[0]
+
+
+def at_closes(rules: AnyRules, many: Sequence[Bars], session: Sessions) -> list[tuple[Signal, ...]]:
+    """The same for the bars of many symbols, each by itself, in their order."""
+    if isinstance(rules, Rules):
+        return signals_at_closes(many, rules, trade_windows(session, rules))
+    return [_own_at_close(rules, bars, session) for bars in many]
+
+
+def _own_at_close(rules: OwnRules, bars: Bars, session: Sessions) -> tuple[Signal, ...]:
     if not len(bars):
         return ()
-    if isinstance(rules, Rules):
-        return signals_at_close(bars, rules, trade_windows(session, rules))
     opened, closed = int(session.opens[0]), int(session.closes[0])
     if not opened <= int(bars.labels[-1]) < closed:
         return ()

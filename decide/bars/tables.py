@@ -95,13 +95,12 @@ def bar_run_tables(
     sessions = Sessions.of(*calendar)
     values = thresholds(constants)
     how, jumps = Resampling.of(values), JumpRule.of(values)
-    known = [Job(strategy, None, True) for strategy in bar_strategies(seed)]
     done: set[tuple[str, str, str]] = set()
     tables = {minutes: dict(_series(table)) for minutes, table in ((5, m5), (15, m15))}
     answers = Answers(Kept(kept, SCHEMA, RUN), SCHEMA)
-    for job in [*known, *_promoted(promoted)]:
+    for job in jobs(seed, promoted):
         for series, columns in tables.get(job.strategy.rules.timeframe_minutes, {}).items():
-            strategy = _on_security(job.strategy, ticks, series[0])
+            strategy = on_security(job.strategy, ticks, series[0])
             key = (rules_hash(strategy), *series)
             if not job.wants(series) or key in done:
                 continue
@@ -135,6 +134,11 @@ class Job:
         return self.series is None or series in self.series
 
 
+def jobs(seed: Rows, promoted: Rows) -> list[Job]:
+    """The seed's strategies on every series, then what live runs ran, on theirs."""
+    return [*(Job(strategy, None, True) for strategy in bar_strategies(seed)), *_promoted(promoted)]
+
+
 def _promoted(rows: Rows) -> Iterator[Job]:
     """What live runs ran; a run that this version cannot read any more is left out: its parity says `unknown_rules`."""
     for row in rows:
@@ -145,7 +149,8 @@ def _promoted(rows: Rows) -> Iterator[Job]:
         yield Job(strategy, frozenset((s, str(row["feed"])) for s in str(row["symbols"]).split(",")), False)
 
 
-def _on_security(strategy: BarStrategy, ticks: Rows, symbol: str) -> BarStrategy:
+def on_security(strategy: BarStrategy, ticks: Rows, symbol: str) -> BarStrategy:
+    """The strategy with the ticks that rows of the `security_ticks` seed give the symbol."""
     for row in ticks:
         if row["symbol"] == symbol:
             sizes = float(row["tick_size_usd"]), float(row["tick_size_below_dollar_usd"])

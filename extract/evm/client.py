@@ -80,6 +80,18 @@ class ChainClient:
         """Calls, requests, bytes and retries so far, by provider name."""
         return {e.name: replace(e.stats) for e in self._pool.endpoints}
 
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Providers that are used no more, or never were, with the reason."""
+        return {name: health.stopped for name, health in self._pool.health.items() if health.stopped is not None}
+
+    async def has_code(self, address: str, block: int) -> bool:
+        """Whether there is a contract at an address at a block. Errors: ProviderError."""
+        [outcome] = await self._pool.request([RpcCall("eth_getCode", [address, hex(block)], str)], block)
+        if isinstance(outcome, Answer):
+            return outcome.value not in ("0x", "")
+        raise ProviderError(f"code of {address}", outcome)
+
     async def head(self) -> Block:
         """The newest block; never an older one than before, whatever a provider that is behind says."""
         return await self._headers.head()

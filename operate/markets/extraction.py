@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -23,7 +24,6 @@ from extract.work import Report, Step
 from operate.console import err, out, print_json
 from operate.log import DurableLog
 from operate.options import config_option, json_option
-from operate.run_id import new_run_id
 
 LOG_NAME = "extract.jsonl"
 
@@ -57,7 +57,7 @@ def extract_markets(
       foreshore extract markets --resolutions
     """
     config = load_config(config_file)
-    run_id = new_run_id()
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     log = DurableLog(config.root / "logs" / LOG_NAME, run_id=run_id, source="markets")
     log.write("started", request=" ".join(sys.argv[1:]))
     started = time.monotonic()
@@ -140,7 +140,7 @@ def refetch(config: Config, partitions: Sequence[Partition], as_json: bool) -> l
             )
     if not ends:
         return codes
-    run_id = new_run_id()
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     said = _resolutions(config, run_id, lambda step: None)
     if not as_json:
         _say(said, as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from decide.voting.situation import Situation
 from extract.errors import RequestError
 from extract.voting.epochs import utc
 from operate.console import out, table, to_json
+from operate.voting.clock import by_the_clock
 from operate.warehouse import Warehouse, read_tables
 
 SEED_TABLES = {  # field of Seeds -> where it is published; a voter's own submissions are beside those of others
@@ -45,13 +47,28 @@ class Asked:
     epoch: int | None = None
 
 
-def recommendations(warehouse: Warehouse, asked: Asked) -> list[dict[str, Any]]:
-    """A row per exchange asked for; RequestError names what is not there and what is."""
-    settings = settings_of(read_tables(warehouse, seed_queries()))
+def recommendations(warehouse: Warehouse, asked: Asked, now: datetime | None = None) -> list[dict[str, Any]]:
+    """A row per exchange asked for; RequestError names what is not there and what is.
+
+    With `now` (UTC) and no window or epoch asked for, a row whose window the clock has passed says so (`clock`).
+    """
+    try:
+        settings = settings_of(read_tables(warehouse, seed_queries()))
+    except (KeyError, TypeError) as error:  # a constant that this version reads and that one did not have
+        built = ", ".join(f"{unit.published_at:%Y-%m-%d %H:%M} UTC" for unit in warehouse.shelf.units().values())
+        raise RequestError(
+            f"what is published ({built}) was built by another version of Foreshore, whose seeds lack {error}: "
+            "run `foreshore build`"
+        ) from None
     _check(asked, settings)
     wanted = _decisions(warehouse, asked)
     profile = asked.risk_profile or settings.default_profile
-    return [_decide(warehouse, row, asked, settings, profile) for row in wanted]
+    is_open_ended = now is not None and asked.window is None and asked.epoch is None
+    return [
+        _decide(warehouse, row, asked, settings, profile)
+        | {"clock": by_the_clock(row, settings.stages, now) if is_open_ended and now else None}
+        for row in wanted
+    ]
 
 
 def seed_queries() -> dict[str, str]:
@@ -104,9 +121,10 @@ def _decisions(warehouse: Warehouse, asked: Asked) -> list[dict[str, Any]]:
 
 
 _WINDOWS = """
-    select windows.*, voters.sender
+    select windows.*, voters.sender, boundaries.boundary_at
     from main_intermediate.int_voter_windows as windows
     left join main_seeds.voters as voters using (protocol, voter_id)
+    left join epoch_boundaries as boundaries using (protocol, epoch)
     where not is_control
 """
 
@@ -219,6 +237,8 @@ def show(row: dict[str, Any]) -> None:
         f"{row['decision_at']:%Y-%m-%d %H:%M:%S} UTC)"
     )
     out.print(f"[bold {style}]{row['action'].upper()}[/bold {style}]  {escape(row['reason'])}")
+    if row["clock"]:
+        out.print(f"[yellow]late[/yellow]  {escape(row['clock'])}")
     if row["action"] == "closed":
         return
     if row["outcome"] != "ok":

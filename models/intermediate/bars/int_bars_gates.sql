@@ -158,8 +158,8 @@ gates as (
         'bars_agree',
         'nothing',
         'warn',
-        conflict_count,
-        conflict_count,
+        conflict_count as problem_count,
+        conflict_count as measured,
         0,
         conflict_count || ' bars came again with other values, first on ' || first_conflict || '; the newest stands',
         'foreshore sql "select * from int_bar_rows_judged where row_status = ''conflict''"'
@@ -172,8 +172,8 @@ gates as (
         'splits_are_told',
         'nothing',
         'warn',
-        jump_count,
-        jump_count,
+        jump_count as problem_count,
+        jump_count as measured,
         0,
         jump_count || ' nights look like a split that nobody told of, first before ' || first_jump,
         'tell of the split, or that there was none (1 old, 1 new share), in corporate_actions.csv: docs/bars/guide.md'

@@ -1,9 +1,5 @@
-with loads as (
-    select * from {{ ref('stg_bars__loads') }}
-),
-
-live as (
-    select * from {{ ref('stg_pre_paper__revisions') }}
+with revisions as (
+    select * from {{ ref('int_bar_revisions') }}
 ),
 
 signals as (
@@ -14,67 +10,8 @@ parity as (
     select * from {{ ref('pre_paper_parity') }}
 ),
 
--- one value per load: of a bar that came twice in one the last row
-said as (
-    select *
-    from loads
-    where timeframe = 'M5'
-    qualify row_number() over (
-        partition by provider, feed, symbol, bar_at, fetched_at
-        order by row_position desc
-    ) = 1
-),
-
-followed as (
-    select
-        *,
-        lag(open) over earlier as old_open,
-        lag(high) over earlier as old_high,
-        lag(low) over earlier as old_low,
-        lag(close) over earlier as old_close
-    from said
-    window earlier as (partition by provider, feed, symbol, bar_at order by fetched_at)
-),
-
-revisions as (
-    select
-        symbol,
-        feed,
-        provider as revised_by,
-        'replaced' as revision_outcome,
-        'load' as old_source,
-        'load' as new_source,
-        old_open,
-        old_high,
-        old_low,
-        old_close,
-        open as new_open,
-        high as new_high,
-        low as new_low,
-        close as new_close,
-        bar_at,
-        fetched_at as revised_at
-    from followed
-    where old_open is not null and (old_open, old_high, old_low, old_close) <> (open, high, low, close)
-    union all
-    select
-        symbol,
-        feed,
-        run_id as revised_by,
-        revision_outcome,
-        old_source,
-        new_source,
-        old_open,
-        old_high,
-        old_low,
-        old_close,
-        new_open,
-        new_high,
-        new_low,
-        new_close,
-        bar_at,
-        revised_at
-    from live
+effects as (
+    select * from {{ ref('bar_revision_effects') }}
 ),
 
 revised as (
@@ -118,6 +55,19 @@ changed as (
             = cast(timezone('America/New_York', parity.close_at) as date)
     where parity.parity in ('differs', 'live_only', 'backtest_only')
     group by all
+),
+
+-- all bars of one correction were run together
+rerun as (
+    select
+        symbol,
+        feed,
+        revised_by,
+        revision_outcome,
+        revised_at,
+        count(*) as rerun_signal_count
+    from effects
+    group by all
 )
 
 select
@@ -137,10 +87,8 @@ select
     revisions.new_close,
     coalesce(resting.resting_signal_count, 0) as resting_signal_count,
     coalesce(changed.changed_signal_count, 0) as changed_signal_count,
-    row_number() over (
-        partition by revisions.symbol, revisions.feed, revisions.bar_at
-        order by revisions.revised_at, revisions.revised_by, revisions.new_source, revisions.new_close
-    ) as revision_number,
+    coalesce(rerun.rerun_signal_count, 0) as rerun_signal_count,
+    revisions.revision_number,
     revisions.bar_at,
     revisions.revised_at
 from revisions
@@ -154,4 +102,11 @@ left join changed
         revisions.symbol = changed.symbol
         and revisions.feed = changed.feed
         and revisions.bar_at = changed.bar_at
+left join rerun
+    on
+        revisions.symbol = rerun.symbol
+        and revisions.feed = rerun.feed
+        and revisions.revised_by = rerun.revised_by
+        and revisions.revision_outcome = rerun.revision_outcome
+        and revisions.revised_at = rerun.revised_at
 order by revisions.symbol, revisions.feed, revisions.bar_at, revisions.revised_at

@@ -16,6 +16,7 @@ import hashlib
 import json
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -255,6 +256,29 @@ class BarCache:
 
     def many(self, symbols: Sequence[str], first: int, last: int, timeframe: str = "M5") -> dict[str, Bars]:
         """The same for many symbols, in one query."""
+        counts, whole = self._many(symbols, first, last, timeframe)
+        found, start = {}, 0
+        for symbol, count in counts.items():
+            found[symbol] = whole[start : start + count]
+            start += count
+        return {symbol: found.get(symbol, whole[:0]) for symbol in symbols}
+
+    def side_by_side(
+        self, symbols: Sequence[str], first: int, last: int, timeframe: str = "M5"
+    ) -> tuple[list[str], Bars]:
+        """The K symbols with the most bars in `[first, last]`, N each, and their prices as (K, N); labels (N,) are the
+        first one's.
+        """
+        counts, whole = self._many(symbols, first, last, timeframe)
+        most = max(counts.values(), default=0)
+        even = [symbol for symbol, count in counts.items() if count == most]
+        rows = np.repeat([count == most for count in counts.values()], list(counts.values()))
+        names = ("open", "high", "low", "close", "volume")
+        columns = [getattr(whole, name)[rows].reshape(len(even), most) for name in names]
+        return even, Bars(whole.labels[rows][:most], *columns)
+
+    def _many(self, symbols: Sequence[str], first: int, last: int, timeframe: str) -> tuple[Counter[str], Bars]:
+        """How many whole bars each symbol has that has any, in the order in which their bars follow."""
         rows = self._db.execute(
             "select symbol, ts, open, high, low, close, volume from bars where symbol in (select value from "
             f"json_each(?)) and tf = ? and ts between ? and ? and {_WHOLE} order by symbol, ts",
@@ -262,9 +286,7 @@ class BarCache:
         ).fetchall()
         columns = list(zip(*rows, strict=True)) or [()] * 7
         whole = Bars(np.array(columns[1], np.int64), *(np.array(values, np.float64) for values in columns[2:]))
-        ends = np.searchsorted(np.array(columns[0]), symbols, "right") if rows else np.zeros(len(symbols), np.int64)
-        starts = np.searchsorted(np.array(columns[0]), symbols) if rows else ends
-        return {s: whole[a:b] for s, a, b in zip(symbols, starts.tolist(), ends.tolist(), strict=True)}
+        return Counter(columns[0]), whole
 
     def no_trade(self, symbol: str, first: int, last: int, timeframe: str = "M5") -> Ints:
         """Slots in `[first, last]` that are believed to have had no trade."""

@@ -25,7 +25,7 @@ from decide.bars.orders import Signal
 from decide.bars.promotable import PromotionGates
 from decide.bars.rules import Rules, trade_windows
 from decide.bars.sessions import M5, Sessions
-from decide.bars.strategy import at_close
+from decide.bars.strategy import at_closes
 from extract.bars.alpaca_socket import Joined, LiveEvent, Lost, Minute, Skipped
 from extract.bars.provider import Bar
 from operate.bars.backtest import TIME_FIELDS, iso, seconds_of, signal_row
@@ -355,19 +355,15 @@ class Runner:
             if number < 0:
                 return {}
             symbols = self._worth_a_look(symbols, int(self.windows.starts[number]), window.last)
-        found = {}
-        for symbol in symbols:
-            bars = self._bars_of(symbol, window)
-            if len(bars) and int(bars.labels[-1]) == label:  # a slot without a trade triggers nothing
-                signals = at_close(self.rules, bars, self.today)
-                if signals:
-                    found[symbol] = signals
-        return found
+        required = self.cache.many(symbols, window.first, window.last)
+        known = {symbol: self._in_todays_terms(symbol, bars) for symbol, bars in required.items()}
+        # a slot without a trade triggers nothing
+        known = {symbol: bars for symbol, bars in known.items() if len(bars) and int(bars.labels[-1]) == label}
+        said = at_closes(self.rules, list(known.values()), self.today)
+        return {symbol: signals for symbol, signals in zip(known, said, strict=True) if signals}
 
-    def _bars_of(self, symbol: str, window: Window) -> Bars:
-        """The required bars, in the terms of today, in the strategy's length."""
-        assert window.first is not None and window.last is not None
-        bars = self.cache.bars(symbol, window.first, window.last)
+    def _in_todays_terms(self, symbol: str, bars: Bars) -> Bars:
+        """The required bars, adjusted for what split since, in the strategy's length."""
         bars = as_of(bars, self._turns(symbol, bars)[0], self.session[0])
         return combine(bars, M5, self.rules.step)
 
@@ -407,15 +403,11 @@ class Runner:
         if self.rules.step != M5 or not isinstance(self.rules, Rules):
             return list(symbols)
         young = last - (self.rules.max_pattern_age_candles + 1) * M5
-        bars = self.cache.many(symbols, max(opened, young), last)
-        most = max(len(mine) for mine in bars.values())
-        even = [s for s in symbols if len(bars[s]) == most > 0]
+        even, bars = self.cache.side_by_side(symbols, max(opened, young), last)
         if not even:
             return []
-        columns = (np.stack([getattr(bars[s], n) for s in even]) for n in ("open", "high", "low", "close", "volume"))
-        may = may_trigger(Bars(bars[even[0]].labels, *columns), self.rules)
-        worth = {s for s, is_worth in zip(even, may.tolist(), strict=True) if is_worth}
-        return [s for s in symbols if s in worth or len(bars[s]) != most]
+        may = dict(zip(even, may_trigger(bars, self.rules).tolist(), strict=True))
+        return [symbol for symbol in symbols if may.get(symbol, True)]
 
     def _refuse(self, symbol: str, close: int, why: tuple[str, str | None], check: HistoryCheck | None = None) -> None:
         self._fresh.pop(symbol, None)

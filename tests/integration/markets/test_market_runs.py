@@ -264,7 +264,10 @@ def test_a_run_knows_the_ends_of_its_day_and_a_backfill_on_it_no_more(room: Room
     source = HandMade([], ends=ends(first[:35], 1, 9) | ends(first[35:], 0, 11))
     found = resolve(store, source, Spans(400, 0), log, "r")
     assert (found.asked, found.counts, found.exit_code) == (40, {"resolved": 40}, 0)
-    assert resolve(store, source, Spans(400, 0), log, "r").asked == 5, "those whose end became known last of all"
+    assert resolve(store, source, Spans(400, 1), log, "r").asked == 5, "those whose end became known since a day"
+    assert resolve(store, source, Spans(400, 2), log, "r").asked == 5, "exactly two days are over: let go"
+    assert resolve(store, source, Spans(400, 3), log, "r").asked == 40
+    assert resolve(store, source, Spans(400, 0), log, "r").asked == 0, "what is final is not asked again"
     room.run(HandMade(second), day=DAY + timedelta(days=10), experiments=plain)
     made = backfill(replace(room.settings, experiments=SHIPPED), store, log)
     assert (made.runs, made.amended, made.exit_code) == (2, 80, 0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from decide.bars.bars import Bars, combine, range_sums, true_range
-from decide.bars.inside_bar import find_signals, may_trigger, signals_at_close
+from decide.bars.inside_bar import find_signals, may_trigger, signals_at_close, signals_at_closes
 from decide.bars.rules import Rules, trade_windows
-from tests.bar_fixtures import SESSIONS, STEP, any_rules, walk
+from tests.bar_fixtures import SESSIONS, STEP, any_rules, rules, walk
 from tests.oracles.inside_bar import slow_signals
 
 LABELS = SESSIONS.between(STEP, SESSIONS.known_from, SESSIONS.known_until)
@@ -21,7 +21,26 @@ def some_bars(seed: int, missing: list[int]) -> Bars:
     return walk(np.delete(LABELS, missing).tolist(), seed)
 
 
+# orders on both sides, and a pattern too far away for any
+FAR = rules(
+    inside_bar_definition_mode="mb_high__ib_high_and_close_in_mb_range",
+    inside_bar_mode="inclusive",
+    atr_period=2,
+    min_mother_bar_size_atr_multiple=0,
+    min_mother_body_fraction=0,
+    min_inside_body_fraction=0,
+    entry_level_mode="mother_bar",
+    first_inside_bar_only=False,
+    max_pattern_age_candles=1,
+    max_deviation_atr=1,
+    session_filter="09:30-11:00 14:00-15:00",
+    order_validity_policy="session_end",
+    entry_legs="both_sides",
+)
+
+
 @given(made=any_rules(), seed=st.integers(0, 10_000), missing=holes)
+@example(made=FAR, seed=0, missing=[])
 @settings(max_examples=80, deadline=None)
 def test_signals_are_those_of_a_slow_reading_of_the_rules(made: Rules, seed: int, missing: list[int]) -> None:
     bars, windows = some_bars(seed, missing), trade_windows(SESSIONS, made)
@@ -51,6 +70,28 @@ def test_who_may_not_trigger_does_not(made: Rules, seed: int) -> None:
             may = may_trigger(Bars(LABELS[first:stop], *columns), made)
             does = [bool(signals_at_close(bars[:stop], made, windows)) for bars in symbols]
             assert all(may[np.flatnonzero(does)])
+
+
+@given(made=any_rules(), seed=st.integers(0, 10_000), missing=holes, history=st.integers(0, 40))
+@settings(max_examples=25, deadline=None)
+def test_many_symbols_at_once_say_what_each_says_alone(
+    made: Rules, seed: int, missing: list[int], history: int
+) -> None:
+    """With holes, with too little history and with none, whoever stands beside whom; not found by one look alone."""
+    windows = trade_windows(SESSIONS, made)
+    whole = [walk(LABELS.tolist(), seed + n) for n in range(3)]
+    opened = int(np.searchsorted(LABELS, windows.starts[-1]))
+    for stop in range(opened, len(LABELS) + 1, 3):
+        many = [bars[:stop] for bars in whole]
+        many += [some_bars(seed + 3, missing)[:stop], whole[0][max(0, opened - history) : stop], whole[0][:0]]
+        alone = []
+        for bars in many:
+            said = find_signals(bars, made, windows).signals
+            alone.append(tuple(s for s in said if len(bars) and s.trigger_at == bars.labels[-1]))
+        cut = [  # what stands before the warm-up of the last window is no input
+            tuple(signal for signal in signals_at_close(bars, made, windows)) for bars in many
+        ]
+        assert signals_at_closes(many, made, windows) == cut == alone
 
 
 @given(made=any_rules(), seed=st.integers(0, 10_000), cut=st.integers(2, len(LABELS)), other=st.integers(0, 10_000))

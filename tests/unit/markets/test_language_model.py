@@ -27,8 +27,8 @@ from decide.markets.experiments.protocol import (
 from decide.markets.language.ensemble import aggregate
 from decide.markets.language.prompt import Lengths, Prompt, market_key, messages_for
 from decide.markets.language.reply import Unusable, read_reply
-from operate.markets.models import PROMPTS
-from tests.market_run_fixtures import AT, a_snapshot
+from operate.markets.models import PROMPTS, Endpoint
+from tests.market_run_fixtures import AT, ROOT, a_snapshot
 
 BLIND = Prompt((PROMPTS / "blind.md").read_text())
 PRICED = Prompt((PROMPTS / "priced.md").read_text())
@@ -254,3 +254,18 @@ def test_a_result_that_is_taken_back_later_is_not_seen_to_be() -> None:
 def test_shipped_prompts_are_whole() -> None:
     assert {path.stem for path in Path(PROMPTS).glob("*.md")} == {"blind", "priced"}
     assert not BLIND.asks_for_documents and PRICED.asks_for_documents
+
+
+def test_the_guides_cost_of_a_day_is_what_the_budget_would_charge() -> None:
+    """Every line of its table, by the prices it names and the code that charges."""
+    guide = (ROOT / "docs" / "markets" / "guide.md").read_text()
+    lines = [
+        line.split("|")[1:-1] for line in guide.splitlines() if line.startswith("| `llm_") and line.count("|") == 8
+    ]
+    assert [name.strip(" `") for name, *_ in lines] == ["llm_blind", "llm_priced", "llm_ensemble"]
+    assert "1 USD per million prompt tokens and 4 per million completion tokens" in guide
+    endpoint = Endpoint("", "", usd_per_million_prompt_tokens=1.0, usd_per_million_completion_tokens=4.0)
+    for _, *cells in lines:
+        markets, answers, asked, said, tokens, usd = (float(cell.replace(",", "")) for cell in cells)
+        asked, said = int(markets * answers * asked), int(markets * answers * said)
+        assert (asked + said, round(endpoint.cost(asked, said), 2)) == (tokens, usd)

@@ -32,7 +32,6 @@ from extract.voting.families import load_protocols
 from operate import failing
 from operate.cli import cli
 from operate.console import Fitted
-from operate.overnight.settings import night_settings
 
 ROOT = Path(__file__).parents[3]
 ADDRESS = "0x" + "1" * 40
@@ -43,7 +42,6 @@ SECTIONS = {
     "lending": load_registry,
     "bars": bar_source,
     "polymarket": lambda c: load_polymarket(c.section("polymarket")),
-    "overnight": night_settings,
 }
 
 
