@@ -24,6 +24,7 @@ EXTRACT = {
 EXPORTS = {"lending": Verb("operate.lending.commands:export_lending", "The researcher's package of the panel.")}
 BACKTESTS = {"bars": Verb("operate.bars.commands:backtest_bars", "A bar strategy on published bars.")}
 VERBS = {
+    "init": Verb("operate.initial:init", "Lay a project of your own."),
     "status": Verb("operate.commands:status", "What is complete, what fails and why."),
     "verify": Verb("operate.night_commands:verify", "The morning's look: is everything there, fresh and well."),
     "doctor": Verb("operate.night_commands:doctor", "What a set-up needs, each with its cure."),
@@ -47,8 +48,16 @@ VERBS = {
 }
 
 
+def _show_version(ctx: click.Context, param: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        from operate.version import version_text
+
+        click.echo(version_text())
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, verbs=VERBS, context_settings=CONTEXT)
-@click.version_option(package_name="foreshore")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
 def cli() -> None:
     """Foreshore: a warehouse for decisions made before a boundary.
 
@@ -60,6 +69,7 @@ def cli() -> None:
       foreshore extract lending --days 7            supply, debt and liquidations of lending markets
       foreshore export lending --since 2024-12-01 --until 2024-12-31 --out DIR    panel, codebook, hashes
       foreshore build                               dbt build, then publish what passed
+      foreshore overnight                           all of it, unattended; `verify` in the morning
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
       foreshore report --open                       figures of all that, in the browser
@@ -94,13 +104,9 @@ def main() -> None:
         error.show()
         sys.exit(WRONG_USAGE if isinstance(error, click.UsageError) else error.exit_code)
     except Exception as error:
-        from extract.errors import ForeshoreError
-        from extract.evm.redact import redact
-        from operate.console import say_error
+        from operate.failing import told
 
-        if not isinstance(error, ForeshoreError):
-            raise
-        say_error(redact(str(error)))
+        told(error)
         sys.exit(1)
 
 

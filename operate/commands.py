@@ -60,8 +60,9 @@ def status(of_lending: bool, as_json: bool, config_file: str | None) -> None:
 
 @click.command()
 @click.option("--docs/--no-docs", default=False, help="Also write the static docs site.")
+@click.option("--verbose", "is_verbose", is_flag=True, help="All that dbt prints, instead of a line for each wing.")
 @config_option
-def build(docs: bool, config_file: str | None) -> None:
+def build(docs: bool, is_verbose: bool, config_file: str | None) -> None:
     """Run dbt build (models and tests) and publish every wing whose tests ran and passed.
 
     Exit code 2 when a wing is held back: readers keep what they had of it.
@@ -70,9 +71,10 @@ def build(docs: bool, config_file: str | None) -> None:
     Examples
       foreshore build
       foreshore build --docs
+      foreshore build --verbose
     """
     warehouse = Warehouse.of(load_config(config_file))
-    code = show_publication(warehouse, rebuild(warehouse))
+    code = show_publication(warehouse, rebuild(warehouse, is_verbose))
     if docs and not run_dbt(warehouse, ["docs", "generate", "--static"]):
         raise ForeshoreError("the docs site could not be written")
     sys.exit(code)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from operate.project import ROOT
+
 IS_SIMULATED = "is_simulated"  # publication adds it to every row
 
 

@@ -56,7 +56,7 @@ def run(**sizes: int) -> int:
     markets_demo.run_history(config)
     clock.lap("markets")
     out.print("Building and testing the warehouse, then its docs ...")
-    made = rebuild(warehouse, "--quiet")
+    made = rebuild(warehouse)
     clock.lap("build, test and publish")
     if code := show_publication(warehouse, made):
         return code

@@ -20,6 +20,7 @@ from operate.console import err, out, print_json
 from operate.log import DurableLog
 
 LOG_NAME = "extract.jsonl"
+SECONDS_BETWEEN_LINES = 15  # off a terminal: four lines a minute tell a stall from work, and fill no log
 NIGHT = "FORESHORE_NIGHT"  # the run id of a night, which begins those of its extractions
 
 
@@ -34,7 +35,7 @@ def run_line(config: Config, source: str, request: object, extract: Extract, as_
     started = time.monotonic()
     log.write("started", request=str(request))
     try:
-        with _progress(as_json) as show:
+        with _progress(source, as_json) as show:
 
             def report(step: Step) -> None:
                 log.write(
@@ -50,12 +51,13 @@ def run_line(config: Config, source: str, request: object, extract: Extract, as_
     log.write(
         "finished", complete=outcome.complete, failed=outcome.failed, skipped=outcome.skipped, seconds=round(seconds, 1)
     )
-    _say_outcome(outcome, seconds, run_id, as_json)
+    _say_outcome(source, outcome, seconds, run_id, as_json)
     return outcome.exit_code
 
 
 @contextmanager
-def _progress(as_json: bool) -> Iterator[Any]:
+def _progress(source: str, as_json: bool) -> Iterator[Any]:
+    """Bars on a terminal; a line now and then elsewhere, so that a night's log shows rate and time left, too."""
     columns = (
         TextColumn("{task.description:<44}"),
         BarColumn(bar_width=24),
@@ -64,26 +66,39 @@ def _progress(as_json: bool) -> Iterator[Any]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, disable=as_json or not err.is_terminal, transient=True) as bars:
-        task = bars.add_task("planning", total=None)
+        task = bars.add_task(f"{source}: planning", total=None)
+        told = started = time.monotonic()
 
         def show(step: Step) -> None:
-            bars.update(task, description=step.unit, total=step.total, completed=step.done)
+            nonlocal told
+            bars.update(task, description=f"{source}: {step.unit}", total=step.total, completed=step.done)
+            now = time.monotonic()
+            if not as_json and not err.is_terminal and now - told >= SECONDS_BETWEEN_LINES:
+                told = now
+                err.print(progress_line(source, step.done, step.total, now - started))
             if step.kind in ("failed", "outdated"):
                 err.print(f"[red]{step.kind}[/red] {step.unit}: {escape(step.message)}")
 
         yield show
 
 
-def _say_outcome(outcome: Outcome, seconds: float, run_id: str, as_json: bool) -> None:
+def progress_line(source: str, done: int, total: int, seconds: float) -> str:
+    """How far a line of extraction is after so many seconds: units, rate a minute, and seconds left at that rate."""
+    rate = done / seconds
+    left = f", about {(total - done) / rate:.0f} s left" if total and done else ""
+    return f"{source}: {done} of {total or 'an unknown number of'} partitions, {60 * rate:.0f} a minute{left}"
+
+
+def _say_outcome(source: str, outcome: Outcome, seconds: float, run_id: str, as_json: bool) -> None:
     if as_json:
         print_json({**vars(outcome), "exit_code": outcome.exit_code, "seconds": round(seconds, 2), "run_id": run_id})
         return
     if outcome.exit_code == 3:
-        out.print(f"Nothing to do: all {outcome.skipped} partitions are complete.")
+        out.print(f"Nothing to do for {source}: all {outcome.skipped} partitions are complete.")
         return
     out.print(
-        f"Extracted {outcome.complete} partitions ({outcome.rows:,} rows, {outcome.calls:,} calls) in {seconds:.1f} s; "
-        f"{outcome.skipped} were complete already; {outcome.failed} failed."
+        f"Extracted {source}: {outcome.complete} partitions ({outcome.rows:,} rows, {outcome.calls:,} calls) in "
+        f"{seconds:.1f} s; {outcome.skipped} were complete already; {outcome.failed} failed."
     )
     for line in outcome.errors[:10]:
         err.print(f"[red]failed[/red] {escape(line)}")

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import duckdb
@@ -21,6 +24,7 @@ from rich.markup import escape
 from extract.config import Config
 from extract.errors import Busy, ForeshoreError, RequestError
 from operate import publish as publication
+from operate.build_lines import QUIET, lines, say_failures
 from operate.console import err, out
 from operate.lock import building
 from operate.publish import Publication, PublicationError, Shelf
@@ -76,24 +80,72 @@ def run_dbt(warehouse: Warehouse, *commands: Sequence[str]) -> bool:
 
     Errors: Busy names the process that builds there already.
     """
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    with building(warehouse.build_file.parent), _environment(warehouse.environment()):
+    with _dbt(warehouse):
         runner = dbtRunner()
+        return all(_invoke(runner, command).success for command in commands)
+
+
+def _build(warehouse: Warehouse, is_verbose: bool) -> bool:
+    """dbt build: with dbt's own output, or with a line for each wing and what failed."""
+    from dbt.cli.main import dbtRunner
+
+    if is_verbose:
+        return run_dbt(warehouse, ["build"])
+    with _dbt(warehouse), lines() as listener:
+        built = _invoke(dbtRunner(callbacks=[listener]), [*QUIET, "build"])
+    say_failures(getattr(built.result, "results", ()))
+    return bool(built.success)
+
+
+def _invoke(runner: Any, command: Sequence[str]) -> Any:
+    """What dbt says of a command; one that could not run is an error, an interrupted one stays interrupted."""
+    result = runner.invoke(list(command))
+    if isinstance(result.exception, KeyboardInterrupt):
+        raise KeyboardInterrupt
+    if result.exception is not None:
+        raise WarehouseError(f"dbt {command[-1]} could not run: {result.exception}")
+    return result
+
+
+@contextmanager
+def _dbt(warehouse: Warehouse) -> Iterator[None]:
+    """This process alone builds, with dbt pointed at these files; every connection of dbt's is closed at the end."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    if not Path("dbt_project.yml").exists():
+        raise WarehouseError(
+            f"{Path.cwd()} holds no dbt project: call from the project's folder, or lay one with `foreshore init`"
+        )
+    with building(warehouse.build_file.parent), _environment(warehouse.environment()), _mute_when_interrupted():
         try:
-            for command in commands:
-                result = runner.invoke(list(command))
-                if result.exception is not None:
-                    raise WarehouseError(f"dbt {command[-1]} could not run: {result.exception}")
-                if not result.success:
-                    return False
-            return True
+            yield
         finally:
             opened = DuckDBConnectionManager._ENV
             DuckDBConnectionManager.close_all_connections()
             if opened is not None:
                 opened.close()  # dbt only lets go of it: whatever else holds it (a frame, say) keeps the file open
+
+
+@contextmanager
+def _mute_when_interrupted() -> Iterator[None]:
+    """dbt answers an interrupt with its traceback (60 to 250 lines, measured): from then on it says nothing."""
+    from dbt_common.events.event_manager_client import get_event_manager
+
+    if threading.current_thread() is not threading.main_thread():  # only there can a signal be answered
+        yield
+        return
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        get_event_manager().loggers.clear()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -110,13 +162,15 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def rebuild(warehouse: Warehouse, *flags: str) -> Publication:
+def rebuild(warehouse: Warehouse, is_verbose: bool = False) -> Publication:
     """dbt build, then publish what it vouches for: what failed keeps back its own wing only (`held_back` says why).
+
+    It says a line for each wing on standard error, or, `is_verbose`, all that dbt prints.
 
     Errors: Busy, and PublicationError where the build ended before anything could be stamped.
     """
     with building(warehouse.build_file.parent):
-        passed = run_dbt(warehouse, [*flags, "build"])
+        passed = _build(warehouse, is_verbose)
         made = publish(warehouse)
     if not passed and not made.held_back:  # what failed belongs to no wing: the mart that joins all of them
         return replace(made, held_back={"gate_verdicts": ["its own tests failed: see above"]})

@@ -55,33 +55,34 @@ def revision_effects(
         if bars is None or not wanted:
             continue
         splits = tuple(split_of(row) for row in actions if (row["symbol"], row["feed"]) == series)
-        for facts, before, after in _corrections(rows.to_pylist(), sessions):
+        for facts, before, after, touched in _corrections(rows.to_pylist(), sessions):
             for strategy in wanted:
-                sides = [_signals(bars, known, before, strategy, sessions, splits, jumps) for known in (before, after)]
+                sides = [_signals(bars, known, touched, strategy, sessions, splits, jumps) for known in (before, after)]
                 named = {"strategy_key": strategy.key, "impl_version": strategy.version}
                 named |= {"rules_hash": rules_hash(strategy), "symbol": series[0], "feed": series[1]}
                 made += [{**named, **facts, **effect} for effect in _differences(*sides)]
     return pa.Table.from_pylist(made, schema=SCHEMA)
 
 
-def _corrections(rows: Rows, sessions: Sessions) -> Iterator[tuple[dict[str, Any], Known, Known]]:
-    """Facts of every correction, and the bars that differ from today's before and after it."""
-    at: dict[tuple[str, Any, str], list[Mapping[str, Any]]] = defaultdict(list)
+def _corrections(rows: Rows, sessions: Sessions) -> Iterator[tuple[dict[str, Any], Known, Known, Known]]:
+    """Facts of every correction, the bars that differ from today's before and after it, and those it came with."""
+    at: dict[tuple[Any, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         if sessions.holds(M5, np.array([_label(row)]))[0]:
-            at[row["revised_by"], row["revised_at"], row["revision_outcome"]].append(row)
-    for (source, moment, outcome), mine in sorted(at.items(), key=lambda item: item[0]):
-        later = [r for r in rows if r["revised_by"] == source and r["revision_outcome"] == "replaced"]
-        later = sorted((r for r in later if r["revised_at"] > moment), key=lambda r: r["revised_at"], reverse=True)
-        known: Known = {_label(row): _values(row, "old") for row in later}  # the earliest of each bar comes last
-        before = known | {_label(row): _values(row, "old") for row in reversed(mine)}
-        after = known | {_label(row): _values(row, "new") for row in mine}
-        facts = {"revised_by": source, "revision_outcome": outcome, "revised_at": moment}
-        labels = [_label(row) for row in mine]
-        facts |= {"revised_bar_count": len(mine), "first_bar_at": min(labels) * MICROSECONDS}
-        facts["last_bar_at"] = max(labels) * MICROSECONDS
+            at[row["revised_at"], row["revised_by"], row["revision_outcome"]].append(row)
+    then: dict[str, Known] = defaultdict(dict)  # source -> what its bars were before all that has been looked at
+    found = []
+    for (moment, source, outcome), mine in sorted(at.items(), key=lambda item: item[0], reverse=True):
+        old = {_label(row): _values(row, "old") for row in reversed(mine)}
+        new = {_label(row): _values(row, "new") for row in mine}
+        before, after = then[source] | old, then[source] | new
+        facts = {"revised_by": source, "revision_outcome": outcome, "revised_at": moment, "revised_bar_count": len(new)}
+        facts |= {"first_bar_at": min(new) * MICROSECONDS, "last_bar_at": max(new) * MICROSECONDS}
         if before != after:
-            yield facts, before, after
+            found.append((facts, before, after, new))
+        if outcome == "replaced":
+            then[source] = before
+    yield from reversed(found)
 
 
 def _label(row: Mapping[str, Any]) -> int:

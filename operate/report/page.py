@@ -176,12 +176,20 @@ def _chart(block: Figure, name: str) -> str:
 _CLASSES = {"text": "left", "address": "left", "time": "left whole", "day": "left whole"}
 
 
+PROSE = 40  # letters from which a text is a sentence: it gets a line's width, also on a phone
+
+
+def _class(value: object, kind: str) -> str:
+    is_prose = kind == "text" and isinstance(value, str) and len(value) > PROSE
+    return "left prose" if is_prose else _CLASSES.get(kind, "right")
+
+
 def _grid(block: Grid) -> str:
     heads = "".join(f'<th class="{c.kind}">{_text(c.head)}</th>' for c in block.columns)
     lines = "".join(
         "<tr>"
         + "".join(
-            f'<td class="{_CLASSES.get(c.kind, "right")}">{show(row.get(c.name), c.kind)}</td>' for c in block.columns
+            f'<td class="{_class(row.get(c.name), c.kind)}">{show(row.get(c.name), c.kind)}</td>' for c in block.columns
         )
         + "</tr>"
         for row in block.rows

@@ -63,14 +63,16 @@ def recommend(live: bool, save: bool, simulate: bool, as_json: bool, config_file
     now = None if config.is_simulated else datetime.now(UTC)  # the embedded world lives in another year
     rows = recommending.recommendations(warehouse, recommending.Asked(**asked), now)
     rows = [ballots.with_ballot(config, row, simulate) for row in rows]
-    saved = [recommending.save(config.root, row) for row in rows if not row["is_what_if"]] if save else []
+    kept = [row for row in rows if save and not row["is_what_if"]]
+    saved = [(row["action"], recommending.save(config.root, row)) for row in kept]
     if as_json:
         print_json(rows)
         return
     for row in rows:
         recommending.show(row)
-    for path in saved:
-        out.print(f"[dim]saved {path}; after voting: foreshore submitted --file {path} --submitted-at <time>[/dim]")
+    for action, path in saved:
+        hint = f"; after voting: foreshore submitted --file {path} --submitted-at <time>"
+        out.print(f"[dim]saved {path}{hint if action == 'submit' else ''}[/dim]")
 
 
 def _refresh(config: Config, protocol: str | None) -> None:
@@ -80,7 +82,7 @@ def _refresh(config: Config, protocol: str | None) -> None:
     code = run_voting(config, Request(epochs=1, protocols=only), as_json=False)
     if code not in (0, 3):
         raise ForeshoreError("the extraction did not complete: see above; without --live what was published is used")
-    held_back = rebuild(Warehouse.of(config), "--quiet").held_back.get("voting")
+    held_back = rebuild(Warehouse.of(config)).held_back.get("voting")
     if held_back:
         raise ForeshoreError(f"the build did not pass, so nothing newer was published: {'; '.join(held_back[:3])}")
 

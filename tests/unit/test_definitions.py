@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from operate.definitions import ROOT, definitions
+from operate.definitions import definitions
+from operate.project import ROOT
 
 
 def test_every_mart_is_defined_with_its_columns() -> None:

@@ -57,3 +57,9 @@ def test_values_are_shown_whole() -> None:
 def test_what_is_not_finite_is_null_in_a_figure() -> None:
     assert plain(float("inf")) is None and plain(float("nan")) is None and plain(Decimal("1.5")) == 1.5
     assert plain(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02T00:00:00+00:00"
+
+
+def test_a_sentence_gets_a_lines_width_and_a_word_does_not() -> None:
+    assert 'class="left prose">' in page(
+        "it gains 20,132.03 USD over what stands, if it lands"
+    ) and "prose" not in page("T-5")
