@@ -8,7 +8,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PYTHONWARNINGS := ignore::DeprecationWarning
 
-.PHONY: help setup demo test test-long extract build docs report bench lint hooks clean
+.PHONY: help setup demo test test-long extract build docs report bench lint sbom audit hooks clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is
@@ -51,6 +51,12 @@ bench: setup ## side-by-side benchmarks (minutes)
 
 lint: setup ## ruff, mypy, import-linter, sqlfluff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint models analyses tests/data --processes 2 --disable-progress-bar
+
+sbom: ## what it is made of, as CycloneDX, in sbom.json
+	@$(PYTHON) .ci/supply.py sbom > sbom.json
+
+audit: ## known vulnerabilities of the locked packages; 3 when the database was out of reach
+	@$(PYTHON) .ci/supply.py audit
 
 hooks: setup ## local pre-commit hook that runs make lint
 	@printf '#!/bin/sh\nexec make lint\n' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit

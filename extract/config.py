@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import ConfigError
+from extract.shapes import misshapen
 
 DEFAULT_CONFIG = "foreshore.toml"
 WORLD_CONFIG = "data/world/foreshore.toml"  # from the default one's folder; its own folder is the world's root
@@ -78,10 +79,7 @@ class Config:
         return value
 
     def _storage(self, name: str, default: str) -> str:
-        value = self.section("storage").get(name, default)
-        if not isinstance(value, str):
-            raise ConfigError(f"{self.path}: [storage] {name} = {value!r} must be text")
-        return value
+        return str(self.section("storage").get(name, default))
 
 
 def load_config(explicit: str | Path | None = None) -> Config:
@@ -110,7 +108,7 @@ def default_path() -> Path:
 
 
 def read_config(path: Path) -> Config:
-    """Parse one file. Errors: ConfigError when it is not there, not text, or not TOML."""
+    """Parse one file. Errors: ConfigError when it is not there, not text, not TOML, or holds other kinds of values."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -122,4 +120,6 @@ def read_config(path: Path) -> Config:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    for problem in misshapen(raw):
+        raise ConfigError(f"{path}: {problem}")
     return Config(path=path, raw=raw, environ=dict(os.environ))

@@ -29,7 +29,7 @@ from dlt.destinations import filesystem
 from fsspec.implementations.local import LocalFileSystem
 
 from extract.config import Config
-from extract.errors import Busy, StorageError
+from extract.errors import Busy, ConfigError, StorageError
 
 LAYOUT = "{table_name}/{load_id}.{file_id}.{ext}"
 FILES_TABLE = "extract_files"
@@ -77,6 +77,19 @@ fsspec.register_implementation("file", AtomicLocalFileSystem, clobber=True)
 fsspec.register_implementation("local", AtomicLocalFileSystem, clobber=True)
 
 
+def _file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the path in it; ConfigError where nothing here speaks its protocol."""
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        protocol = url.split("://", 1)[0]
+        raise ConfigError(
+            f"[storage] raw_url {protocol}://...: nothing installed speaks it ({type(error).__name__}); this release "
+            "builds from folders only: name a folder, which may be a mounted one"
+        ) from None
+    return fs, str(path)
+
+
 STORE_FILE = "_store.json"  # what a store is: its layout's version, and whether its data are simulated
 STORE_VERSION = 1
 
@@ -86,7 +99,7 @@ class Lake:
 
     def __init__(self, url: str, is_simulated: bool | None = None) -> None:
         self.is_simulated = is_simulated
-        self.fs, path = fsspec.core.url_to_fs(url)
+        self.fs, path = _file_system(url)
         self.path = str(path).rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url = Path(self.path).as_uri() if self.is_local else url.rstrip("/")
@@ -99,12 +112,18 @@ class Lake:
     def claim(self) -> None:
         """Say what this store is, or check that it is what the configuration takes it for: StorageError where not."""
         target = self.join(STORE_FILE)
-        if not self.fs.exists(target):
-            self.fs.makedirs(self.path, exist_ok=True)
-            told = {"version": STORE_VERSION, "is_simulated": bool(self.is_simulated)}
-            self.fs.pipe_file(target, (json.dumps(told) + "\n").encode())
+        if self.fs.exists(target):
+            self.check()
             return
-        told = json.loads(self.fs.cat_file(target))
+        self.fs.makedirs(self.path, exist_ok=True)
+        told = {"version": STORE_VERSION, "is_simulated": bool(self.is_simulated)}
+        self.fs.pipe_file(target, (json.dumps(told) + "\n").encode())
+
+    def check(self) -> None:
+        """StorageError where the store is of another version, or of another kind than the configuration."""
+        told = self._told()
+        if told is None:
+            return
         if told["version"] != STORE_VERSION:
             raise StorageError(
                 f"{self.path} was written by a Foreshore with store version {told['version']}, this one reads "
@@ -117,10 +136,24 @@ class Lake:
                 f"{words[self.is_simulated]}: they never share a store. Give one of them another [storage] root"
             )
 
+    def _told(self) -> dict[str, Any] | None:
+        """What the store says of itself; None where it says nothing yet. StorageError where that is damaged."""
+        target = self.join(STORE_FILE)
+        if not self.fs.exists(target):
+            return None
+        try:
+            told = json.loads(self.fs.cat_file(target))
+            return {"version": told["version"], "is_simulated": bool(told["is_simulated"])}
+        except (ValueError, KeyError, TypeError):
+            raise StorageError(
+                f"{target} is damaged: it says which data a store holds. Write "
+                f'{{"version": {STORE_VERSION}, "is_simulated": false}} there (true for the embedded world)'
+            ) from None
+
     def holds_simulated(self) -> bool | None:
         """Whether the store's rows come from the embedded world, by its own word; None where it says nothing yet."""
-        target = self.join(STORE_FILE)
-        return bool(json.loads(self.fs.cat_file(target))["is_simulated"]) if self.fs.exists(target) else None
+        told = self._told()
+        return None if told is None else bool(told["is_simulated"])
 
     def join(self, *parts: str) -> str:
         return str(PurePosixPath(self.path, *parts))

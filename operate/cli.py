@@ -48,8 +48,16 @@ VERBS = {
 }
 
 
+def _show_version(ctx: click.Context, param: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        from operate.version import version_text
+
+        click.echo(version_text())
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, verbs=VERBS, context_settings=CONTEXT)
-@click.version_option(package_name="foreshore")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
 def cli() -> None:
     """Foreshore: a warehouse for decisions made before a boundary.
 
@@ -61,6 +69,7 @@ def cli() -> None:
       foreshore extract lending --days 7            supply, debt and liquidations of lending markets
       foreshore export lending --since 2024-12-01 --until 2024-12-31 --out DIR    panel, codebook, hashes
       foreshore build                               dbt build, then publish what passed
+      foreshore overnight                           all of it, unattended; `verify` in the morning
       foreshore recommend --window T-5              what to vote, what it is worth, and why
       foreshore allocate --instance FILE.json       one allocation from a file, with its proof
       foreshore report --open                       figures of all that, in the browser
@@ -95,13 +104,9 @@ def main() -> None:
         error.show()
         sys.exit(WRONG_USAGE if isinstance(error, click.UsageError) else error.exit_code)
     except Exception as error:
-        from extract.errors import ForeshoreError
-        from extract.evm.redact import redact
-        from operate.console import say_error
+        from operate.failing import told
 
-        if not isinstance(error, ForeshoreError):
-            raise
-        say_error(redact(str(error)))
+        told(error)
         sys.exit(1)
 
 

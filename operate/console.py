@@ -59,7 +59,7 @@ class Fitted:
             if Measurement.get(console, options.update(width=PIPED_WIDTH), shown).maximum <= options.max_width:
                 yield shown
                 if gone:
-                    yield Text(f"not shown at this width: {', '.join(gone)} (--json has them)", "dim")
+                    yield Text(f"not shown at this width: {printable(', '.join(gone))} (--json has them)", "dim")
                 return
         yield from self._records()
 
@@ -71,7 +71,7 @@ class Fitted:
         kept = [n for n, column in enumerate(self.columns) if column not in gone]
         for n in kept:
             side: Literal["left", "right"] = "right" if self.columns[n] in self.right else "left"
-            made.add_column(self.columns[n], justify=side, no_wrap=True)
+            made.add_column(escape(printable(self.columns[n])), justify=side, no_wrap=True)
         for row in self.rows:
             made.add_row(*(row[n] for n in kept))
         return made
@@ -85,7 +85,7 @@ class Fitted:
             made.add_column(no_wrap=True)
             made.add_column(overflow="fold")
             for column, value in zip(self.columns, row, strict=True):
-                made.add_row(column, value)
+                made.add_row(escape(printable(column)), value)
             yield made
 
 

@@ -15,7 +15,8 @@ from rich.markup import escape
 
 from extract.config import load_config
 from extract.errors import RequestError
-from operate.console import Fitted, as_text, out, print_json, to_json
+from operate.console import Fitted, as_text, out, print_json, printable, to_json
+from operate.csv_text import unformulated
 from operate.options import config_option
 from operate.warehouse import Answer, Warehouse, ask
 
@@ -40,7 +41,8 @@ def sql(
     """Query what was published, read-only. Several statements, parted by `;`, are answered in order.
 
     Values are exact: none is ever cut (rows that do not fit are shown as records), money is rounded to the cent in
-    tables only, doubles round-trip in every other format, and JSON has whole numbers beyond 2^53 as strings.
+    tables only, doubles round-trip in every other format, CSV quotes words that a spreadsheet would run,
+    and JSON has whole numbers beyond 2^53 as strings.
 
     \b
     Examples
@@ -90,8 +92,15 @@ def _table(answer: Answer) -> Fitted:
 
 def _csv(answer: Answer, stream: IO[str], delimiter: str = ",") -> None:
     writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows([as_text(value, is_exact=True) for value in row] for row in answer.rows)
+    writer.writerow([unformulated(column) for column in answer.columns])
+    writer.writerows([_cell(value, stream) for value in row] for row in answer.rows)
+
+
+def _cell(value: Any, stream: IO[str]) -> str:
+    """A value as text: strangers' words are no formula of a spreadsheet, and nothing of a terminal's language."""
+    text = as_text(value, is_exact=True)
+    text = unformulated(text) if isinstance(value, str) else text
+    return printable(text) if stream.isatty() else text
 
 
 def _json(answer: Answer, stream: IO[str]) -> None:

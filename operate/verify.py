@@ -11,6 +11,7 @@ from extract.integrity import audit
 from extract.land import Lake
 from extract.ledger import Ledger, PartitionState
 from operate.checks import FAIL, OK, WARN, Check
+from operate.expected import Expectation, expectations
 from operate.gates import failing_gates
 from operate.overnight import is_running, last_night
 from operate.warehouse import Warehouse
@@ -26,7 +27,8 @@ def verify(config: Config, now: datetime | None = None) -> list[Check]:
     moment = now or datetime.now(UTC)
     lake = Lake.of(config)
     damages = audit(lake)
-    states = list(Ledger.read(lake, {damage.load_id for damage in damages}).states.values())
+    ledger = Ledger.read(lake, {damage.load_id for damage in damages})
+    states = list(ledger.states.values())
     checks = [_night(config, moment)]
     if not states:
         return [*checks, Check("partitions", FAIL, "nothing was ever extracted", "make extract")]
@@ -40,7 +42,15 @@ def verify(config: Config, now: datetime | None = None) -> list[Check]:
         by_wing[state.newest["source"]].append(state)
     for wing, of in sorted(by_wing.items()):
         checks += [_partitions(wing, of), _freshness(wing, of, moment)]
+    checks += [_expected(one) for one in expectations(ledger, moment) if one.missing]
     return [*checks, *_published(config), _gates(config), _growth(states, moment), _disk(config)]
+
+
+def _expected(one: Expectation) -> Check:
+    """Periods that have ended and that nobody fetched, of what was fetched lately."""
+    more = f" and {len(one.missing) - 3} more" if len(one.missing) > 3 else ""
+    said = f"{one.family}: {one.actual} of {one.expected} complete; missing {', '.join(one.missing[:3])}{more}"
+    return Check(f"{one.wing} expected", FAIL, said, one.cure)
 
 
 def _night(config: Config, now: datetime) -> Check:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import duckdb
@@ -115,7 +118,7 @@ def _dbt(warehouse: Warehouse) -> Iterator[None]:
         raise WarehouseError(
             f"{Path.cwd()} holds no dbt project: call from the project's folder, or lay one with `foreshore init`"
         )
-    with building(warehouse.build_file.parent), _environment(warehouse.environment()):
+    with building(warehouse.build_file.parent), _environment(warehouse.environment()), _mute_when_interrupted():
         try:
             yield
         finally:
@@ -123,6 +126,26 @@ def _dbt(warehouse: Warehouse) -> Iterator[None]:
             DuckDBConnectionManager.close_all_connections()
             if opened is not None:
                 opened.close()  # dbt only lets go of it: whatever else holds it (a frame, say) keeps the file open
+
+
+@contextmanager
+def _mute_when_interrupted() -> Iterator[None]:
+    """dbt answers an interrupt with its traceback (60 to 250 lines, measured): from then on it says nothing."""
+    from dbt_common.events.event_manager_client import get_event_manager
+
+    if threading.current_thread() is not threading.main_thread():  # only there can a signal be answered
+        yield
+        return
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        get_event_manager().loggers.clear()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from extract.errors import ConfigError
 from extract.evm.redact import LOOPBACK, remember
 
 KINDS = ("files", "eodhd", "alpaca")
+_SPOKEN = {"str": "text", "int": "a whole number", "float": "a number"}
+_KINDS_OF_VALUE = {("str", str), ("int", int), ("float", int), ("float", float)}  # of a field, and what may stand there
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,9 @@ def _source(table: Mapping[str, Any], config: Config) -> BarSource:
         raise ConfigError(f"{where} lacks path: add the folder of its files")
     for key in ("url", "stream_url"):
         _check_url(f"{where} {key}", table.get(key, ""), required=key == "url" and table["kind"] != "files")
+    for f in fields(BarSource):
+        if f.name in table and (f.type, type(table[f.name])) not in _KINDS_OF_VALUE:
+            raise ConfigError(f"{where} {f.name} = {table[f.name]!r} must be {_SPOKEN[str(f.type)]}")
     secrets: dict[str, Any] = {part: _secret(where, table, part, config.environ) for part in _secrets_of(table["kind"])}
     return BarSource(**table, **secrets, folder=config.beside(str(table.get("path", ""))))
 

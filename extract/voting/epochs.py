@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from extract.errors import RequestError
+
+_SECONDS = re.compile(r"-?[0-9]{1,12}")  # ASCII only: other digits are no numbers to a chain
 
 
 def utc(timestamp: int) -> datetime:
@@ -19,13 +22,13 @@ def spoken(timestamp: int) -> str:
 
 def parse_moment(text: str) -> int:
     """Unix seconds from `1771459200` or an ISO date or time (UTC unless it says otherwise)."""
-    if text.lstrip("-").isdigit():
-        return int(text)
     try:
+        if _SECONDS.fullmatch(text):
+            return int(utc(int(text)).timestamp())  # what is no time of any calendar is refused here
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError, OSError):
         raise RequestError(f"{text!r} is neither unix seconds nor an ISO date such as 2026-02-19") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def check_epoch(epoch: int, newest: int, week: int) -> int:

@@ -250,12 +250,17 @@ def _protocol(name: str, table: Mapping[str, Any]) -> Protocol:
     where = f"[voting.{name}]"
     keys = dict(table)
     preset = keys.pop("family", None)
-    if preset not in FAMILIES:
+    if not isinstance(preset, str) or preset not in FAMILIES:
         raise ConfigError(f"{where} family = {preset!r} is unknown: use one of {', '.join(FAMILIES)}")
     missing = [key for key in ("chain", "voter", "minter") if key not in keys]
     if missing:
         raise ConfigError(f"{where} lacks {', '.join(missing)}")
     own = {key: keys.pop(key) for key in ("chain", "voter", "minter", "start_block") if key in keys}
+    if not isinstance(own["chain"], str) or not own["chain"]:
+        raise ConfigError(f"{where} chain = {own['chain']!r} must be the name of a [chains.NAME]")
+    start = own.get("start_block")
+    if start is not None and (not isinstance(start, int) or isinstance(start, bool) or start < 0):
+        raise ConfigError(f"{where} start_block = {start!r} must be a block number")
     return Protocol(
         name=name,
         chain=own["chain"],
@@ -264,6 +269,9 @@ def _protocol(name: str, table: Mapping[str, Any]) -> Protocol:
         start_block=own.get("start_block"),
         family=_override(where, FAMILIES[preset], keys),
     )
+
+
+_SPOKEN = {str: "text", bool: "true or false", int: "a whole number"}
 
 
 def _override(where: str, family: Family, given: Mapping[str, Any]) -> Family:
@@ -276,9 +284,15 @@ def _override(where: str, family: Family, given: Mapping[str, Any]) -> Family:
             f"{where} has unknown keys {', '.join(unknown)}; a family's keys are events, {', '.join(sorted(known))}"
         )
     for key, allowed in _CHOICES.items():
-        if key in keys and keys[key] not in allowed:
+        if key in keys and (not isinstance(keys[key], str) or keys[key] not in allowed):
             raise ConfigError(f"{where} {key} = {keys[key]!r}: use one of {', '.join(allowed)}")
+    for key in keys:
+        wanted = type(getattr(family, key))
+        if wanted in (str, bool, int) and type(keys[key]) is not wanted:
+            raise ConfigError(f"{where} {key} = {keys[key]!r} must be {_SPOKEN[wanted]}")
     if rules is not None:
+        if not isinstance(rules, list) or not all(isinstance(table, Mapping) for table in rules):
+            raise ConfigError(f"[[{where[1:-1]}.events]] must be tables, one per event")
         family = replace(family, event_rules=_event_rules(where, family.event_rules, rules))
     return replace(family, **keys)
 
