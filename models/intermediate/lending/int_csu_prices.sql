@@ -14,7 +14,7 @@ select
     case
         when prices.price_usd is null then 'unpriced'
         when assets.treatment = 'excluded' then 'excluded'
-        when prices.price_control is distinct from 'market' then 'verified'
+        when coalesce(prices.price_control, '') <> 'market' then 'verified'
         when abs(prices.check_usd / prices.price_usd - 1) <= {{ threshold('price_agree_share') }} then 'verified'
         else 'unverified'
     end as price_verdict,
