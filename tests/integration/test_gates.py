@@ -114,7 +114,7 @@ def built(
     spoil(folder / "raw", line.folder / "raw", spoiled.changes())
     done = line.cli("build")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
-    return line, spoiled, done.stdout
+    return line, spoiled, done.stdout + done.stderr
 
 
 def rows(built: tuple[Line, Spoiled, str], sql: str) -> list[tuple[Any, ...]]:
