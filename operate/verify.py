@@ -42,7 +42,8 @@ def verify(config: Config, now: datetime | None = None) -> list[Check]:
         by_wing[state.newest["source"]].append(state)
     for wing, of in sorted(by_wing.items()):
         checks += [_partitions(wing, of), _freshness(wing, of, moment)]
-    checks += [_expected(one) for one in expectations(ledger, moment) if one.missing]
+    if not config.is_simulated:  # the embedded world lives in another year: no calendar of ours holds for it
+        checks += [_expected(one) for one in expectations(ledger, moment) if one.missing]
     return [*checks, *_published(config), _gates(config), _growth(states, moment), _disk(config)]
 
 

@@ -82,6 +82,9 @@ def test_a_night_is_killed_run_again_and_found_well_in_the_morning(line: Line) -
     assert done.returncode == 0, done.stdout + done.stderr
     assert [re.sub(r" after.*", "", text) for text in done.stdout.splitlines()][-2:] == ["build: 0", "report: 0"]
     found = checks(line, "verify")
+    # this chain lives in another year, so by today's calendar all its later epochs are missing
+    missing = found.pop("voting expected")
+    assert missing["verdict"] == "fail" and missing["cure"].startswith("foreshore extract voting")
     assert {check["verdict"] for check in found.values()} <= {"ok", "warn"}, found
     assert "ended well" in found["night"]["found"] and (line.folder / "report" / "voting.html").exists()
     ids = {row[0] for row in line.query("select distinct run_id from extract_ledger")}
