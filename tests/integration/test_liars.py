@@ -128,6 +128,25 @@ def test_a_liar_in_front_of_the_votes(
     judge(kind, alone, code, words, {n: set(rows) for n, rows in found.items()}, voting_truth)
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["", "alone"])
+def test_a_calendar_is_not_taken_from_headers_an_hour_off(
+    line: Line, tmp_path: Path, alone: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where epochs turn by the calendar no Mint log holds a header's time against anything: state does."""
+    caplog.set_level(logging.WARNING)
+    asked: dict[str, Any] = {"epochs": 1, "protocols": ("velodrome_world",)}
+    honest = Line(line.world, tmp_path / "honest")
+    honest.folder.mkdir()
+    assert honest.extract(**asked) == 0
+    truth = {name: set(rows) for name, rows in content(Lake(str(honest.folder / "raw")), ASIDE).items()}
+    config = configure(line, line.world, "world", alone)
+    lie(line.world, "header_an_hour_off")
+    code, said, _ = run(lambda: line.extract(config, **asked))
+    line.world.heal()
+    found = {name: set(rows) for name, rows in content(Lake(str(line.folder / "raw")), ASIDE).items()}
+    judge("header_an_hour_off", alone, code, told(line, said, caplog), found, truth)
+
+
 @pytest.fixture(scope="module")
 def lending_truth(
     small_lending_world: simulate.RunningWorld, tmp_path_factory: pytest.TempPathFactory
