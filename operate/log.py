@@ -17,6 +17,8 @@ class DurableLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.context = path, context
         self._handle = path.open("a", encoding="utf-8")
+        if _is_torn(path):
+            self._handle.write("\n")  # a kill cut the last line off: the next one must not be glued to it
 
     def write(self, event: str, **facts: Any) -> None:
         self.write_all([{"event": event, **facts}])
@@ -31,6 +33,15 @@ class DurableLog:
 
     def close(self) -> None:
         self._handle.close()
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether the file ends within a line."""
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 def last_lines(path: Path, count: int) -> list[dict[str, Any]]:
