@@ -45,7 +45,7 @@ class Bar(msgspec.Struct, frozen=True):
     @property
     def is_no_trade(self) -> bool:
         """Whether it only fills a slot in which nobody traded: flat, with a volume of 0."""
-        return self.is_whole and self.volume == 0 and self.low == self.high
+        return self.volume == 0 and self.low == self.high and self.is_whole
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -16,7 +16,6 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from decide.bars.bars import Bars
 from decide.bars.sessions import M5, Ints, Sessions
 from extract.bars.provider import Bar
 from extract.errors import ForeshoreError, StorageError
+from operate.bars.pre_paper.recent import Recent
 
 MISSES_BELIEVED = 2  # a slot the provider twice had no bar for, among bars before and after it, had no trade
 BUSY_SECONDS = 10.0
@@ -92,12 +92,12 @@ end;
 """
 _RANK = "case {} when 'final' then 3 when 'websocket' then 2 else 1 end"
 _STANDS = f"""
-    (:source <> 'provisional' or bars.source = 'provisional')
-    and (:at > bars.updated_at or (:at = bars.updated_at
-        and {_RANK.format(":source")} >= {_RANK.format("bars.source")}))
+    (?9 <> 'provisional' or bars.source = 'provisional')
+    and (?10 > bars.updated_at or (?10 = bars.updated_at
+        and {_RANK.format("?9")} >= {_RANK.format("bars.source")}))
 """
 _DIFFERS = """
-    (:open, :high, :low, :close, :volume) is not (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    (?4, ?5, ?6, ?7, ?8) is not (bars.open, bars.high, bars.low, bars.close, bars.volume)
 """
 _REFUSED = f"""
 insert into bar_revisions (
@@ -105,12 +105,12 @@ insert into bar_revisions (
     new_open, new_high, new_low, new_close, new_volume, new_source, revised_at, outcome
 )
 select symbol, tf, ts, open, high, low, close, volume, source,
-    :open, :high, :low, :close, :volume, :source, :at, 'refused'
-from bars where symbol = :symbol and tf = :tf and ts = :ts and {_DIFFERS} and not ({_STANDS})
+    ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'refused'
+from bars where symbol = ?1 and tf = ?2 and ts = ?3 and {_DIFFERS} and not ({_STANDS})
 """
 _PUT = f"""
 insert into bars (symbol, tf, ts, open, high, low, close, volume, source, updated_at)
-values (:symbol, :tf, :ts, :open, :high, :low, :close, :volume, :source, :at)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 on conflict (symbol, tf, ts) do update set
     open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume,
     source = excluded.source, updated_at = excluded.updated_at
@@ -159,6 +159,7 @@ class BarCache:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = normal")
             self._db.executescript(_SCHEMA)
+            self._recent = Recent(self._db)
             self._upgrade()
             self._adopt()
         except sqlite3.Error as error:
@@ -197,18 +198,37 @@ class BarCache:
         labels = np.array([bar.ts for bar in rows], np.int64)
         on_grid = self.sessions.holds(TIMEFRAMES[timeframe], labels) if rows else np.array([], bool)
         moment = int(time.time()) if at is None else at
-        whole = [bar for bar, fits in zip(rows, on_grid, strict=True) if fits and bar.is_whole]
-        names = ("symbol", "ts", "open", "high", "low", "close", "volume")
-        shared = {"tf": timeframe, "source": source.value, "at": moment}
-        values = [{**{name: getattr(bar, name) for name in names}, **shared} for bar in whole if not bar.is_no_trade]
+        whole = [bar for bar, fits in zip(rows, on_grid.tolist(), strict=True) if fits and bar.is_whole]
+        shared = (source.value, moment)
+        values = [
+            (bar.symbol, timeframe, bar.ts, bar.open, bar.high, bar.low, bar.close, bar.volume, *shared)
+            for bar in whole
+            if not bar.is_no_trade
+        ]
         filled = [(bar.symbol, timeframe, bar.ts, MISSES_BELIEVED, moment) for bar in whole if bar.is_no_trade]
+        changed = 0
         with self._transaction():
-            self._db.executemany(_REFUSED, values)
-            changed = self._db.executemany(_PUT, values).rowcount if values else 0
+            if values:
+                held = self._held(values, timeframe)
+                self._db.executemany(_REFUSED, [row for row in values if (row[0], row[2]) in held])
+                changed = self._db.executemany(_PUT, values).rowcount
             if source is Source.FINAL:
                 self._db.executemany(_NO_TRADE, filled)
+        if changed:
+            self._recent.wrote(timeframe, [row[2] for row in values])
         off_grid = int((~on_grid).sum())
         return Written(changed, off_grid, len(rows) - off_grid - len(whole))
+
+    def _held(self, values: Sequence[tuple[Any, ...]], timeframe: str) -> set[tuple[str, int]]:
+        """Symbol and label of what stands already, among those of rows to be written."""
+        stamps = [row[2] for row in values]
+        return set(
+            self._db.execute(
+                "select symbol, ts from bars where symbol in (select value from json_each(?)) and tf = ? "
+                "and ts between ? and ?",
+                (json.dumps(sorted({row[0] for row in values})), timeframe, min(stamps), max(stamps)),
+            )
+        )
 
     def missed(self, symbol: str, labels: Sequence[int], at: int, timeframe: str = "M5") -> None:
         """Count one more answer that had bars before and after these slots but none for them."""
@@ -254,14 +274,18 @@ class BarCache:
         columns = list(zip(*rows, strict=True)) or [()] * 6
         return Bars(np.array(columns[0], np.int64), *(np.array(values, np.float64) for values in columns[1:]))
 
+    def hold(self, symbols: Sequence[str], first: int, last: int, timeframe: str = "M5") -> None:
+        """Read what `many` and `side_by_side` will be asked for."""
+        self._recent.block(symbols, first, last, timeframe)
+
     def many(self, symbols: Sequence[str], first: int, last: int, timeframe: str = "M5") -> dict[str, Bars]:
-        """The same for many symbols, in one query."""
-        counts, whole = self._many(symbols, first, last, timeframe)
-        found, start = {}, 0
-        for symbol, count in counts.items():
-            found[symbol] = whole[start : start + count]
-            start += count
-        return {symbol: found.get(symbol, whole[:0]) for symbol in symbols}
+        """The same for many symbols; what this object has read before and nobody changed is not read again."""
+        labels, values, there = self._recent.block(symbols, first, last, timeframe).cut(symbols, first, last)
+        return {
+            symbol: Bars(labels, *values[:, row]) if there[row].all() else Bars(labels[mask], *values[:, row, mask])
+            for row, symbol in enumerate(symbols)
+            for mask in (there[row],)
+        }
 
     def side_by_side(
         self, symbols: Sequence[str], first: int, last: int, timeframe: str = "M5"
@@ -269,24 +293,14 @@ class BarCache:
         """The K symbols with the most bars in `[first, last]`, N each, and their prices as (K, N); labels (N,) are the
         first one's.
         """
-        counts, whole = self._many(symbols, first, last, timeframe)
-        most = max(counts.values(), default=0)
-        even = [symbol for symbol, count in counts.items() if count == most]
-        rows = np.repeat([count == most for count in counts.values()], list(counts.values()))
-        names = ("open", "high", "low", "close", "volume")
-        columns = [getattr(whole, name)[rows].reshape(len(even), most) for name in names]
-        return even, Bars(whole.labels[rows][:most], *columns)
-
-    def _many(self, symbols: Sequence[str], first: int, last: int, timeframe: str) -> tuple[Counter[str], Bars]:
-        """How many whole bars each symbol has that has any, in the order in which their bars follow."""
-        rows = self._db.execute(
-            "select symbol, ts, open, high, low, close, volume from bars where symbol in (select value from "
-            f"json_each(?)) and tf = ? and ts between ? and ? and {_WHOLE} order by symbol, ts",
-            (json.dumps(list(symbols)), timeframe, first, last),
-        ).fetchall()
-        columns = list(zip(*rows, strict=True)) or [()] * 7
-        whole = Bars(np.array(columns[1], np.int64), *(np.array(values, np.float64) for values in columns[2:]))
-        return Counter(columns[0]), whole
+        labels, values, there = self._recent.block(symbols, first, last, timeframe).cut(symbols, first, last)
+        counts = there.sum(axis=1)
+        most = int(counts.max(initial=0))
+        if not most:
+            return [], Bars(labels[:0], *values[:, :0, :0])
+        even = np.flatnonzero(counts == most)
+        columns = values[:, even][:, there[even]].reshape(5, len(even), most)
+        return [symbols[row] for row in even.tolist()], Bars(labels[there[even[0]]], *columns)
 
     def no_trade(self, symbol: str, first: int, last: int, timeframe: str = "M5") -> Ints:
         """Slots in `[first, last]` that are believed to have had no trade."""

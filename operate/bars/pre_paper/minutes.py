@@ -65,8 +65,9 @@ class Roller:
         return over
 
     def _finish(self, symbol: str, label: int) -> list[Rolled]:
-        late = sorted(ts for ts in self._open[symbol] if ts < label)
-        self._open[symbol].difference_update(late)
+        waiting = self._open[symbol]
+        late = sorted(ts for ts in waiting if ts < label) if waiting and min(waiting) < label else ()
+        waiting.difference_update(late)
         return [self._roll((symbol, ts)) for ts in late]
 
     def _roll(self, key: tuple[str, int]) -> Rolled:

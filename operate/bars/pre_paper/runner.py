@@ -11,7 +11,7 @@ import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,7 @@ class Runner:
             while True:
                 if queue.empty() and self._has_written:
                     self._has_written = False
-                    self.cache.checkpoint()  # now that nobody waits
+                    self._prepare()
                 batch = await self._receive(queue)
                 for received, event in batch:
                     if self.clock.would_move(event):
@@ -163,6 +163,13 @@ class Runner:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
         await self._finish()
+
+    def _prepare(self) -> None:
+        """What the next close need not wait for, now that nobody does: the log's way to the disk, bars of before."""
+        self.cache.checkpoint()
+        window = required_window(self.requirement, self.cache.sessions, self.clock.now())
+        if window.first is not None and window.last is not None:
+            self.cache.hold(self.symbols, window.first, window.last)
 
     async def _receive(self, queue: asyncio.Queue[Any]) -> list[tuple[Arrival, LiveEvent]]:
         """What has come, or nothing after a moment; raises what the stream ended with."""
@@ -339,7 +346,7 @@ class Runner:
             for signal in said:
                 key = f"{self.facts['promotion_sha256'][:16]}:{symbol}:{signal.trigger_at}:{signal.side}"
                 row = {"key": key, **self.facts}
-                rows.append(row | {"symbol": symbol, **signal_row(asdict(signal)), "said_at": stamp()})
+                rows.append(row | {"symbol": symbol, **signal_row(vars(signal)), "said_at": stamp()})
                 self._signals.setdefault(symbol, []).append(signal)
         for told in self.folder.signals(rows):
             self.tally.signals += 1
