@@ -219,7 +219,7 @@ async def _admit(spec: ChainSpec, pool: Pool) -> None:
     for endpoint, outcome in zip(pool.endpoints, introduced, strict=True):
         problem = _problem(spec, outcome)
         if problem:
-            pool.stop(endpoint, problem)
+            pool.stop(endpoint, *problem)
         elif isinstance(outcome[1], Answer):
             heads[endpoint.name] = outcome[1].value
             pool.heads[endpoint.name] = outcome[1].value.number
@@ -227,7 +227,7 @@ async def _admit(spec: ChainSpec, pool: Pool) -> None:
     for endpoint in pool.usable():
         behind = newest - heads[endpoint.name].timestamp
         if behind > spec.allowed_lag_seconds:
-            pool.stop(endpoint, f"its newest block is {behind} s behind the best provider's")
+            pool.stop(endpoint, Kind.LAGGING, f"its newest block is {behind} s behind the best provider's")
     if not pool.usable():
         reasons = "; ".join(f"{e.name}: {pool.health[e.name].stopped}" for e in pool.endpoints)
         raise ChainError(f"no provider of chain {spec.name} can be used: {reasons}")
@@ -245,11 +245,11 @@ async def _introduce(pool: Pool, endpoint: Endpoint) -> list[Outcome]:
     return outcomes
 
 
-def _problem(spec: ChainSpec, outcomes: Sequence[Outcome]) -> str | None:
+def _problem(spec: ChainSpec, outcomes: Sequence[Outcome]) -> tuple[Kind, str] | None:
     for outcome in outcomes:
         if isinstance(outcome, Refusal):
-            return f"{outcome.kind.value}: {outcome.message}"
+            return outcome.kind, f"{outcome.kind.value}: {outcome.message}"
     identity = outcomes[0]
     if isinstance(identity, Answer) and identity.value != spec.chain_id:
-        return f"it serves chain id {identity.value}, not {spec.chain_id}: check the URL behind it"
+        return Kind.MISMATCH, f"it serves chain id {identity.value}, not {spec.chain_id}: check the URL behind it"
     return None

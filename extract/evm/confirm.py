@@ -116,11 +116,11 @@ class Confirmer:
             if isinstance(said, Refusal):
                 continue
             if difference(ours, said) is None:
-                self.pool.stop(other, f"it leaves out or adds logs that two others agree on: {trouble}")
+                self.pool.stop(other, Kind.MISMATCH, f"it leaves out or adds logs that two others agree on: {trouble}")
                 return SECOND_PROVIDER
             if difference(theirs, said) is None:
                 wrong = next(e for e in self.pool.endpoints if e.name == provider)
-                self.pool.stop(wrong, f"it leaves out or adds logs that two others agree on: {trouble}")
+                self.pool.stop(wrong, Kind.MISMATCH, f"it leaves out or adds logs that two others agree on: {trouble}")
                 return Refusal(Kind.MISMATCH, trouble, provider)
         raise Disagreement(
             f"chain {self.pool.chain}: {provider} and {other.name} disagree about the logs of blocks "

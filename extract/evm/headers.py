@@ -98,7 +98,7 @@ class Headers:
                 continue
             for name in (n for n, block in said.items() if block != winner):
                 outvoted = next(e for e in usable if e.name == name)
-                self.pool.stop(outvoted, f"it contradicts the other providers about block {of}")
+                self.pool.stop(outvoted, Kind.MISMATCH, f"it contradicts the other providers about block {of}")
             self.witness.forget(of)
             if of == number:
                 decided = winner

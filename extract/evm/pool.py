@@ -52,6 +52,7 @@ class Health:
     rests_until: float = 0.0
     probing: bool = False
     stopped: str | None = None
+    stopped_for: Kind | None = None
 
     def succeeded(self, seconds: float) -> None:
         self.latency += _WEIGHT * (seconds - self.latency)
@@ -88,11 +89,12 @@ class Pool:
     def usable(self) -> list[Endpoint]:
         return [e for e in self.endpoints if self.health[e.name].stopped is None]
 
-    def stop(self, endpoint: Endpoint, reason: str) -> None:
+    def stop(self, endpoint: Endpoint, kind: Kind, reason: str) -> None:
         """Use an endpoint no more in this session."""
-        if self.health[endpoint.name].stopped is None:
+        health = self.health[endpoint.name]
+        if health.stopped is None:
             log.warning("chain %s: provider %s is passed over: %s", self.chain, endpoint.name, reason)
-            self.health[endpoint.name].stopped = reason
+            health.stopped, health.stopped_for = reason, kind
 
     async def choose(self, avoid: Collection[str] = (), block: int = 0) -> Endpoint:
         """The endpoint expected to answer soonest; one of `avoid`, or one whose head is below `block`, as a
@@ -118,7 +120,9 @@ class Pool:
 
     def _all_stopped(self) -> Refusal:
         reasons = "; ".join(f"{e.name}: {self.health[e.name].stopped}" for e in self.endpoints)
-        return Refusal(Kind.QUOTA, reasons, provider="every provider")
+        kinds = {health.stopped_for for health in self.health.values() if health.stopped_for}
+        kind = kinds.pop() if len(kinds) == 1 else Kind.OTHER
+        return Refusal(kind, reasons, provider="every provider")
 
     def blame(self, endpoint_name: str, refusal: Refusal) -> None:
         """Count an answer that turned out wrong against who gave it, and say so once per kind."""
@@ -155,7 +159,7 @@ class Pool:
         self.health[endpoint.name].probing = True  # nobody else is sent to it meanwhile
         [outcome] = await self._ask_once(endpoint, [CHAIN_ID])
         if isinstance(outcome, Answer) and outcome.value != self.chain_id:
-            self.stop(endpoint, f"it serves chain id {outcome.value} now, not {self.chain_id}")
+            self.stop(endpoint, Kind.MISMATCH, f"it serves chain id {outcome.value} now, not {self.chain_id}")
         return isinstance(outcome, Answer) and outcome.value == self.chain_id
 
     async def _ask_once(self, endpoint: Endpoint, calls: Sequence[RpcCall]) -> list[Outcome]:
@@ -184,7 +188,7 @@ class Pool:
                 endpoint.pace.refused(refusal.retry_after)
                 self._tell_wait(endpoint, refusal)
             elif refusal.kind is Kind.QUOTA:
-                self.stop(endpoint, refusal.message)
+                self.stop(endpoint, Kind.QUOTA, refusal.message)
             elif refusal.kind is Kind.BATCH and calls > 1:
                 smaller = refusal.cap if refusal.cap and refusal.cap < calls else calls // 2
                 endpoint.max_batch = max(1, min(endpoint.max_batch, smaller))

@@ -27,7 +27,7 @@ from extract.voting.pools import Pool, load_pools
 from extract.voting.pricing import PriceRules
 from extract.voting.rules import price_rules
 from extract.voting.state import count_gauges
-from extract.voting.timeline import Timeline, WindowPoint, resolve
+from extract.voting.timeline import Timeline, Untold, WindowPoint, resolve
 from extract.voting.voters import PlannedVoter, planned_voters
 
 SOURCE = "voting"
@@ -83,6 +83,10 @@ class ChainRun:
         done = self.ledger.complete_row(partition, wanted)
         if self.resume and done is not None and partition.partition_id not in self.changed:
             return None
+        return self.row(partition, wanted, **facts)
+
+    def row(self, partition: Partition, wanted: str, **facts: Any) -> LedgerRow:
+        """The ledger row to fill."""
         moment = now()
         return LedgerRow(
             partition=partition,
@@ -107,15 +111,22 @@ class ChainRun:
             return f"failed {state.attempts} times"
         return "newer blocks or configuration" if self.resume else "asked again"
 
-    async def timelines(self) -> list[tuple[int, list[Timeline]]]:
-        """Timelines of every epoch asked for, by protocol; searched at once, as each is mostly waiting."""
+    async def timelines(self) -> list[tuple[int, list[Timeline], list[Untold]]]:
+        """Every epoch asked for with its timelines by protocol, and those that could not be told; searched at once, as
+        each is mostly waiting.
+        """
 
-        async def of_epoch(epoch: int) -> list[Timeline]:
+        async def of_epoch(epoch: int) -> list[Timeline | Untold]:
             found = (resolve(self.client, p, epoch, self.windows, self.final) for p in self.protocols)
             return await gather(found)
 
         resolved = await gather(of_epoch(epoch) for epoch in self.epochs)
-        return list(zip(self.epochs, resolved, strict=True))
+        return [(epoch, *told_apart(found)) for epoch, found in zip(self.epochs, resolved, strict=True)]
+
+
+def told_apart(found: Sequence[Timeline | Untold]) -> tuple[list[Timeline], list[Untold]]:
+    """Timelines, and epochs that have none."""
+    return [t for t in found if isinstance(t, Timeline)], [t for t in found if isinstance(t, Untold)]
 
 
 async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: str) -> AsyncIterator[ChainRun]:
@@ -207,11 +218,27 @@ def _voter_partition(
     return [(partition, row)]
 
 
+def untold_partition(chain: ChainRun, untold: Untold) -> tuple[Partition, LedgerRow]:
+    """The epoch's own partition, which fails by name: nothing else of it can be read."""
+    partition = Partition(SOURCE, "epoch", f"{untold.protocol.name}/{untold.epoch}", "all")
+    return partition, chain.row(partition, "untold")
+
+
+def untold_events(chain: ChainRun, epoch: int) -> tuple[Partition, LedgerRow]:
+    """The scan of an epoch that one of its protocols has no blocks for; what landed before stays as it is."""
+    partition = _events_of(chain, epoch)
+    return partition, chain.row(partition, "untold")
+
+
+def _events_of(chain: ChainRun, epoch: int) -> Partition:
+    return Partition(SOURCE, "events", f"{chain.spec.name}/{epoch}", "all")
+
+
 def event_partition(
     chain: ChainRun, epoch: int, timelines: Sequence[Timeline]
 ) -> tuple[Partition, LedgerRow | None, tuple[int, int]]:
     """The chain's event scan of an epoch, from its first flip to its last, or to the final head while open."""
-    partition = Partition(SOURCE, "events", f"{chain.spec.name}/{epoch}", "all")
+    partition = _events_of(chain, epoch)
     first = min(t.start_block for t in timelines)
     last = max((t.flip or chain.final for t in timelines), key=lambda block: block.number)
     base = {"version": CODE_VERSION, "protocols": [t.protocol.facts() for t in timelines]}
@@ -220,13 +247,16 @@ def event_partition(
     return partition, row, (first, last.number)
 
 
-async def anchor_timelines(chain: ChainRun) -> list[Timeline]:
+async def anchor_timelines(chain: ChainRun) -> list[Timeline | Untold]:
     """Where votes carry over, replay needs the final state of the epoch before the first one asked for."""
     control = [w for w in chain.windows if w.reads == "final"]
-    found = []
+    found: list[Timeline | Untold] = []
     for protocol in chain.protocols:
         if not protocol.family.votes_reset_each_epoch:
             timeline = await resolve(chain.client, protocol, chain.epochs[0] - WEEK, control, chain.final)
+            if isinstance(timeline, Untold):
+                found.append(timeline)
+                continue
             block = timeline.points[0].observed.number if timeline.points else 0
             if block and await count_gauges(chain.client, protocol, block):
                 found.append(timeline)
@@ -243,11 +273,16 @@ async def plan_voting(config: Config, request: Request) -> list[PlannedPartition
             why = chain.why(partition) if row else "complete"
             planned.append(PlannedPartition(partition, row is not None, calls if row else 0, why))
 
-        for epoch, timelines in await chain.timelines():
+        for epoch, timelines, untold in await chain.timelines():
+            for one in untold:
+                add(*untold_partition(chain, one), 0)
             for timeline in timelines:
                 for partition, row in state_partitions(chain, timeline):
                     is_state = partition.table_group == "state"
                     add(partition, row, CALLS_PER_GAUGE * gauges[timeline.protocol.name] if is_state else 0)
+            if untold:
+                add(*untold_events(chain, epoch), 0)
+                continue
             partition, row, blocks = event_partition(chain, epoch, timelines)
             add(partition, row, await chain.client.plan_logs(*blocks) if row else 0)
     return planned

@@ -25,12 +25,15 @@ from extract.voting.plan import (
     chain_runs,
     event_partition,
     state_partitions,
+    told_apart,
+    untold_events,
+    untold_partition,
 )
 from extract.voting.pools import sale
 from extract.voting.pricing import PriceQuote
 from extract.voting.state import BlockState, StateError, read_bribes, read_places, read_states
 from extract.voting.tables import VOTING_TABLES
-from extract.voting.timeline import Timeline
+from extract.voting.timeline import Timeline, Untold
 from extract.voting.voters import read_voters
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
 
@@ -62,11 +65,24 @@ async def _run_chain(chain: ChainRun, lake: Lake, workers: int, outcome: Outcome
 
 async def _jobs(chain: ChainRun, outcome: Outcome) -> list[Job]:
     jobs = []
-    for epoch, timelines in await chain.timelines():
+    for epoch, timelines, untold in await chain.timelines():
         jobs += [_state_job(chain, timeline, outcome) for timeline in timelines]
-        jobs.append(_event_job(chain, epoch, timelines, outcome))
-    jobs += [_state_job(chain, t, outcome, with_epoch=False) for t in await anchor_timelines(chain)]
+        jobs += [_untold_job(untold_partition(chain, one)[1], one) for one in untold]
+        events = _untold_job(untold_events(chain, epoch)[1], untold[0]) if untold else None
+        jobs.append(events or _event_job(chain, epoch, timelines, outcome))
+    anchors, untold = told_apart(await anchor_timelines(chain))
+    jobs += [_state_job(chain, t, outcome, with_epoch=False) for t in anchors]
+    jobs += [_untold_job(untold_partition(chain, one)[1], one) for one in untold]
     return [job for job in jobs if job.due]
+
+
+def _untold_job(row: LedgerRow, untold: Untold) -> Job:
+    """A partition that fails, and says why: its blocks cannot be told."""
+
+    async def fetch(_: Sequence[LedgerRow]) -> Fetched:
+        raise untold.error
+
+    return Job(f"{untold.protocol.name} {spoken(untold.epoch)}", [row], fetch)
 
 
 def _state_job(chain: ChainRun, timeline: Timeline, outcome: Outcome, with_epoch: bool = True) -> Job:

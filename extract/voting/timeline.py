@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from extract.evm.abi import Event
 from extract.evm.blocks import Block
 from extract.evm.client import ChainClient
-from extract.evm.errors import BeforeChain, Disagreement
+from extract.evm.errors import FAULTS, BeforeChain, Disagreement, EvmError, Kind, ProviderError
 from extract.evm.views import call, word
 from extract.seeds import DecisionWindow
 from extract.voting.families import Protocol
@@ -58,15 +58,43 @@ class Timeline:
     points: tuple[WindowPoint, ...]
 
 
+@dataclass(frozen=True)
+class Untold:
+    """An epoch of one protocol whose blocks cannot be told, because what providers say of them contradicts itself."""
+
+    protocol: Protocol
+    epoch: int
+    error: EvmError
+
+
 async def resolve(
     chain: ChainClient, protocol: Protocol, epoch: int, windows: Sequence[DecisionWindow], final: Block
-) -> Timeline:
-    """Find and prove every block of an epoch that is final by `final`; windows not reached yet are left out."""
+) -> Timeline | Untold:
+    """Find and prove every block of an epoch that is final by `final`; windows not reached yet are left out.
+
+    A contradiction costs this epoch of this protocol. Errors: those of a chain that does not answer at all.
+    """
     try:
-        return await _resolve(chain, protocol, epoch, _of_protocol(protocol, windows), final)
+        found = await _resolve(chain, protocol, epoch, _of_protocol(protocol, windows), final)
+        await chain.proven_blocks(_told_by_header(found, final))
+        return found
     except BeforeChain:
         boundary = epoch + protocol.family.epoch_anchor_mod
         return Timeline(protocol, epoch, boundary, BEFORE_CHAIN, 0, None, None, None, None, None, ())
+    except Disagreement as error:
+        return Untold(protocol, epoch, error)
+    except ProviderError as error:
+        if error.refusal.kind not in FAULTS - {Kind.SERVER}:
+            raise
+        return Untold(protocol, epoch, error)
+
+
+def _told_by_header(timeline: Timeline, final: Block) -> list[int]:
+    """Blocks whose place in the epoch hangs on a header's time: those that were found by it, and their successors."""
+    by_time = [timeline.boundary_block, timeline.last_votable, timeline.truth, *(p.decision for p in timeline.points)]
+    numbers = {block.number + after for block in by_time if block is not None for after in (0, 1)}
+    numbers |= {timeline.start_block - 1, timeline.start_block}
+    return sorted(number for number in numbers if 0 < number <= final.number)
 
 
 def _of_protocol(protocol: Protocol, windows: Sequence[DecisionWindow]) -> list[DecisionWindow]:

@@ -30,6 +30,7 @@ KINDS: Final = {  # kind -> what its value is
     "no_archive": "number of newest blocks whose state is kept; null: of the named tags only",
     "reorg": "number of the block whose hash is another one",
     "wrong_id": "nothing: the answer has another id",
+    "one_header": "[block number, seconds]: only that header's time is off",
     "drop_items": "nothing: half of a batch's answers are missing",
 }
 NO_ARCHIVE = Refused(-32000, "missing trie node 5e1a (path ) state is not available")
@@ -112,6 +113,10 @@ def bend(call: Reply, reply: Reply, fault: Fault, head: int) -> Reply:
     if fault.kind == "lag" and method == "eth_getBlockByNumber":
         number = _number(call["params"], 0)
         return {**reply, "result": None} if number is not None and number > head - int(fault.value) else reply
+    if fault.kind == "one_header" and method == "eth_getBlockByNumber" and isinstance(result, dict):
+        number, seconds = fault.value
+        off = hex(int(result["timestamp"], 16) + seconds) if int(result["number"], 16) == number else None
+        return {**reply, "result": {**result, "timestamp": off}} if off else reply
     if fault.kind == "truncate" and method == "eth_getLogs" and isinstance(result, list):
         return {**reply, "result": result[: int(fault.value)]}
     if fault.kind in RESULTS and "result" in reply:

@@ -21,6 +21,7 @@ from extract.errors import ForeshoreError
 from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, ProviderSpec
 from extract.land import Lake
+from extract.voting.tables import VOTING_TABLES
 from simulate.chain.lies import LIES, REQUESTS, RESULTS
 from tests.integration.voting.test_voting_line import NOT_OF_THE_CHAIN, content
 from tests.lending_line_fixtures import LendingLine
@@ -145,6 +146,35 @@ def test_a_calendar_is_not_taken_from_headers_an_hour_off(
     line.world.heal()
     found = {name: set(rows) for name, rows in content(Lake(str(line.folder / "raw")), ASIDE).items()}
     judge("header_an_hour_off", alone, code, told(line, said, caplog), found, truth)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["", "alone"])
+@pytest.mark.parametrize("protocol", ["velodrome_world", "hydrex_world"])
+@pytest.mark.parametrize("place", ["boundary", "following"])
+def test_one_header_cannot_move_an_epochs_end(
+    line: Line, tmp_path: Path, protocol: str, place: str, alone: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last block of an epoch, or the first of the next, with another time than it has: nobody reads state there."""
+    caplog.set_level(logging.WARNING)
+    asked: dict[str, Any] = {"epochs": 1, "protocols": (protocol,)}
+    honest = Line(line.world, tmp_path / "honest")
+    honest.folder.mkdir()
+    assert honest.extract(**asked) == 0
+    lake = Lake(str(honest.folder / "raw"))
+    truth = {name: set(rows) for name, rows in content(lake, ASIDE).items()}
+    epochs = lake.read_committed("voting_epochs", VOTING_TABLES["voting_epochs"]).to_pylist()
+    number, off = max(row["boundary_block"] or 0 for row in epochs), 5
+    config = configure(line, line.world, "world", alone)
+    lied = [number, off] if place == "boundary" else [number + 1, -off]
+    line.world.control("one_header", lied, profile=LIAR)
+    code, said, _ = run(lambda: line.extract(config, **asked))
+    line.world.heal()
+    found = {name: set(rows) for name, rows in content(Lake(str(line.folder / "raw")), ASIDE).items()}
+    words = told(line, said, caplog)
+    judge("one_header", alone, code, words, found, truth)
+    if alone:  # that epoch fails by name, and nothing else of the run does
+        assert code != 0
+        assert LIAR in words
 
 
 @pytest.fixture(scope="module")
