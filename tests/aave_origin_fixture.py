@@ -250,6 +250,12 @@ class _Truth:
         prices = {
             a: Decimal(self._price(oracle, told[a], block) or 0) / 10**8 for a in ("collateralAsset", "debtAsset")
         }
+        token = self.at("ATokenInstance", pool.functions.getReserveAToken(told["collateralAsset"]).call())
+        index = pool.functions.getReserveNormalizedIncome(told["collateralAsset"]).call(block_identifier=block)
+        shares = [
+            token.functions.scaledBalanceOf(Web3.to_checksum_address(TREASURY)).call(block_identifier=at)
+            for at in (block - 1, block)
+        ]
         deficits = pool.events.DeficitCreated().process_receipt(receipt, errors=DISCARD)
         return {
             "log_index": event["logIndex"],
@@ -259,5 +265,6 @@ class _Truth:
             "collateral_raw": told["liquidatedCollateralAmount"],
             "debt_usd": Decimal(told["debtToCover"]) / 10**6 * prices["debtAsset"],
             "collateral_usd": Decimal(told["liquidatedCollateralAmount"]) / 10**18 * prices["collateralAsset"],
+            "treasury_raw": (shares[1] - shares[0]) * index // 10**27,  # what the treasury has gained
             "deficit_raw": sum(d["args"]["amountCreated"] for d in deficits),
         }

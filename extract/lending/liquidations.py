@@ -39,6 +39,9 @@ class Liquidation:
     legs: Legs
     collateral: int | None = None
     confirmation: str = UNCONFIRMED  # how the range that its log came with was confirmed
+    seized: int | None = None  # in units of the seized token: from the borrower, the protocol's fee included
+    received: int | None = None  # by the liquidator
+    fee_status: str = "unknown"
 
     @property
     def block(self) -> int:
@@ -193,6 +196,9 @@ def _row(one: Liquidation, tokens: Mapping[str, Token]) -> dict[str, Any]:
         "debt_decimals": tokens.get(legs.debt_asset or "", unknown).decimals,
         "collateral_token": legs.collateral_token,
         "collateral_token_raw": _text(legs.collateral_token_amount),
+        "seized_token_raw": _text(one.seized),
+        "received_token_raw": _text(one.received),
+        "protocol_fee_status": one.fee_status,
         "collateral_asset": legs.collateral_asset,
         "collateral_raw": _text(one.collateral),
         "collateral_decimals": tokens.get(legs.collateral_asset or "", unknown).decimals,

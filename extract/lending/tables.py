@@ -82,6 +82,8 @@ LIQUIDATIONS = pa.schema(
         *_text("debt_asset", "debt_raw", "bad_debt_raw"),
         pa.field("debt_decimals", pa.int16()),
         *_text("collateral_token", "collateral_token_raw"),  # what was seized: an asset, or shares of one
+        *_text("seized_token_raw", "received_token_raw"),  # with and without what the protocol keeps
+        *_text("protocol_fee_status"),  # read, none, whole (it absorbs all), unknown
         *_text("collateral_asset", "collateral_raw"),  # the asset behind it, in its own units
         pa.field("collateral_decimals", pa.int16()),
         *_text("stated_usd_raw"),

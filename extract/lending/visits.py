@@ -34,6 +34,7 @@ from extract.lending.flows import Heard, hear, union
 from extract.lending.liquidations import Liquidation, Scan, decode, scan, unwrap
 from extract.lending.lockstep import in_step
 from extract.lending.registry import Csu
+from extract.lending.seizure import split
 from extract.lending.snapshot import Snapshot, Token, checked, read_state, read_tokens
 
 
@@ -195,7 +196,7 @@ async def _take_events(client: ChainClient, visited: Visit, scanned: Scan, block
     """Liquidations with their tokens, movements, and the price rules of every block that needs a price."""
     state, logs = visited.state(), scanned.logs[visited.csu.csu_id]
     try:
-        found = await unwrap(client, decode(logs, visited.csu, state))
+        found = await split(client, await unwrap(client, decode(logs, visited.csu, state)))
         visited.found = [replace(one, confirmation=scanned.confirmation(one.block)) for one in found]
         delisted = {a for one in visited.found for a in one.assets()} - visited.snapshot.tokens.keys()
         if delisted:

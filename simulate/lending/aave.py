@@ -15,6 +15,8 @@ from simulate.lending.market import ETH, Feed, Holders, Quote, Token, quote
 RAY = 10**27
 YEAR = 31_536_000
 BONUS = 10_500
+FEE = 1_000  # the protocol's share of the bonus, in basis points (V3)
+TREASURY = "0x7000000000000000000000000000000000000007"
 NOBODY = "0x" + "0" * 40
 STABLE_RATE = RAY * 7 // 100
 CALL = "LiquidationCall(address,address,address,uint256,uint256,address,bool)"
@@ -203,20 +205,26 @@ class Aave(Csu):
         held = ray_mul(c.supplied.of[user], c.income_index)
         worth = self._raw(d) * amount * 10**c.token.decimals
         seized = min(worth // (self._raw(c) * 10**d.token.decimals) * BONUS // 10_000, held)
+        fee = (seized - seized * 10_000 // BONUS) * FEE // 10_000 if self.is_v3 else 0
+        received = seized - fee
         d.borrowed.add(user, -ray_div(amount, d.debt_index))
         d.cash += amount
-        c.supplied.add(user, -ray_div(seized, c.income_index))
+        c.supplied.add(user, -ray_div(received, c.income_index))
         if receive:
-            c.supplied.add(liquidator, ray_div(seized, c.income_index))
+            c.supplied.add(liquidator, ray_div(received, c.income_index))
         else:
-            c.cash -= seized
+            c.cash -= received
+        moved = min(ray_div(fee, c.income_index), c.supplied.of[user])
+        c.supplied.add(user, -moved)
+        c.supplied.add(TREASURY, moved)
         left = ray_mul(d.borrowed.of[user], d.debt_index)
         if self.is_v3 and seized == held and left:
             d.borrowed.add(user, -ray_div(left, d.debt_index))
             d.deficit += left
             self.note(DEFICIT, self.pool, place, borrower=user, liquidator=None, debt=d.token, bad_debt_raw=left)
         self.note(CALL, self.pool, place, borrower=user, liquidator=liquidator, collateral=c.token,
-                  collateral_raw=seized, debt=d.token, debt_raw=amount)  # fmt: skip
+                  collateral_raw=received, debt=d.token, debt_raw=amount,
+                  facts={"protocol_fee_raw": str(fee)})  # fmt: skip
 
     def _raw(self, reserve: Reserve) -> int:
         """The oracle's answer as it is."""

@@ -13,6 +13,7 @@ from simulate.lending.market import USD, Holders, Quote, Token, quote
 
 WAD = 10**18
 INCENTIVE = 108 * 10**16
+SEIZE_SHARE = 28 * 10**15
 EVENT = "LiquidateBorrow(address,address,uint256,address,uint256)"
 
 
@@ -123,17 +124,23 @@ class Compound(Csu):
         else:
             place = self.chain.together(liquidator, [(d.address, function, owner, a, c.address) for a in amounts])
             liquidator = MULTICALL3
+        taken = []
         for amount in amounts:
             d.borrows -= amount
             d.cash += amount
             c.accrue(self.chain.number + 1)
             tokens = self._seized(d, c, amount)
+            kept = tokens * SEIZE_SHARE // WAD
+            c.reserves += kept * c.exchange_rate() // WAD
             c.shares.add(owner, -tokens)
-            c.shares.add(liquidator, tokens)
+            c.shares.add(liquidator, tokens - kept)
+            taken.append((amount, tokens, kept))
+        for amount, tokens, kept in taken:  # worth by the rate that the block ends with
             self.note(
                 EVENT, d.address, place, borrower=owner, liquidator=liquidator, collateral=c.token,
                 collateral_raw=tokens * c.exchange_rate() // WAD, debt=d.token, debt_raw=amount,
-                facts={"seized_shares_raw": str(tokens), "collateral_share_token": c.address},
+                facts={"seized_shares_raw": str(tokens), "collateral_share_token": c.address,
+                       "protocol_fee_raw": str(kept)},
             )  # fmt: skip
 
     def _seized(self, d: Market, c: Market, amount: int) -> int:

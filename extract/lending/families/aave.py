@@ -22,6 +22,7 @@ from extract.lending.families.base import (
     USD,
     At,
     EventRule,
+    Keeps,
     Legs,
     Memory,
     Movement,
@@ -71,8 +72,9 @@ class Aave(Plain):
 
     pool_view: str
     events: tuple[EventRule, ...]
+    keeps: Keeps
     may_omit_unit: bool = False  # the first oracles of V2 have no view of their unit: it is ether
-    version: int = 2
+    version: int = 3
     has_memory: bool = False
 
     async def read(self, at: At, csu: Csu, memory: Memory) -> State:
@@ -95,9 +97,9 @@ class Aave(Plain):
         assets = token_list(answers["listed"])
         if assets is None:
             return State(UNREADABLE, f"pool {pool} does not answer getReservesList() ({answers['listed'].status})")
-        reserves = await _reserves(at, pool, provider, assets)
+        reserves, receipts = await _reserves(at, pool, provider, assets)
         priced = self._oracle(oracle, answers) if oracle else {}
-        return State(OK, reserves=reserves, emitters={pool: {}}, oracle=priced)
+        return State(OK, reserves=reserves, emitters={pool: receipts}, oracle=priced)
 
     async def oracle(self, at: At, csu: Csu, state: State) -> Mapping[str, Any]:
         oracle = (await at.addresses({"oracle": call(csu.registry_address, "getPriceOracle()")}))["oracle"]
@@ -149,6 +151,8 @@ class Aave(Plain):
             collateral_token=values["collateralAsset"],
             collateral_token_amount=int(values["liquidatedCollateralAmount"]),
             collateral_asset=values["collateralAsset"],
+            keeps=self.keeps,
+            fee_token=emitter.get(values["collateralAsset"]),
         )
 
 
@@ -161,7 +165,8 @@ def _unit_calls(oracle: str | None) -> dict[str, Call]:
 _BOOK, _DEFICIT = "getVirtualUnderlyingBalance(address)", "getReserveDeficit(address)"  # from V3.1, from V3.3
 
 
-async def _reserves(at: At, pool: str, provider: str, assets: Sequence[str]) -> list[Reserve]:
+async def _reserves(at: At, pool: str, provider: str, assets: Sequence[str]) -> tuple[list[Reserve], dict[str, str]]:
+    """The reserves, and their aTokens by asset."""
     tokens = await at.ask({a: call(provider, "getReserveTokensAddresses(address)", a) for a in assets})
     settings = await at.ask({a: call(provider, "getReserveConfigurationData(address)", a) for a in assets})
     paused = await at.ask({a: call(provider, "getPaused(address)", a) for a in assets} | {pool: call(pool, "paused()")})
@@ -185,7 +190,7 @@ async def _reserves(at: At, pool: str, provider: str, assets: Sequence[str]) -> 
         stopped = word(paused[a]) if word(paused[a]) is not None else word(paused[pool])
         reserve.is_paused = None if stopped is None else bool(stopped)
         reserves.append(reserve)
-    return reserves
+    return reserves, {a: of[0] for a, of in found.items() if of[0]}
 
 
 def _fill(reserve: Reserve, totals: Sequence[Reply | None], book: Reply | None, deficit: Reply | None) -> None:
@@ -216,5 +221,11 @@ def _moves(signatures: Sequence[str]) -> tuple[EventRule, ...]:
     return tuple(EventRule(signature, MOVE) for signature in signatures)
 
 
-V3 = Aave("getPool()", (EventRule(LIQUIDATION, "liquidation"), EventRule(DEFICIT, "deficit"), *_moves(V3_MOVES)))
-V2 = Aave("getLendingPool()", (EventRule(LIQUIDATION, "liquidation"), *_moves(V2_MOVES)), may_omit_unit=True)
+V3 = Aave(
+    "getPool()",
+    (EventRule(LIQUIDATION, "liquidation"), EventRule(DEFICIT, "deficit"), *_moves(V3_MOVES)),
+    Keeps.TRANSFER,
+)
+V2 = Aave(
+    "getLendingPool()", (EventRule(LIQUIDATION, "liquidation"), *_moves(V2_MOVES)), Keeps.NOTHING, may_omit_unit=True
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
@@ -144,6 +145,16 @@ class State:
         return {r.asset for r in self.reserves if r.asset}
 
 
+class Keeps(Enum):
+    """What a protocol keeps of what is seized, and where that is told."""
+
+    NOTHING = "nothing"
+    ALL = "all"  # it absorbs the collateral itself
+    SHARE = "share"  # `fee_token` answers a share of the event's amount
+    TRANSFER = "transfer"  # `fee_token` logs it beside the event's amount
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class Legs:
     """What an event took and repaid, in raw units. `shares_of` asks the chain what seized shares were worth."""
@@ -160,6 +171,8 @@ class Legs:
     shares_of: Call | None = None  # answers the asset amount of the shares, or their rate where `rate_decimals` is set
     rate_decimals: int | None = None
     stated_usd: int | None = None  # as the event says, 8 decimals, in the protocol's own unit
+    keeps: Keeps = Keeps.UNKNOWN
+    fee_token: str | None = None
     status: str = OK  # why a leg is without an asset or an amount, where the protocol does not say it
 
 

@@ -24,6 +24,7 @@ from extract.lending.families.base import (
     USD,
     At,
     EventRule,
+    Keeps,
     Legs,
     Memory,
     Movement,
@@ -57,7 +58,7 @@ _ASSET, _FEED = 1, 2  # words of AssetInfo
 class Comet(Plain):
     """One Comet proxy."""
 
-    version: int = 2
+    version: int = 3
     events: tuple[EventRule, ...] = (
         EventRule(DEBT, "absorb_debt"),
         EventRule(SEIZED, "absorb_collateral"),
@@ -145,6 +146,7 @@ class Comet(Plain):
             collateral_token=values["asset"],
             collateral_token_amount=int(values["collateralAbsorbed"]),
             collateral_asset=values["asset"],
+            keeps=Keeps.ALL,
             **who,
         )
 

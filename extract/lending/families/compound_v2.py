@@ -27,6 +27,7 @@ from extract.lending.families.base import (
     OK,
     At,
     EventRule,
+    Keeps,
     Legs,
     Memory,
     Movement,
@@ -85,7 +86,7 @@ _WAD = 10**18
 class CompoundV2(Plain):
     """A comptroller with cTokens, and Venus's VAI beside them."""
 
-    version: int = 2
+    version: int = 3
     events: tuple[EventRule, ...] = (
         EventRule(LIQUIDATE, "liquidation"),
         EventRule(LIQUIDATE_INDEXED, "liquidation"),
@@ -156,6 +157,8 @@ class CompoundV2(Plain):
             collateral_asset=state.emitters.get(seized, {}).get("asset"),
             shares_of=call(seized, "exchangeRateStored()"),
             rate_decimals=18,
+            keeps=Keeps.SHARE,
+            fee_token=seized,
         )
 
 

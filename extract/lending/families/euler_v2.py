@@ -20,6 +20,7 @@ from extract.lending.families.base import (
     USD,
     At,
     EventRule,
+    Keeps,
     Legs,
     Memory,
     Plain,
@@ -47,7 +48,7 @@ _AMOUNTS = ("totalAssets()", "totalBorrows()", "cash()")
 class EulerV2(Plain):
     """One EVault factory."""
 
-    version: int = 2
+    version: int = 3
     events: tuple[EventRule, ...] = (EventRule(LIQUIDATE, "liquidation"), EventRule(SOCIALIZED, "deficit"))
     has_memory: bool = False
 
@@ -96,6 +97,7 @@ class EulerV2(Plain):
             collateral_token=token,
             collateral_token_amount=shares,
             collateral_asset=behind,
+            keeps=Keeps.NOTHING,
             shares_of=call(token, "convertToAssets(uint256)", shares) if behind else None,
             status=OK if behind else "collateral_unknown",  # not a vault of this factory
         )

@@ -30,6 +30,7 @@ from extract.lending.families.base import (
     UNREADABLE,
     At,
     EventRule,
+    Keeps,
     Legs,
     Market,
     Memory,
@@ -83,7 +84,7 @@ class MorphoBlue(Plain):
     """One singleton. `peeks`: its oracles price one token each in dollars, instead of a market's pair."""
 
     peeks: bool = False
-    version: int = 2
+    version: int = 3
     events: tuple[EventRule, ...] = (
         EventRule(LIQUIDATE, "liquidation"),
         *(EventRule(signature, MOVE) for signature in FLOWS),
@@ -166,6 +167,7 @@ class MorphoBlue(Plain):
             collateral_token=of.collateral if of else None,
             collateral_token_amount=int(values["seizedAssets"]),
             collateral_asset=of.collateral if of else None,
+            keeps=Keeps.NOTHING,
         )
 
 

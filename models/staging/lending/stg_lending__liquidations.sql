@@ -16,11 +16,16 @@ select
     collateral_token,
     collateral_asset,
     decode_status,
-    {{ raw_status(['debt_raw', 'bad_debt_raw', 'collateral_token_raw', 'collateral_raw', 'stated_usd_raw']) }}
-        as raw_status,
+    coalesce(protocol_fee_status, 'unknown') as protocol_fee_status,
+    {{ raw_status([
+        'debt_raw', 'bad_debt_raw', 'collateral_token_raw', 'collateral_raw', 'stated_usd_raw', 'seized_token_raw',
+        'received_token_raw'
+    ]) }} as raw_status,
     {{ exact_integer('debt_raw') }} as debt_raw,
     {{ exact_integer('bad_debt_raw') }} as bad_debt_raw,
     {{ exact_integer('collateral_token_raw') }} as collateral_token_raw,
+    {{ exact_integer('seized_token_raw') }} as seized_token_raw,
+    {{ exact_integer('received_token_raw') }} as received_token_raw,
     {{ exact_integer('collateral_raw') }} as collateral_raw,
     {{ scaled('debt_raw', 'debt_decimals') }} as debt,
     {{ scaled('bad_debt_raw', 'debt_decimals') }} as bad_debt,

@@ -11,7 +11,7 @@ select
     asset_symbol,
     role as reserve_role,
     read_status,
-    accrual,
+    coalesce(accrual, 'unknown') as accrual,
     {{ raw_status(['supplied_raw', 'borrowed_variable_raw', 'borrowed_stable_raw', 'available_raw', 'held_raw']) }}
         as raw_status,
     asset_decimals,

@@ -4,6 +4,8 @@
 interface Token:
     def mint(owner: address, amount: uint256): nonpayable
     def burn(owner: address, amount: uint256): nonpayable
+    def transferOnLiquidation(sender: address, receiver: address, amount: uint256): nonpayable
+    def RESERVE_TREASURY_ADDRESS() -> address: view
     def balanceOf(owner: address) -> uint256: view
 
 interface Oracle:
@@ -59,6 +61,7 @@ struct Reserve:
 RAY: constant(uint256) = 10 ** 27
 YEAR: constant(uint256) = 31_536_000
 BONUS: constant(uint256) = 10_500
+FEE: constant(uint256) = 1_000  # the protocol's share of the bonus, in basis points (V3)
 
 IS_V3: immutable(bool)
 ORACLE: immutable(address)
@@ -238,16 +241,23 @@ def liquidationCall(collateralAsset: address, debtAsset: address, user: address,
     seized: uint256 = min(self._seized(collateralAsset, debtAsset, debtToCover), held)
     extcall Token(debt.variableDebtToken).burn(user, debtToCover)
     extcall Token(debtAsset).mint(debt.aToken, debtToCover)
-    extcall Token(collateral.aToken).burn(user, seized)
+    fee: uint256 = 0
+    if IS_V3:
+        fee = (seized - seized * 10_000 // BONUS) * FEE // 10_000
+    received: uint256 = seized - fee
+    extcall Token(collateral.aToken).burn(user, received)
     if receiveAToken:
-        extcall Token(collateral.aToken).mint(msg.sender, seized)
+        extcall Token(collateral.aToken).mint(msg.sender, received)
     else:
-        extcall Token(collateralAsset).burn(collateral.aToken, seized)
+        extcall Token(collateralAsset).burn(collateral.aToken, received)
+    if fee > 0:
+        treasury: address = staticcall Token(collateral.aToken).RESERVE_TREASURY_ADDRESS()
+        extcall Token(collateral.aToken).transferOnLiquidation(user, treasury, fee)
     if IS_V3 and seized == held:
         self._write_off(debtAsset, debt.variableDebtToken, user)
     log LiquidationCall(
         collateralAsset=collateralAsset, debtAsset=debtAsset, user=user, debtToCover=debtToCover,
-        liquidatedCollateralAmount=seized, liquidator=msg.sender, receiveAToken=receiveAToken,
+        liquidatedCollateralAmount=received, liquidator=msg.sender, receiveAToken=receiveAToken,
     )
 
 @internal

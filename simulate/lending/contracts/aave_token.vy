@@ -6,7 +6,13 @@ interface Pool:
     def getReserveNormalizedVariableDebt(asset: address) -> uint256: view
     def compounded(rate: uint256, since: uint256) -> uint256: view
 
+event Transfer:
+    sender: indexed(address)
+    receiver: indexed(address)
+    amount: uint256
+
 RAY: constant(uint256) = 10 ** 27
+RESERVE_TREASURY_ADDRESS: public(constant(address)) = 0x7000000000000000000000000000000000000007
 SUPPLIED: constant(uint8) = 0
 VARIABLE: constant(uint8) = 1
 STABLE: constant(uint8) = 2
@@ -69,6 +75,14 @@ def burn(owner: address, amount: uint256):
         scaled: uint256 = self._divided(amount)
         self.scaledTotalSupply -= scaled
         self.scaledBalanceOf[owner] -= scaled
+
+@external
+def transferOnLiquidation(sender: address, receiver: address, amount: uint256):
+    assert msg.sender == POOL
+    scaled: uint256 = min(self._divided(amount), self.scaledBalanceOf[sender])
+    self.scaledBalanceOf[sender] -= scaled
+    self.scaledBalanceOf[receiver] += scaled
+    log Transfer(sender=sender, receiver=receiver, amount=amount)
 
 @view
 @external

@@ -44,6 +44,12 @@ event LiquidateBorrow:
     cTokenCollateral: address
     seizeTokens: uint256
 
+event ReservesAdded:
+    benefactor: address
+    addAmount: uint256
+    newTotalReserves: uint256
+
+protocolSeizeShareMantissa: public(constant(uint256)) = 28 * 10 ** 15
 symbol: public(String[16])
 decimals: public(uint8)
 comptroller: public(address)
@@ -169,7 +175,12 @@ def liquidateBorrow(borrower: address, repayAmount: uint256, cTokenCollateral: a
 @external
 def seize(liquidator: address, borrower: address, seizeTokens: uint256) -> uint256:
     self.balanceOf[borrower] -= seizeTokens
-    self.balanceOf[liquidator] += seizeTokens
+    kept: uint256 = seizeTokens * protocolSeizeShareMantissa // 10 ** 18
+    amount: uint256 = kept * self._rate(self._cash(0)) // 10 ** 18
+    self.balanceOf[liquidator] += seizeTokens - kept
+    self.totalSupply -= kept
+    self.totalReserves += amount
+    log ReservesAdded(benefactor=self, addAmount=amount, newTotalReserves=self.totalReserves)
     return 0
 
 @external

@@ -95,6 +95,35 @@ def _same_reserve(row: tuple[Any, ...], reserve: dict[str, Any], family: str) ->
         assert row[4] == pytest.approx(float(reserve["net_usd"]), rel=1e-9, abs=1e-6)
 
 
+def test_what_the_protocol_keeps_of_a_seizure_is_what_the_agents_booked(built_lending_line: LendingLine) -> None:
+    line = built_lending_line
+    found = {
+        (row[0], row[1]): row[2:]
+        for row in line.query(
+            "select transaction_hash, log_index, event_kind, protocol_fee_status, collateral_token_raw::varchar, "
+            "seized_token_raw::varchar, received_token_raw::varchar, protocol_fee_token_raw::varchar, "
+            "collateral_usd, seized_usd, received_usd from csu_liquidations"
+        )
+    }
+    family = {row["csu_id"]: row["family"] for row in line.world.info["csus"]}
+    seen = set()
+    for one in truth(line)["liquidations"]:
+        kind, status, told, seized, received, fee, usd, seized_usd, received_usd = found[
+            one["tx_hash"], one["log_index"]
+        ]
+        if kind == "deficit" or family[one["csu_id"]] in ("fluid", "gearbox", "silo_v2") or kind == "absorb_debt":
+            assert (status, seized, received) == ("unknown", None, None), one
+            continue
+        seen.add((family[one["csu_id"]], status))
+        assert fee == (one.get("protocol_fee_raw") or ("0" if status == "none" else told)), one
+        assert int(seized) - int(received) == int(fee)
+        assert told == (received if family[one["csu_id"]].startswith("aave") else seized)
+        if usd is not None:
+            assert seized_usd == pytest.approx(usd * int(seized) / int(told), rel=1e-9)
+            assert received_usd == pytest.approx(usd * int(received) / int(told), rel=1e-9)
+    assert {("aave_v3", "read"), ("aave_v2", "none"), ("compound_v2", "read"), ("compound_v3", "whole")} <= seen
+
+
 def test_every_liquidation_is_what_the_agents_booked(built_lending_line: LendingLine) -> None:
     line = built_lending_line
     found = {

@@ -62,6 +62,22 @@ def test_each_liquidation_is_priced_by_the_oracle_of_its_own_block(panel: Lendin
     assert closing == CRASHES[2] / 10**8, "the day ends under the third oracle"
 
 
+def test_the_fee_of_a_seizure_is_what_the_treasury_gained(panel: LendingLine, real_origin: RealOrigin) -> None:
+    rows = panel.query(
+        "select protocol_fee_status, seized_token_raw, received_token_raw, protocol_fee_token_raw, seized_usd, "
+        "received_usd, collateral_usd from csu_liquidations where event_kind = 'liquidation' order by block_number"
+    )
+    for (status, seized, received, fee, seized_usd, received_usd, usd), told in zip(
+        rows, real_origin.liquidations, strict=True
+    ):
+        assert status == "read" and told["treasury_raw"] > 10**15
+        assert abs(int(fee) - told["treasury_raw"]) <= 2, "shares and their index round"
+        assert int(received) == told["collateral_raw"] and int(seized) == int(received) + int(fee)
+        assert received_usd == pytest.approx(usd) and seized_usd == pytest.approx(usd * int(seized) / int(received))
+        bonus = int(seized) - int(seized) * 10_000 // 10_500
+        assert int(fee) == pytest.approx(bonus / 10, rel=1e-9), "a tenth of the bonus, as configured"
+
+
 def test_deficits_are_no_liquidations_and_no_net_tvl(panel: LendingLine, real_origin: RealOrigin) -> None:
     [(count, events, deficits, deficit, net, gross, debt)] = panel.query(
         "select liquidation_count, liquidation_event_count, deficit_event_count, deficit_usd, net_tvl_usd, "
