@@ -118,7 +118,7 @@ class RawSocket:
 
 
 def multicall_body(blocks: list[int]) -> bytes:
-    encoded = encode_aggregate3(CALLS)
+    encoded = encode_aggregate3([(call.target, call.data) for call in CALLS])
     return encode_calls([RpcCall("eth_call", [{"to": MULTICALL3, "data": encoded}, hex(b)], str) for b in blocks])
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from extract.evm.blocks import Block
@@ -37,16 +38,14 @@ _CANARY_BYTES = 640
 _CANARY_GAS = 16_000_000  # a 64th of it is 0.25 million
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A view call: `target` lower-case address, `data` calldata as 0x hex."""
 
     target: str
     data: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """status: ok, missing (no data: nothing there), reverted, over_gas_cap (no provider lets it use the gas it needs),
     no_archive_state. `data` raw return bytes. `confirmation`: proven to be of its block, or unconfirmed.
     """
@@ -117,8 +116,8 @@ class StateReader:
         """An aggregate3: what proves the block, the calls, then what fills it up or the canary."""
         proof = self._prover.targets(chunk.block.number)
         tail = [_CANARY] if chunk.has_canary else proof[:1] * chunk.fill
-        wanted = [(c.target, c.data) for c in (calls[i] for i in chunk.positions)]
-        encoded = encode_aggregate3([Call(*pair) for pair in (*proof, *wanted, *tail)])
+        wanted = [(calls[i].target, calls[i].data) for i in chunk.positions]
+        encoded = encode_aggregate3([*proof, *wanted, *tail])
         transaction = {"to": self.spec.multicall_address, "data": encoded}
         if chunk.has_canary:
             transaction["gas"] = hex(_CANARY_GAS)
@@ -218,12 +217,14 @@ class _Reading:
         """Replies of an aggregate3. Calls that failed without a word are asked once more by themselves, with a canary:
         a call that ran out of the gas its neighbours used up looks exactly like one that reverts.
         """
-        replies, silent = self.replies[chunk.request], list[int]()
+        replies, silent, provider = self.replies[chunk.request], list[int](), answer.provider
         for i, (success, data) in zip(chunk.positions, answer.value, strict=False):
-            if not success and not data:
-                silent.append(i)
-            status = REVERTED if not success else OK if data else MISSING
-            replies[i] = Reply(status, data, answer.provider, PROVEN)
+            if success:
+                replies[i] = Reply(OK if data else MISSING, data, provider, PROVEN)
+            else:
+                replies[i] = Reply(REVERTED, data, provider, PROVEN)
+                if not data:
+                    silent.append(i)
         if not silent:
             return []
         again = _Chunk(chunk.request, chunk.block, silent, has_canary=True)
@@ -282,14 +283,19 @@ def _tuple_hex(target: str, data: str) -> str:
     return f"{target[2:]:0>64}{1:064x}{96:064x}{length:064x}{padded}"
 
 
-def encode_aggregate3(calls: Sequence[Call]) -> str:
-    """Calldata of Multicall3 aggregate3 for `calls`, each allowed to fail, as 0x hex."""
-    tuples = [_tuple_hex(call.target, call.data) for call in calls]
+@lru_cache(maxsize=65_536)
+def _word_hex(value: int) -> str:
+    return f"{value:064x}"
+
+
+def encode_aggregate3(calls: Sequence[tuple[str, str]]) -> str:
+    """Calldata of Multicall3 aggregate3 for (target, calldata) pairs, each allowed to fail, as 0x hex."""
+    tuples = [_tuple_hex(target, data) for target, data in calls]
     offset, offsets = _WORD * len(tuples), []
     for words in tuples:
-        offsets.append(f"{offset:064x}")
+        offsets.append(_word_hex(offset))
         offset += len(words) // 2
-    return "".join((_AGGREGATE3, f"{_WORD:064x}", f"{len(tuples):064x}", *offsets, *tuples))
+    return "".join((_AGGREGATE3, _word_hex(_WORD), _word_hex(len(tuples)), *offsets, *tuples))
 
 
 def decode_aggregate3(text: str, expected: int) -> list[tuple[bool, bytes]] | None:
