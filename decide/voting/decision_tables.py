@@ -49,6 +49,11 @@ class Case:
         return replace(self, situations=wanted, truth=Truth(nothing, nothing))
 
     @property
+    def holder(self) -> str | None:
+        """Whose voter it is, where the votes of several are decided together."""
+        return self.window.get("holder")
+
+    @property
     def standing(self) -> Standing:
         voted_at = self.window["voted_at"]
         voted = voted_at is not None and voted_at.timestamp() >= self.key[2]

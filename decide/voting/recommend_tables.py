@@ -26,6 +26,7 @@ from decide.voting.recommend import (
 from decide.voting.revote import Guardrails, Stage, VotingRule
 from decide.voting.scenarios import ScenarioSet
 from decide.voting.situation import Answer, RiskProfile, returns
+from decide.voting.together import Part, recommend_together
 
 
 @dataclass(frozen=True)
@@ -114,26 +115,64 @@ def recommend_tables(
     """
     settings = Settings.of(seeds)
     profile = settings.default_profile
+    shared: dict[tuple[Any, ...], list[Case]] = {}
     answers = Answers(Kept(kept, SCHEMA, WINDOW_KEYS), SCHEMA)
     wanted, fixed = [settings.profiles[profile].scenario_set], dict[str, str]()
     for case in cases(panel, quantiles, forecasts, voter_windows, settings.sets):
         protocol = case.key[0]
         if protocol not in fixed:
             fixed[protocol] = digest(code, settings.fixed(protocol, profile))
-        inputs = digest(fixed[protocol], settings.stages_known(case), case.seen(wanted))
-        where = answers.kept.find(case.key, inputs)
-        if where is not None:
-            answers.keep(where)
+        if case.holder is None:
+            _answer(answers, [case], settings, profile, fixed[protocol], wanted)
         else:
-            row = recommendation_row(case, settings, profile)
-            answers.add(pa.Table.from_pylist([row], schema=SCHEMA), inputs)
+            shared.setdefault((protocol, case.holder, *case.key[2:]), []).append(case)
+    for key, group in shared.items():
+        _answer(answers, group, settings, profile, fixed[key[0]], wanted)
     return answers.table()
 
 
+def _answer(
+    answers: Answers, group: Sequence[Case], settings: Settings, profile: str, fixed: str, wanted: Sequence[str]
+) -> None:
+    """Take over what is kept of cases that are decided together, or decide them."""
+    seen = [(settings.stages_known(case), case.seen(wanted)) for case in group]
+    inputs = digest(fixed, *seen[0]) if len(group) == 1 else digest(fixed, seen)
+    places = [answers.kept.find(case.key, inputs) for case in group]
+    if all(where is not None for where in places):
+        for where in places:
+            answers.keep(where)  # type: ignore[arg-type]
+        return
+    for row in recommendation_rows(group, settings, profile):
+        answers.add(pa.Table.from_pylist([row], schema=SCHEMA), inputs)
+
+
+def recommendation_rows(group: Sequence[Case], settings: Settings, profile: str) -> list[dict[str, Any]]:
+    """The cases of one holder at one decision, decided together, as rows of SCHEMA; one alone as it is.
+
+    What is blocked, or has no power, is decided by itself: what it has standing counts as others' votes.
+    """
+    first = group[0]
+    setting = settings.setting(first.key[0], profile, settings.stages_known(first))
+    able = [case for case in group if _blocked(case, setting) is None and case.snapshot.power > 0]
+    if setting is None or len(able) < 2:
+        return [recommendation_row(case, settings, profile) for case in group]
+    parts = {part.case.key: part for part in recommend_together(able, setting, _stage(settings, first))}
+    return [
+        _row(case, parts[case.key], settings, profile)
+        if case.key in parts
+        else recommendation_row(case, settings, profile)
+        for case in group
+    ]
+
+
 def recommendation_row(case: Case, settings: Settings, profile: str) -> dict[str, Any]:
-    """A case decided under a profile, as a row of SCHEMA."""
-    made = recommend_case(case, settings, profile)
+    """A case decided under a profile by itself, as a row of SCHEMA."""
     situation = case.situations[settings.profiles[profile].scenario_set]
+    return _row(case, Part(case, situation, recommend_case(case, settings, profile)), settings, profile)
+
+
+def _row(case: Case, part: Part, settings: Settings, profile: str) -> dict[str, Any]:
+    made, situation = part.made, part.situation
     allocation, decision, last = made.allocation, made.decision, len(made.new) - 1
     stage = _stage(settings, case)
     row: dict[str, Any] = dict(zip(WINDOW_KEYS, case.key, strict=True)) | {
@@ -144,6 +183,9 @@ def recommendation_row(case: Case, settings: Settings, profile: str) -> dict[str
         "inclusion_risk": decision.inclusion_risk,
         "inclusion_prob": stage.inclusion_prob,
         "forecast_level": worst_level(case.levels[made.votes > 0].tolist()),
+        "holder": case.holder,
+        "joint_expected_usd": part.joint_expected_usd,
+        "joint_standing_usd": part.joint_standing_usd,
         "voting_power": _known(situation.power),
         "candidate_count": len(situation.gauges),
         "gauges_used": int((made.votes > 0).sum()),
@@ -262,7 +304,16 @@ SCHEMA = pa.schema(
     + _fields(pa.int64(), ["epoch"])
     + _fields(
         pa.string(),
-        ["decision_window", "risk_profile", "outcome", "action", "reason", "inclusion_risk", "forecast_level"],
+        [
+            "decision_window",
+            "holder",
+            "risk_profile",
+            "outcome",
+            "action",
+            "reason",
+            "inclusion_risk",
+            "forecast_level",
+        ],
     )
     + _fields(pa.float64(), ["inclusion_prob", "voting_power"])
     + _fields(pa.int64(), ["candidate_count", "gauges_used", "decision_block"])
@@ -270,6 +321,8 @@ SCHEMA = pa.schema(
         pa.float64(),
         [
             "confidence",
+            "joint_expected_usd",
+            "joint_standing_usd",
             "standing_usd",
             "expected_usd",
             "conservative_usd",

@@ -1,47 +1,168 @@
-"""Several NFTs of one voter at one decision: their cases as one joint problem, and its answer as change sets."""
+"""Several NFTs of one holder at one decision: decided as one, with a recommendation and a change set for each.
+
+NFTs of one holder dilute each other: each of them decided alone takes its sisters' votes for somebody else's. Whether a
+vote is sent is asked once, of what all earn together; each NFT's own figures count its sisters' votes among others'.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decide.errors import DecisionError
+from decide.errors import DecisionError, NothingToGain
 from decide.quantiles import Floats
+from decide.voting.allocate import Allocation
 from decide.voting.decision_tables import Case
 from decide.voting.joint import JointAllocation, JointProblem, Nft, solve_together
-from decide.voting.revote import VotingRule
-from decide.voting.situation import DECISION, RiskProfile, Situation
+from decide.voting.recommend import Recommendation, Setting, recommend
+from decide.voting.revote import Stage, StageDecision, VotingRule, decide_stage, landing
+from decide.voting.situation import DECISION, Answer, RiskProfile, Situation, returns
 
 
 @dataclass(frozen=True)
-class Change:
-    """What one NFT votes on one gauge, and what that changes, in votes."""
+class Part:
+    """One NFT's part of a joint decision. `situation`: others' votes as they would be with its sisters' new ones.
 
-    voter_id: str
-    gauge_address: str
-    votes: float
-    previous_votes: float
-    change_votes: float
-
-
-def decide_together(
-    cases: Sequence[Case], profile: RiskProfile, rule: VotingRule
-) -> tuple[JointAllocation, tuple[Change, ...]]:
-    """The joint allocation of one voter's NFTs, and each one's change set.
-
-    `cases`: one per NFT, of one exchange, epoch and window. Errors: DecisionError where they are of several decisions;
-    else as `decide.voting.joint.solve_together`.
+    `joint_expected_usd` and `joint_standing_usd` are of all NFTs; None where there is no allocation.
     """
-    problem, gauges = joint_problem(cases, profile, rule)
-    made = solve_together(problem, DECISION)
-    changes = []
-    for nft, votes in zip(problem.nfts, made.votes, strict=True):
-        before = np.zeros(len(gauges)) if nft.previous is None else nft.previous
-        for i in np.flatnonzero((votes > 0) | (before > 0)):
-            changes.append(Change(nft.name, gauges[i], float(votes[i]), float(before[i]), float(votes[i] - before[i])))
-    return made, tuple(changes)
+
+    case: Case
+    situation: Situation
+    made: Recommendation
+    joint_expected_usd: float | None = None
+    joint_standing_usd: float | None = None
+
+
+def recommend_together(cases: Sequence[Case], setting: Setting, stage: Stage) -> list[Part]:
+    """What each NFT of one holder votes, and whether to send it; in the order of `cases`.
+
+    `cases`: one per NFT, of one exchange, epoch and window, each with power of its own. Errors: DecisionError where
+    they are of several decisions; what cannot be decided is an outcome.
+    """
+    _check(cases)
+    try:
+        problem, gauges = joint_problem(cases, setting.profile, setting.rule)
+        made = solve_together(problem, DECISION)
+    except NothingToGain as error:
+        return _undecided(cases, setting, stage, Answer("nothing_to_gain", str(error)))
+    except DecisionError as error:
+        return _undecided(cases, setting, stage, Answer("infeasible", str(error)))
+    return _Shared(cases, setting, stage, problem, gauges, made).parts()
+
+
+def _undecided(cases: Sequence[Case], setting: Setting, stage: Stage, why: Answer) -> list[Part]:
+    name = setting.profile.scenario_set
+    return [
+        Part(case, case.situations[name], recommend(case.situations[name], setting, stage, case.standing, why))
+        for case in cases
+    ]
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """A joint answer, dealt out to its NFTs (M) on all gauges (N) under all scenarios (S)."""
+
+    cases: Sequence[Case]
+    setting: Setting
+    stage: Stage
+    problem: JointProblem
+    gauges: tuple[str, ...]
+    made: JointAllocation
+
+    def parts(self) -> list[Part]:
+        places = [self._place(case) for case in self.cases]
+        stands = np.zeros_like(self.made.votes)
+        for row, case, place in zip(stands, self.cases, places, strict=True):
+            row[place] = case.snapshot.standing
+        new, old = self._dealt(self.made.votes), self._dealt(stands)
+        weights = self.problem.weights
+        totals = float(weights @ new.sum(axis=0)), float(weights @ old.sum(axis=0))
+        together = self._decision(*totals)
+        found = []
+        for n, (case, place) in enumerate(zip(self.cases, places, strict=True)):
+            theirs = self.problem.votes + (self.made.votes.sum(axis=0) - self.made.votes[n])[:, None]
+            situation = replace(case.situations[self.setting.profile.scenario_set], votes=theirs[place])
+            votes = self.made.votes[n][place]
+            decision = self._own(n, together, float(weights @ new[n]), float(weights @ old[n]))
+            answer = Answer("ok", "", self._allocation(n, votes, situation))
+            own = Recommendation(answer, decision, votes, new[n], old[n], np.nan, np.nan, {})
+            found.append(Part(case, situation, own, *totals))
+        return found
+
+    def _place(self, case: Case) -> list[int]:
+        at = {gauge: i for i, gauge in enumerate(self.gauges)}
+        return [at[gauge] for gauge in case.snapshot.gauges]
+
+    def _dealt(self, votes: Floats) -> Floats:
+        """USD (M, S) that each NFT's votes (M, N) earn where all of them are cast."""
+        total = self.problem.votes + votes.sum(axis=0)[:, None]
+        paid = np.divide(self.problem.rewards, total, out=np.zeros_like(total), where=total > 0)
+        return np.asarray(votes @ paid)
+
+    def _decision(self, new_usd: float, standing_usd: float) -> StageDecision:
+        """Whether to send, asked of all together: every NFT that votes pays gas."""
+        setting, count = self.setting, sum(not nft.is_fixed for nft in self.problem.nfts)
+        guard = replace(setting.guard, gas_usd=setting.guard.gas_usd * count)
+        is_exempt = all(case.standing.is_exempt for case in self.cases)
+        return decide_stage(self.stage, setting.stages, setting.rule, guard, standing_usd, new_usd, is_exempt=is_exempt)
+
+    def _own(self, n: int, together: StageDecision, new_usd: float, standing_usd: float) -> StageDecision:
+        nft, setting = self.problem.nfts[n], self.setting
+        if nft.is_fixed:
+            return decide_stage(
+                self.stage, setting.stages, setting.rule, setting.guard, standing_usd, new_usd, has_voted=True
+            )
+        p, uplift = landing(self.stage), new_usd - standing_usd
+        return replace(
+            together,
+            reason=f"together with {len(self.cases) - 1} more of the same holder: {together.reason}",
+            standing_usd=standing_usd,
+            new_usd=new_usd,
+            uplift_usd=uplift,
+            uplift_bps=1e4 * uplift / standing_usd if standing_usd > 0 else None,
+            value_if_submitted_usd=p * new_usd + (1 - p) * standing_usd - setting.guard.gas_usd,
+            value_if_kept_usd=standing_usd,
+        )
+
+    def _allocation(self, n: int, votes: Floats, situation: Situation) -> Allocation:
+        """An NFT's votes with the proof of all: objective, bound, gap and downside are of the joint allocation."""
+        made, aversion = self.made, self.setting.profile.risk_aversion
+        risk_term = max(made.expected_return - made.objective, 0.0)
+        earned = np.array(
+            [returns(situation.votes[[i]], situation.rewards[[i]], votes[[i]]) for i in range(len(votes))]
+        )
+        total = float(votes.sum())
+        return Allocation(
+            votes=votes,
+            objective=made.objective,
+            bound=made.bound,
+            gap=made.gap,
+            status=made.status,
+            continuous=votes,
+            continuous_objective=made.objective,
+            continuous_bound=made.bound,
+            continuous_gap=made.gap,
+            expected_return=float(situation.weights @ earned.sum(axis=0)),
+            downside=risk_term / aversion if aversion > 0 else 0.0,
+            risk_term=risk_term,
+            scenario_returns=earned.sum(axis=0),
+            gauge_returns=earned,
+            gauge_expected=earned @ situation.weights,
+            marginal=np.full(len(votes), np.nan),
+            share=votes / total if total > 0 else np.zeros(len(votes)),
+            gauges_used=int((votes > 0).sum()),
+            turnover=float(made.turnover[n]),
+            turnover_share=float(made.turnover[n]) / total if total > 0 else 0.0,
+            turnover_limit=None,
+            nodes=made.nodes,
+        )
+
+
+def _check(cases: Sequence[Case]) -> None:
+    if len({(case.key[0], *case.key[2:]) for case in cases}) != 1:
+        raise DecisionError("the NFTs' cases are of several decisions: give those of one exchange, epoch and window")
 
 
 def joint_problem(
@@ -52,8 +173,7 @@ def joint_problem(
     A case's V leaves out its own NFT's votes only; here those of all are left out, in every scenario by the share that
     they are of what is visible now: others' votes drift, one's own do not.
     """
-    if len({(case.key[0], *case.key[2:]) for case in cases}) != 1:
-        raise DecisionError("the NFTs' cases are of several decisions: give those of one exchange, epoch and window")
+    _check(cases)
     situations = [case.situations[profile.scenario_set] for case in cases]
     gauges = tuple(dict.fromkeys(gauge for situation in situations for gauge in situation.gauges))
     places = [{gauge: i for i, gauge in enumerate(situation.gauges)} for situation in situations]

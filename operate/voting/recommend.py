@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from decide.voting.decision_tables import Case, cases
 from decide.voting.limits import LIMITS
-from decide.voting.recommend_tables import Seeds, Settings, recommendation_row
+from decide.voting.recommend_tables import Seeds, Settings, recommendation_rows
 from decide.voting.situation import Situation
 from extract.errors import RequestError
 from extract.voting.epochs import utc
@@ -48,7 +48,8 @@ class Asked:
 
 
 def recommendations(warehouse: Warehouse, asked: Asked, now: datetime | None = None) -> list[dict[str, Any]]:
-    """A row per exchange asked for; RequestError names what is not there and what is.
+    """A row per exchange asked for, and per voter of the same holder; RequestError names what is not there and what
+    is.
 
     With `now` (UTC) and no window or epoch asked for, a row whose window the clock has passed says so (`clock`).
     """
@@ -65,9 +66,9 @@ def recommendations(warehouse: Warehouse, asked: Asked, now: datetime | None = N
     profile = asked.risk_profile or settings.default_profile
     is_open_ended = now is not None and asked.window is None and asked.epoch is None
     return [
-        _decide(warehouse, row, asked, settings, profile)
-        | {"clock": by_the_clock(row, settings.stages, now) if is_open_ended and now else None}
-        for row in wanted
+        made | {"clock": by_the_clock(group[0], settings.stages, now) if is_open_ended and now else None}
+        for group in wanted
+        for made in _decide(warehouse, group, asked, settings, profile)
     ]
 
 
@@ -93,8 +94,10 @@ def _check(asked: Asked, settings: Settings) -> None:
         raise RequestError(f"--voting-power {asked.voting_power:g} cannot vote: it must be above 0")
 
 
-def _decisions(warehouse: Warehouse, asked: Asked) -> list[dict[str, Any]]:
-    """Rows of int_voter_windows to decide: per exchange the voter asked for or its first, at the newest epoch."""
+def _decisions(warehouse: Warehouse, asked: Asked) -> list[list[dict[str, Any]]]:
+    """Rows of int_voter_windows to decide: per exchange the voter asked for or its first, at the newest epoch, and
+    behind it those that are decided together with it.
+    """
     rows = read_tables(warehouse, {"windows": _WINDOWS})["windows"].to_pylist()
     protocols = sorted({row["protocol"] for row in rows})
     if asked.protocol and asked.protocol not in protocols:
@@ -116,7 +119,15 @@ def _decisions(warehouse: Warehouse, asked: Asked) -> list[dict[str, Any]]:
             when = f"epoch {asked.epoch}" if asked.epoch else "any epoch"
             which = asked.window or "window"
             raise RequestError(f"{protocol} has no {which} of {when}: extract it first (foreshore status)")
-        chosen.append(max(epochs, key=lambda r: (r["epoch"], r["window_position"])))
+        first = max(epochs, key=lambda r: (r["epoch"], r["window_position"]))
+        same = ("protocol", "holder", "epoch", "decision_window")
+        sisters = [r for r in rows if first["holder"] and r is not first and all(r[k] == first[k] for k in same)]
+        if sisters and asked.voting_power is not None:
+            raise RequestError(
+                f"voter {first['voter_id']} is decided together with {len(sisters)} more of {first['holder']}: "
+                "--voting-power asks about one by itself (empty its holder in seeds/voting/voters.csv)"
+            )
+        chosen.append([first, *sorted(sisters, key=lambda r: r["voter_position"])])
     return chosen
 
 
@@ -130,13 +141,20 @@ _WINDOWS = """
 
 
 def _decide(
-    warehouse: Warehouse, window: dict[str, Any], asked: Asked, settings: Settings, profile: str
-) -> dict[str, Any]:
-    case = _case(warehouse, window, settings)
+    warehouse: Warehouse, group: Sequence[dict[str, Any]], asked: Asked, settings: Settings, profile: str
+) -> list[dict[str, Any]]:
+    found = [_case(warehouse, window, settings) for window in group]
     if asked.voting_power is not None:
-        case = with_power(case, asked.voting_power)
-    row = recommendation_row(case, settings, profile)
-    places = _places(warehouse, window)
+        found = [with_power(case, asked.voting_power) for case in found]
+    places = _places(warehouse, group[0])
+    rows = recommendation_rows(found, settings, profile)
+    return [_placed(row, window, places, asked) for row, window in zip(rows, group, strict=True)]
+
+
+def _placed(
+    row: dict[str, Any], window: dict[str, Any], places: Mapping[str, dict[str, Any]], asked: Asked
+) -> dict[str, Any]:
+    """A decision with the pools and reward tokens of its gauges, and who votes."""
     votes = [vote | places.get(vote["gauge_address"], _NOWHERE) for vote in row["votes"]]
     return row | {
         "votes": votes,
@@ -334,8 +352,25 @@ def _sums(row: dict[str, Any]) -> list[str]:
         f"{row['turnover_share']:.0%} of {row['voting_power']:,.0f} votes move; optimal within "
         f"{row['optimality_gap']:.0e}",
         *_shared(row),
-        f"the limits of profile {row['risk_profile']} cost {cost:.1%} of the {unlimited:,.2f} USD that the exchange's "
-        f"own limits allow{_limit_costs(row)}",
+        *_joint(row),
+        *(
+            [
+                f"the limits of profile {row['risk_profile']} cost {cost:.1%} of the {unlimited:,.2f} USD that the "
+                f"exchange's own limits allow{_limit_costs(row)}"
+            ]
+            if unlimited is not None and cost is not None
+            else []
+        ),
+    ]
+
+
+def _joint(row: dict[str, Any]) -> list[str]:
+    """What all voters of the holder earn together, where they are decided together."""
+    if row["joint_expected_usd"] is None:
+        return []
+    return [
+        f"all of {escape(row['holder'])} together: expected {row['joint_expected_usd']:,.2f} USD, what stands "
+        f"{row['joint_standing_usd']:,.2f}; this voter's figures count the others' new votes among those of others"
     ]
 
 

@@ -188,7 +188,9 @@ calls_strategy = st.lists(
 @given(calls_strategy)
 def test_encoding_equals_eth_abi(calls: list[Call]) -> None:
     plain = [(call.target, True, bytes.fromhex(call.data[2:])) for call in calls]
-    assert encode_aggregate3([(call.target, call.data) for call in calls]) == "0x82ad56cb" + encode(["(address,bool,bytes)[]"], [plain]).hex()
+    pairs = [(call.target, call.data) for call in calls]
+    wanted = encode(["(address,bool,bytes)[]"], [plain]).hex()
+    assert encode_aggregate3(pairs) == "0x82ad56cb" + wanted
 
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=90)), max_size=20), st.integers(0, 400))

@@ -15,6 +15,7 @@ select
     protocols.protocol,
     coalesce(voters.voter_id, 'observer') as voter_id,
     coalesce(voters.voter_kind, 'observer') as voter_kind,
+    nullif(voters.holder, '') as holder,
     coalesce(voters.position, 1) as voter_position,
     voters.voting_power as stated_power,
     coalesce(voters.is_exempt, false) as is_exempt

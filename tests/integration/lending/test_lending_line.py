@@ -108,9 +108,8 @@ def test_what_the_protocol_keeps_of_a_seizure_is_what_the_agents_booked(built_le
     family = {row["csu_id"]: row["family"] for row in line.world.info["csus"]}
     seen = set()
     for one in truth(line)["liquidations"]:
-        kind, status, told, seized, received, fee, *worths = found[
-            one["tx_hash"], one["log_index"]
-        ]
+        kind, status, told, seized, received, fee, *worths = found[one["tx_hash"], one["log_index"]]
+        usd, seized_usd, received_usd = worths
         if kind == "deficit" or family[one["csu_id"]] in ("fluid", "gearbox", "silo_v2") or kind == "absorb_debt":
             assert (status, seized, received) == ("unknown", None, None), one
             continue

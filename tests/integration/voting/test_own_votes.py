@@ -40,13 +40,15 @@ def asked(small_world: simulate.RunningWorld, tmp_path_factory: pytest.TempPathF
     with (project / "seeds" / "voting" / "voters.csv").open("w", newline="") as handle:
         lines = csv.DictWriter(handle, head)
         lines.writeheader()
+        shared: list[str] = []  # three NFTs of one person
         for n, (protocol, token) in enumerate(every_nft(small_world), 1):
             named = {"protocol": protocol, "voter_id": token, "voter_kind": "nft", "position": n, "is_exempt": "false"}
-            lines.writerow(named | {"description": "one of all"})
+            is_shared = protocol == "velodrome_world" and len(shared) < 3 and not shared.append(token)
+            lines.writerow(named | {"description": "one of all", "holder": "ann" if is_shared else ""})
     line = Line(small_world, folder, project)
     assert line.extract(epochs=2) == 0
     seeded = line.dbt("seed")
-    done = line.dbt("run", "--select", "+int_own_rewards", "+epoch_boundaries")
+    done = line.dbt("run", "--select", "+int_own_rewards", "+epoch_boundaries", "+preboundary_recommended_votes")
     assert done.returncode == 0, seeded.stdout[-500:] + done.stdout[-4000:]
     return line
 
@@ -128,3 +130,39 @@ def test_what_a_stake_is_entitled_to_is_what_it_earns(asked: Line) -> None:
     assert compared > 100
     special = {row[2] for row in rows}
     assert {"7001", "9001"} <= special, "a conduit's NFT and the managed one are among them"
+
+
+def test_nfts_of_one_holder_are_decided_together(asked: Line) -> None:
+    """What each is promised counts the others' new votes, so that the promises add up to what all earn together."""
+    rows = asked.query(
+        "select epoch, decision_window, voter_id, outcome, voting_power, expected_usd, joint_expected_usd, reason, "
+        "standing_usd, joint_standing_usd, recommended_action, objective_usd, bound_usd, optimality_gap "
+        "from preboundary_recommendations where holder = 'ann' order by all"
+    )
+    decisions: dict[tuple[int, str], list[tuple[Any, ...]]] = {}
+    for row in rows:
+        decisions.setdefault(row[:2], []).append(row[2:])
+    joint = {key: of for key, of in decisions.items() if sum(one[4] is not None for one in of) > 1}
+    assert joint, "two of them at least have power and something to vote for"
+    votes = asked.query(
+        "select epoch, decision_window, gauge_address, voter_id, recommended_votes, base_other_votes "
+        "from preboundary_recommended_votes where protocol = 'velodrome_world'"
+    )
+    shared_gauges = 0
+    for key, of in joint.items():
+        together = [one for one in of if one[4] is not None]
+        assert len({(one[4], one[7], one[9], one[10]) for one in together}) == 1, "one decision"
+        assert sum(one[3] for one in together) == pytest.approx(together[0][4], rel=1e-9)
+        assert sum(one[6] for one in together) == pytest.approx(together[0][7], rel=1e-9)
+        assert together[0][9] <= together[0][10] * (1 + 1e-9)
+        mine = [row for row in votes if row[:2] == key and row[3] in {one[0] for one in together}]
+        for one in together:
+            assert sum(row[4] for row in mine if row[3] == one[0]) == pytest.approx(one[2], abs=2)
+        for gauge in {row[2] for row in mine}:
+            totals = {round(row[5] + row[4], 3) for row in mine if row[2] == gauge and row[4] > 0}
+            assert len(totals) <= 1, "everybody's votes on a gauge are the same number, whoever looks"
+            shared_gauges += sum(row[2] == gauge and row[4] > 0 for row in mine) > 1
+    alone = asked.query(
+        "select count(*) from preboundary_recommendations where holder is null and joint_expected_usd > 0"
+    )
+    assert alone == [(0,)]

@@ -39,8 +39,8 @@ class Chain:
         assert topics[2] == [padded(TREASURY)]
         self.asked.append(first)
         rows = [
-            {"address": A_TOKEN, "topic1": padded(sender), "topic2": padded(TREASURY), "data": "0x" + word(amount).hex(),
-             "transaction_hash": transaction, "log_index": index}
+            {"address": A_TOKEN, "topic1": padded(sender), "topic2": padded(TREASURY),
+             "data": "0x" + word(amount).hex(), "transaction_hash": transaction, "log_index": index}
             for block, transaction, index, sender, amount in self.transfers
             if block == first and padded(sender) in topics[1]
         ]  # fmt: skip

@@ -10,13 +10,16 @@ import pytest
 
 from decide.errors import DecisionError
 from decide.voting.decision_tables import Case, Truth
-from decide.voting.revote import VotingRule
+from decide.voting.recommend import Setting, recommend
+from decide.voting.revote import Guardrails, Stage, VotingRule
 from decide.voting.situation import RiskProfile, Situation
-from decide.voting.together import decide_together, joint_problem
+from decide.voting.together import Part, joint_problem, recommend_together
 
 EPOCH = 1_700_092_800
 PROFILE = RiskProfile("p", "one", "none", 0.0, 0.25, 5, 0.0, None)
 ANY, ONCE = VotingRule("x", None, None, 0, 1), VotingRule("x", 1, 30, 0, 1)
+STAGE = Stage("T-1", 60, "boundary", 1.0)
+GUARD = Guardrails(0.0, 0.0, 0.9, 0.5, 0.0)
 OTHERS = {"a": 1000.0, "b": 500.0, "c": 100.0}  # of everybody but our NFTs
 REWARDS = {"a": 100.0, "b": 80.0, "c": 5.0}
 
@@ -51,35 +54,84 @@ def test_no_votes_of_the_voter_are_left_in_what_others_vote(drift: float) -> Non
     assert [nft.power for nft in problem.nfts] == [300.0, 200.0]
 
 
-def test_one_recommendation_and_a_change_set_per_nft() -> None:
-    made, changes = decide_together(two(), PROFILE, ANY)
-    x = made.votes.sum(axis=0)
+def earned(votes: np.ndarray) -> float:
+    """USD of votes (3,) among everybody else's."""
     others, rewards = np.array(list(OTHERS.values())), np.array(list(REWARDS.values()))
-    assert made.objective == pytest.approx(float((rewards * x / (others + x)).sum()))
-    best = max(float((rewards * y / (others + y)).sum()) for a in range(501) for y in [np.array([a, 500 - a, 0.0])])
-    assert best <= made.bound * (1 + 1e-12) and made.objective >= best * (1 - 1e-3)
-    for nft, row in zip(("1", "2"), made.votes, strict=True):
-        mine = [change for change in changes if change.voter_id == nft]
-        assert sum(change.votes for change in mine) == row.sum()
-        assert all(change.change_votes == change.votes - change.previous_votes for change in mine)
-    assert {c.gauge_address for c in changes if c.voter_id == "1" and c.previous_votes} == {"a"}
+    return float((rewards * votes / (others + votes)).sum())
+
+
+def together(cases: list[Case], profile: RiskProfile = PROFILE, rule: VotingRule = ANY) -> list[Part]:
+    return recommend_together(cases, Setting((STAGE,), rule, GUARD, profile), STAGE)
+
+
+def test_one_decision_and_a_recommendation_per_nft() -> None:
+    parts = together(two())
+    x = np.sum([part.made.votes for part in parts], axis=0)
+    assert [part.made.votes.sum() for part in parts] == [300.0, 200.0]
+    best = max(earned(np.array([a, 500 - a, 0.0])) for a in range(501))
+    assert parts[0].made.allocation is not None and best <= parts[0].made.allocation.bound * (1 + 1e-12)
+    assert earned(x) >= best * (1 - 1e-3)
+    assert parts[0].joint_expected_usd == pytest.approx(earned(x))
+    assert sum(float(part.made.new[0]) for part in parts) == pytest.approx(earned(x))
+    stands = np.array([300.0, 200.0, 0.0])
+    assert parts[1].joint_standing_usd == pytest.approx(earned(stands))
+    assert sum(part.made.decision.standing_usd for part in parts) == pytest.approx(earned(stands))
+    assert len({part.made.decision.action for part in parts}) == 1
+    for part in parts:
+        assert part.situation.returns(part.made.votes) == pytest.approx(part.made.new)
+        assert "together with 1 more of the same holder" in part.made.decision.reason
+
+
+def test_one_by_one_they_are_promised_what_they_do_not_earn() -> None:
+    """Two NFTs that each see the other's votes gone elsewhere crowd the best gauge."""
+    cases = [case(str(n), 2_000.0, {}, {}) for n in range(4)]
+    setting = Setting((STAGE,), ANY, GUARD, PROFILE)
+    alone = [recommend(c.situations["one"], setting, STAGE, c.standing) for c in cases]
+    promised = sum(float(one.new[0]) for one in alone)
+    got = earned(np.sum([one.votes for one in alone], axis=0))
+    parts = together(cases)
+    assert promised > 1.5 * got
+    assert parts[0].joint_expected_usd is not None
+    assert parts[0].joint_expected_usd >= got
+    assert parts[0].joint_expected_usd == pytest.approx(earned(np.sum([part.made.votes for part in parts], axis=0)))
+
+
+def test_gas_is_paid_by_every_nft() -> None:
+    """A gain that is worth one transaction is not worth two."""
+    first, second = {"a": 300.0}, {"b": 200.0}
+    gain = together(two())[0]
+    assert gain.joint_expected_usd is not None and gain.joint_standing_usd is not None
+    worth = gain.joint_expected_usd - gain.joint_standing_usd
+    dear = Guardrails(0.0, 1.0, 0.9, 0.5, worth * 0.75)
+    both = first | second
+    parts = recommend_together(
+        [case("1", 300.0, first, both), case("2", 200.0, second, both)], Setting((STAGE,), ANY, dear, PROFILE), STAGE
+    )
+    assert {part.made.decision.action for part in parts} == {"keep"}
 
 
 def test_an_nft_whose_vote_is_cast_stays_where_one_vote_counts() -> None:
     cases = [case("1", 300.0, {"a": 300.0}, {"a": 300.0}), case("2", 200.0, {}, {"a": 300.0})]
-    made, changes = decide_together(cases, PROFILE, ONCE)
-    assert made.votes[0].tolist() == [300.0, 0.0, 0.0] and made.votes[1].sum() == 200.0
-    assert [c.change_votes for c in changes if c.voter_id == "1"] == [0.0]
+    first, second = together(cases, rule=ONCE)
+    assert first.made.votes.tolist() == [300.0, 0.0, 0.0] and second.made.votes.sum() == 200.0
+    assert first.made.decision.action == "keep" and "one vote of this epoch is cast" in first.made.decision.reason
+    assert second.made.decision.action == "submit"
 
 
 def test_lists_and_shares_hold_for_each_nft() -> None:
-    profile = replace(PROFILE, denied=frozenset({"a"}), max_share=0.75)
-    made, _ = decide_together(two(), profile, ANY)
-    assert made.votes[:, 0].tolist() == [0.0, 0.0]
-    assert (made.votes <= 0.75 * np.array([[300.0], [200.0]])).all()
+    parts = together(two(), replace(PROFILE, denied=frozenset({"a"}), max_share=0.75))
+    votes = np.array([part.made.votes for part in parts])
+    assert votes[:, 0].tolist() == [0.0, 0.0]
+    assert (votes <= 0.75 * np.array([[300.0], [200.0]])).all()
+
+
+def test_what_cannot_be_decided_is_an_outcome_for_all() -> None:
+    parts = together(two(), replace(PROFILE, denied=frozenset(OTHERS)))
+    assert {part.made.answer.outcome for part in parts} <= {"infeasible", "nothing_to_gain"}
+    assert all(part.joint_expected_usd is None and part.made.decision.action == "keep" for part in parts)
 
 
 def test_cases_of_several_decisions_are_refused() -> None:
     first, second = two()
     with pytest.raises(DecisionError, match="one exchange, epoch and window"):
-        decide_together([first, replace(second, key=("x", "2", EPOCH, "T-0"))], PROFILE, ANY)
+        together([first, replace(second, key=("x", "2", EPOCH, "T-0"))])
