@@ -12,9 +12,10 @@ from extract.evm.abi import Function
 from extract.evm.calls import Reply, joint
 from extract.evm.views import address, status, word
 from extract.voting.epochs import utc
+from extract.voting.names import VIEWS, PoolNames
 from extract.voting.pricing import PriceRules, judge
 from extract.voting.state import BlockState
-from extract.voting.tables import BRIBES, EPOCHS, GAUGES, OWN_VOTES, PRICES, QUOTES, REWARDS, VOTERS, WINDOWS
+from extract.voting.tables import BRIBES, EPOCHS, GAUGES, OWN_VOTES, POOLS, PRICES, QUOTES, REWARDS, VOTERS, WINDOWS
 from extract.voting.timeline import Timeline, WindowPoint
 from extract.voting.voters import VoterState
 
@@ -60,6 +61,7 @@ def window_tables(
     state: BlockState,
     feeds: Mapping[str, str],
     rules: PriceRules,
+    names: PoolNames,
     partition_id: str,
     fetched_at: datetime,
 ) -> dict[str, pa.Table]:
@@ -68,6 +70,7 @@ def window_tables(
     return {
         "voting_windows": _table([_window_row(key, point, state)], WINDOWS),
         "voting_gauges": _table(_gauge_rows(key, state), GAUGES),
+        "voting_pools": _table(_pool_rows(key, state, names), POOLS),
         "voting_bribes": _table(_bribe_rows(key, state), BRIBES),
         "voting_rewards": _table(_reward_rows(key, state, timeline.protocol.family.reward_word), REWARDS),
         "voting_prices": _table(_price_rows(key, state, feeds, rules), PRICES),
@@ -140,6 +143,26 @@ def _gauge_rows(key: Row, state: BlockState) -> Iterable[Row]:
             "votes_status": status(votes),
             "confirmation": votes.confirmation,
             "provider": votes.provider,
+        }
+
+
+def _pool_rows(key: Row, state: BlockState, names: PoolNames) -> Iterable[Row]:
+    for gauge, pool in state.gauges.items():
+        symbol = names.pools.get((pool, VIEWS[0]))
+        if symbol is None:
+            continue
+        tokens = [names.token(pool, view) for view in VIEWS[1:]]
+        held = [symbol_of(names.tokens[token]) if token else None for token in tokens]
+        yield key | {
+            "gauge_address": gauge,
+            "pool_address": pool,
+            "pool_symbol": symbol_of(symbol),
+            "token0_address": tokens[0],
+            "token1_address": tokens[1],
+            "token0_symbol": held[0],
+            "token1_symbol": held[1],
+            "confirmation": symbol.confirmation,
+            "provider": symbol.provider,
         }
 
 

@@ -17,6 +17,7 @@ from extract.prices import ask_sources
 from extract.voting.decode import epoch_table, feed_price, merge, voter_tables, window_tables
 from extract.voting.epochs import spoken
 from extract.voting.events import Emitters, Stamp, recounted, scan
+from extract.voting.names import PoolNames, read_names
 from extract.voting.plan import (
     SOURCE,
     ChainRun,
@@ -105,6 +106,9 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
     whole = {p.observed.number for p in points if ("state", p.window.decision_window) in due}
     await read_states(chain.client, timeline.protocol, chain.feeds, chain.pools, [states[b] for b in sorted(whole)])
     await _quote(chain, {n: states[n] for n in whole}, {p.observed.number: p.observed.timestamp for p in points})
+    earliest = max(timeline.points, key=lambda p: p.window.seconds_before, default=None)
+    named = states.get(earliest.observed.number) if earliest and earliest.observed.number in whole else None
+    names = await read_names(chain.client, named) if named and named.problem is None else PoolNames()
     asked = {p.observed.number for p in points if ("voters", p.window.decision_window) in due}
     planned = chain.voters[timeline.protocol.name]
     voters = await read_voters(chain.client, timeline.protocol, planned, [states[block] for block in sorted(asked)])
@@ -122,7 +126,14 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
                 continue
             where, partition_id = (timeline, chain.spec.chain_id, point, state), row.partition.partition_id
             parts.append(
-                window_tables(*where, chain.feeds, chain.price_rules, partition_id, now())
+                window_tables(
+                    *where,
+                    chain.feeds,
+                    chain.price_rules,
+                    names if point is earliest else PoolNames(),
+                    partition_id,
+                    now(),
+                )
                 if group == "state"
                 else voter_tables(*where, voters[state.block], partition_id, now())
             )

@@ -76,6 +76,20 @@ GAUGES = pa.schema(
     ]
 )
 
+POOLS = pa.schema(
+    [
+        *_STATE_KEY,
+        pa.field("gauge_address", pa.string(), nullable=False),
+        pa.field("pool_address", pa.string(), nullable=False),
+        pa.field("pool_symbol", pa.string()),  # as strangers wrote it: decoration, never a key
+        pa.field("token0_address", pa.string()),
+        pa.field("token1_address", pa.string()),
+        pa.field("token0_symbol", pa.string()),
+        pa.field("token1_symbol", pa.string()),
+        *_OBSERVED,
+    ]
+)
+
 BRIBES = pa.schema(
     [
         *_STATE_KEY,
@@ -206,6 +220,7 @@ VOTING_TABLES = {
     "voting_epochs": EPOCHS,
     "voting_windows": WINDOWS,
     "voting_gauges": GAUGES,
+    "voting_pools": POOLS,
     "voting_bribes": BRIBES,
     "voting_rewards": REWARDS,
     "voting_prices": PRICES,

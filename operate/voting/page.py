@@ -30,7 +30,7 @@ _CHANGES = """
     )
 
     select
-        gauge_address, pool_address, previous_votes, recommended_votes, change_votes, expected_usd,
+        gauge_name, gauge_address, pool_address, previous_votes, recommended_votes, change_votes, expected_usd,
         base_rewards_usd, gauge_confidence, decision_window
     from preboundary_recommended_votes
     inner join newest using (voter_id, epoch, decision_window, risk_profile)
@@ -52,12 +52,13 @@ _MOVING = """
     )
 
     select
-        left(gauge_address, 6) || '…' || right(gauge_address, 4) as gauge,
+        names.gauge_name as gauge,
         round((epoch(boundary_at) - epoch(decision_at)) / 60, 1) as minutes_before,
         votes_now
     from preboundary_snapshots
     inner join newest using (epoch)
     inner join shown using (gauge_address)
+    inner join gauges as names using (protocol, gauge_address)
     where protocol = '{protocol}' and votes_now is not null and decision_at <= boundary_at
     order by gauge, decision_at
 """
@@ -77,10 +78,11 @@ _FANS = """
     )
 
     select
-        left(gauge_address, 6) || '…' || right(gauge_address, 4) as gauge,
+        names.gauge_name as gauge,
         spread.low, spread.high, spread.expected, labels.final_votes
     from spread
     inner join preboundary_truth_labels as labels using (gauge_address)
+    inner join gauges as names using (protocol, gauge_address)
     inner join newest using (epoch)
     where labels.protocol = '{protocol}' and labels.final_votes is not null
     order by labels.final_votes desc, gauge
@@ -194,7 +196,8 @@ def _now(read: Reader, now: str, changes: str, limits: str) -> list[Figure | Gri
     votes = read.rows(changes)
     if votes:
         shown = columns(
-            ("gauge_address", "gauge", "address"),
+            ("gauge_name", "gauge"),
+            ("gauge_address", "address", "address"),
             ("pool_address", "pool", "address"),
             ("previous_votes", "votes that stand", "count"),
             ("recommended_votes", "votes to cast", "count"),

@@ -19,7 +19,7 @@ from decide.voting.recommend_tables import Seeds, Settings, recommendation_rows
 from decide.voting.situation import Situation
 from extract.errors import RequestError
 from extract.voting.epochs import utc
-from operate.console import out, table, to_json
+from operate.console import out, printable, table, to_json
 from operate.voting.clock import by_the_clock
 from operate.warehouse import Warehouse, read_tables
 
@@ -180,18 +180,19 @@ VOTER_COLUMNS = (  # of int_voter_windows: who votes with what
 )
 
 
-_NOWHERE = {"pool_address": None, "reward_tokens": []}
+_NOWHERE = {"pool_address": None, "gauge_name": None, "reward_tokens": []}
 
 
 def _places(warehouse: Warehouse, window: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By gauge: its pool, and the symbols of the tokens it is rewarded in at this window."""
     where = _condition(window, ("protocol", "epoch", "decision_window"))
     query = f"""
-        select gauges.gauge_address, gauges.pool_address,
+        select gauges.gauge_address, gauges.pool_address, names.gauge_name,
             coalesce(list(distinct coalesce(rewards.token_symbol, rewards.token_address)
                 order by coalesce(rewards.token_symbol, rewards.token_address))
                 filter (where rewards.value_status not in ('zero', 'unread')), []) as reward_tokens
         from (select * from main_intermediate.int_gauge_windows where {where}) as gauges
+        left join gauges as names using (protocol, gauge_address)
         left join (select * from main_intermediate.int_rewards_valued where {where}) as rewards
             using (gauge_address)
         group by all
@@ -263,8 +264,9 @@ def show(row: dict[str, Any]) -> None:
         out.print(f"outcome {row['outcome']}; what stands is expected to earn {row['standing_usd']:,.2f} USD")
         return
     heads = [
-        "pool",
         "gauge",
+        "pool",
+        "address",
         "rewards in",
         "votes",
         "last",
@@ -279,9 +281,10 @@ def show(row: dict[str, Any]) -> None:
     votes = sorted(row["votes"], key=lambda v: -v["votes"])
     lines = [
         [
+            escape(printable(v["gauge_name"] or short(v["gauge_address"]))),
             v["pool_address"] or "",
             v["gauge_address"],
-            " ".join(v["reward_tokens"]),
+            escape(printable(" ".join(v["reward_tokens"]))),
             f"{v['votes']:,.0f}",
             f"{v['previous_votes']:,.0f}",
             f"{v['change_votes']:+,.0f}",
@@ -294,7 +297,7 @@ def show(row: dict[str, Any]) -> None:
         ]
         for v in votes
     ]
-    out.print(table("", heads, lines, right=heads[3:11], drop=_DROPPED))
+    out.print(table("", heads, lines, right=heads[4:12], drop=_DROPPED))
     for line in [*_sums(row), *_ballot_lines(row)]:
         out.print(line)
 
@@ -305,10 +308,16 @@ _DROPPED = [
     "best",
     "rewards USD",
     "others' votes",
-    "gauge",
+    "pool",
+    "address",
     "rewards in",
     "last",
 ]  # where it is narrow
+
+
+def short(address: str) -> str:
+    """An address as names end in it, where there is no name."""
+    return f"{address[:4]}…{address[-2:]}"
 
 
 def _ballot_lines(row: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from simulate.voting.agents import Act, Agents
 from simulate.voting.books import Books
 from simulate.voting.clock import DAY, HEAD_AFTER_T1, WEEK, block_times, spread
 from simulate.voting.exchange import Exchange, Gauge, Lock, Thena, Velodrome, Voter
-from simulate.voting.tokens import Market
+from simulate.voting.tokens import ORACLE, Market
 
 CHAIN_ID = 31_337
 FIRST_EPOCH = 1_757_548_800  # Thursday 2025-09-11 00:00 UTC
@@ -112,9 +112,16 @@ class World:
         exchange.lock(Lock(HOLDER_ID, account(f"{exchange.name} holder {HOLDER_ID}"), total // 25))
 
     def _create(self, exchange: Exchange, index: int) -> None:
-        pool = account(f"{exchange.name} pool {index}")
+        pool = account(f"{exchange.name} pool {index}") if index == 2 else self._deploy_pool(index)
         exchange.create_gauge(pool)
         self._unborn.append((exchange, pool))
+
+    def _deploy_pool(self, index: int) -> str:
+        """A pool that says what it holds: two tokens by its index."""
+        tokens = self.market.tokens
+        first, second = index % len(tokens), (index + 1 + index // len(tokens)) % len(tokens)
+        pair = tokens[first].address, tokens[second if second != first else (first + 1) % len(tokens)].address
+        return self.chain.deploy(ORACLE, self.market.contracts["listed_pool"], *pair)
 
     def _find(self, exchange: Exchange, pool: str) -> None:
         """Take a created gauge's addresses from the chain."""

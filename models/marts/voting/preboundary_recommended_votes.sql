@@ -25,6 +25,7 @@ select
     lines.decision_window,
     lines.risk_profile,
     lines.line.gauge_address,
+    gauges.gauge_name,
     gauges.pool_address,
     lines.line.forecast_level,
     lines.line.votes as recommended_votes,

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from operate.warehouse import Warehouse, publish
@@ -80,16 +81,16 @@ def test_a_recommendation_is_certified_saved_and_equal_to_the_mart(decided: Line
         f"protocol = 'hydrex_world' and voter_id = '{VOTER}' and decision_window = 'T-5' and epoch = {row['epoch']}"
     )
     assert in_mart == [(row["expected_usd"], row["objective_usd"], row["action"])]
-    saved = decided.folder / "recommendations" / "hydrex_world" / str(row["epoch"]) / f"T-5-{VOTER}-balanced.json"
+    saved = decided.folder / "recommendations" / "hydrex_world" / str(row["epoch"]) / f"T-5-{VOTER}-plan.json"
     assert json.loads(saved.read_text())["allocation"] == row["allocation"]
 
 
 def test_profiles_and_power_change_the_answer(decided: Line) -> None:
     only = ("recommend", "--window", "day", "--protocol", "hydrex_world", "--voter", VOTER, "--no-save")
-    (balanced,), (bold,) = asked(decided, *only), asked(decided, *only, "--risk-profile", "bold")
-    assert bold["gauges_used"] > balanced["gauges_used"] and bold["expected_usd"] >= balanced["expected_usd"]
+    (plan,), (bold,) = asked(decided, *only), asked(decided, *only, "--risk-profile", "bold")
+    assert bold["gauges_used"] > plan["gauges_used"] and bold["expected_usd"] >= plan["expected_usd"]
     (strong,) = asked(decided, *only, "--voting-power", "1000000")
-    assert strong["expected_usd"] > balanced["expected_usd"] and sum(strong["allocation"].values()) == 1_000_000
+    assert strong["expected_usd"] > plan["expected_usd"] and sum(strong["allocation"].values()) == 1_000_000
     (weak,) = asked(decided, *only, "--voting-power", "20000")
     assert weak["outcome"] == "min_votes_above_power" and "50,000" in weak["reason"] and not weak["allocation"]
 
@@ -146,7 +147,7 @@ def test_a_vote_that_would_revert_says_why(decided: Line) -> None:
 def test_a_what_if_is_never_saved_and_scales_what_stands(decided: Line) -> None:
     only = ("recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER)
     (real,), (double,) = asked(decided, *only), asked(decided, *only, "--voting-power", "100000")
-    saved = decided.folder / "recommendations" / "hydrex_world" / str(real["epoch"]) / f"T-5-{VOTER}-balanced.json"
+    saved = decided.folder / "recommendations" / "hydrex_world" / str(real["epoch"]) / f"T-5-{VOTER}-plan.json"
     assert json.loads(saved.read_text())["voting_power"] == real["voting_power"] != double["voting_power"] == 100_000
     scale = 100_000 / real["voting_power"]
     before = {v["gauge_address"]: v["previous_votes"] for v in real["votes"]}
@@ -193,7 +194,7 @@ def test_a_voter_that_never_voted_is_named(decided: Line) -> None:
         (("--window", "T-9"), "decision_windows.csv"),
         (("--window", "T-5", "--protocol", "curve"), "hydrex_world, velodrome_world"),
         (("--window", "T-5", "--voter", "0xnobody"), "seeds/voting/voters.csv"),
-        (("--window", "T-5", "--risk-profile", "brave"), "'cautious', 'balanced', 'bold'"),
+        (("--window", "T-5", "--risk-profile", "brave"), "'cautious', 'plan', 'bold'"),
         (("--window", "T-5", "--voting-power", "0"), "above 0"),
         (("--window", "T-5", "--epoch", "1757462400"), "no T-5 of epoch 1757462400"),
         (("--window", "T-5", "--epoch", "soon"), "ISO date"),
@@ -295,3 +296,37 @@ def test_help_has_examples() -> None:
             [str(ROOT / ".venv" / "bin" / "foreshore"), verb, "--help"], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0 and "Examples" in done.stdout, verb
+
+
+def test_gauges_have_names(decided: Line) -> None:
+    """`WETX/TIDE · 0x12…ab`: what the pool's tokens call themselves on the chain, beside the address."""
+    rows = decided.query("select gauge_address, pool_address, pool_name, gauge_name from gauges")
+    symbols = {token["address"]: token["symbol"] for token in decided.world.info["tokens"]}
+    views = [(pool, view) for _, pool, _, _ in rows for view in ("0x0dfe1681", "0xd21220a7")]  # token0(), token1()
+    said = ask_all(decided.world.rpc_url, [("eth_call", [{"to": to, "data": view}, "latest"]) for to, view in views])
+    unnamed = 0
+    for (gauge, _, pool_name, gauge_name), pair in zip(rows, zip(said[::2], said[1::2], strict=True), strict=True):
+        held = [symbols.get("0x" + word[-40:]) for word in pair]
+        assert pool_name == (f"{held[0]}/{held[1]}" if all(held) else None)
+        assert gauge_name == (f"{pool_name} · " if pool_name else "") + f"{gauge[:4]}…{gauge[-2:]}"
+        unnamed += pool_name is None
+    assert 0 < unnamed < len(rows) / 2, "a pool may say nothing"
+    (row,) = asked(decided, "recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER)
+    assert all(vote["gauge_name"] for vote in row["votes"])
+    shown = decided.cli("recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER).stdout
+    assert any(vote["gauge_name"] in shown for vote in row["votes"] if vote["votes"] > 0)
+
+
+def test_names_of_strangers_lose_what_is_not_text(decided: Line) -> None:
+    source = (ROOT / "macros" / "plain_text.sql").read_text().splitlines()[2].strip()
+    sql = "select " + source.replace("{{ column }}", "name") + " from (values (?)) as t (name)"
+    with duckdb.connect() as empty:
+        for name, kept in (
+            ("WETH", "WETH"),
+            ("\x1b[31mRED\x07", "[31mRED"),
+            ("USD\u20ae0", "USD\u20ae0"),
+            ("a\u202eb\u2028c", "abc"),
+            ("  ", None),
+            ("x" * 100, "x" * 24),
+        ):
+            assert empty.execute(sql, [name]).fetchone() == (kept,)
