@@ -33,6 +33,13 @@ def seeds(**changed: list[Row]) -> Seeds:
     return Seeds(**{name: changed.get(name) or seed_rows(name) for name in names})
 
 
+def under_the_plan() -> list[Row]:
+    """Risk profiles with the plan's limits in the default one: five gauges, 50,000 votes each, a turnover cap."""
+    (plan,) = (row for row in seed_rows("risk_profiles") if row["risk_profile"] == "plan")
+    limits = {name: plan[name] for name in ("risk_aversion", "k_max", "min_votes", "max_turnover")}
+    return [row | (limits if row["is_default"] else {}) for row in seed_rows("risk_profiles")]
+
+
 def settings(**changed: list[Row]) -> Settings:
     return Settings.of(seeds(**changed))
 

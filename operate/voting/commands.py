@@ -33,7 +33,7 @@ from operate.warehouse import Warehouse, rebuild
 @click.option(
     "--voting-power", type=float, metavar="VOTES", help="Instead of the power that is stated or was last cast."
 )
-@click.option("--risk-profile", metavar="NAME", help="cautious, balanced or bold  [default: the seed's default].")
+@click.option("--risk-profile", metavar="NAME", help="one of the seed's  [default: the seed's default].")
 @click.option("--epoch", metavar="EPOCH", help="Unix seconds or ISO date  [default: the newest with that window].")
 @click.option(
     "--live", is_flag=True, help="Extract the open epoch and build first (seconds to minutes, not under 2 s)."
@@ -110,7 +110,7 @@ def submitted(
 
     \b
     Examples
-      foreshore submitted --file data/recommendations/hydrex/1771459200/T-5-0xabc-balanced.json \\
+      foreshore submitted --file data/recommendations/hydrex/1771459200/T-5-0xabc-reach.json \\
           --submitted-at 2026-02-25T23:56:10Z
       foreshore submitted --protocol hydrex --json
     """

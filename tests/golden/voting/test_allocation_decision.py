@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from decide.voting.allocate import Problem, gauge_returns, solve
+from decide.voting.constants import risk_profiles
+from extract.seeds import read_seed
 
 pytestmark = pytest.mark.golden
 POWER = 1_774_908.0
+SEEDS = Path(__file__).parents[3] / "seeds" / "voting"
 
 
 def epoch(golden: Path, date: str) -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:
@@ -65,3 +68,23 @@ def test_the_recorded_optimum_is_reproduced_and_beaten(golden: Path, date: str) 
     assert worth == pytest.approx(sum(float(row["optimal_expected_usd"]) for row in rows), rel=1e-3)
     made = solve(Problem(votes, rewards, float(theirs.sum()), np.ones(1), 1000.0, len(rows)))
     assert made.objective > worth
+
+
+@pytest.mark.parametrize("date", ["2026-04-16", "2026-04-30"])
+@pytest.mark.parametrize("power", [POWER, 100_000.0])
+def test_the_default_profile_gives_up_little_of_real_epochs(golden: Path, date: str, power: float) -> None:
+    """Whatever the voter's size: 2 % of the best under the exchange's own limits; the plan's limits cost 4 to 54 %."""
+    votes, rewards, _ = epoch(golden, date)
+    rows = [{name: value or None for name, value in row.items()} for row in read_seed(SEEDS, "risk_profiles")]
+    profiles = risk_profiles(rows)
+    (default,) = (row["risk_profile"] for row in rows if row["is_default"] == "true")
+
+    def best(count: int, least: float) -> float:
+        made = solve(Problem(votes, rewards, power, np.ones(1), least, count))
+        return made.objective
+
+    free = best(len(votes), 1.0)
+    chosen, plan = profiles[default], profiles["plan"]
+    assert best(chosen.k_max, chosen.min_votes) >= 0.98 * free
+    if power >= plan.min_votes:
+        assert best(plan.k_max, plan.min_votes) < 0.97 * free

@@ -81,18 +81,21 @@ def test_a_recommendation_is_certified_saved_and_equal_to_the_mart(decided: Line
         f"protocol = 'hydrex_world' and voter_id = '{VOTER}' and decision_window = 'T-5' and epoch = {row['epoch']}"
     )
     assert in_mart == [(row["expected_usd"], row["objective_usd"], row["action"])]
-    saved = decided.folder / "recommendations" / "hydrex_world" / str(row["epoch"]) / f"T-5-{VOTER}-plan.json"
+    saved = decided.folder / "recommendations" / "hydrex_world" / str(row["epoch"]) / f"T-5-{VOTER}-reach.json"
     assert json.loads(saved.read_text())["allocation"] == row["allocation"]
 
 
 def test_profiles_and_power_change_the_answer(decided: Line) -> None:
     only = ("recommend", "--window", "day", "--protocol", "hydrex_world", "--voter", VOTER, "--no-save")
-    (plan,), (bold,) = asked(decided, *only), asked(decided, *only, "--risk-profile", "bold")
+    (plan,), (bold,) = (asked(decided, *only, "--risk-profile", name) for name in ("plan", "bold"))
     assert bold["gauges_used"] > plan["gauges_used"] and bold["expected_usd"] >= plan["expected_usd"]
+    only = (*only, "--risk-profile", "plan")
     (strong,) = asked(decided, *only, "--voting-power", "1000000")
     assert strong["expected_usd"] > plan["expected_usd"] and sum(strong["allocation"].values()) == 1_000_000
     (weak,) = asked(decided, *only, "--voting-power", "20000")
     assert weak["outcome"] == "min_votes_above_power" and "50,000" in weak["reason"] and not weak["allocation"]
+    (small,) = asked(decided, *only[:-2], "--voting-power", "3")
+    assert small["outcome"] == "ok" and sum(small["allocation"].values()) == 3, "the default serves small voters"
 
 
 def test_velodrome_has_one_vote_and_no_last_hour(decided: Line) -> None:
@@ -147,7 +150,7 @@ def test_a_vote_that_would_revert_says_why(decided: Line) -> None:
 def test_a_what_if_is_never_saved_and_scales_what_stands(decided: Line) -> None:
     only = ("recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER)
     (real,), (double,) = asked(decided, *only), asked(decided, *only, "--voting-power", "100000")
-    saved = decided.folder / "recommendations" / "hydrex_world" / str(real["epoch"]) / f"T-5-{VOTER}-plan.json"
+    saved = decided.folder / "recommendations" / "hydrex_world" / str(real["epoch"]) / f"T-5-{VOTER}-reach.json"
     assert json.loads(saved.read_text())["voting_power"] == real["voting_power"] != double["voting_power"] == 100_000
     scale = 100_000 / real["voting_power"]
     before = {v["gauge_address"]: v["previous_votes"] for v in real["votes"]}
@@ -194,7 +197,7 @@ def test_a_voter_that_never_voted_is_named(decided: Line) -> None:
         (("--window", "T-9"), "decision_windows.csv"),
         (("--window", "T-5", "--protocol", "curve"), "hydrex_world, velodrome_world"),
         (("--window", "T-5", "--voter", "0xnobody"), "seeds/voting/voters.csv"),
-        (("--window", "T-5", "--risk-profile", "brave"), "'cautious', 'plan', 'bold'"),
+        (("--window", "T-5", "--risk-profile", "brave"), "'cautious', 'plan', 'bold', 'reach'"),
         (("--window", "T-5", "--voting-power", "0"), "above 0"),
         (("--window", "T-5", "--epoch", "1757462400"), "no T-5 of epoch 1757462400"),
         (("--window", "T-5", "--epoch", "soon"), "ISO date"),

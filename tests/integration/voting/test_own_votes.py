@@ -48,7 +48,14 @@ def asked(small_world: simulate.RunningWorld, tmp_path_factory: pytest.TempPathF
     line = Line(small_world, folder, project)
     assert line.extract(epochs=2) == 0
     seeded = line.dbt("seed")
-    done = line.dbt("run", "--select", "+int_own_rewards", "+epoch_boundaries", "+preboundary_recommended_votes")
+    done = line.dbt(
+        "run",
+        "--select",
+        "+int_own_rewards",
+        "+epoch_boundaries",
+        "+preboundary_recommendations",
+        "+preboundary_recommended_votes",
+    )
     assert done.returncode == 0, seeded.stdout[-500:] + done.stdout[-4000:]
     return line
 

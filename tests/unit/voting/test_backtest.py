@@ -18,7 +18,7 @@ from decide.voting.backtest_statistics import BASELINES, backtest_statistics
 from decide.voting.backtest_tables import SCHEMA
 from decide.voting.recommend_tables import SCHEMA as RECOMMENDED
 from decide.voting.recommend_tables import Seeds, recommend_tables
-from tests.decision_fixtures import START, WEEK_SECONDS, Exchange, Row, seed_rows, seeds
+from tests.decision_fixtures import START, WEEK_SECONDS, Exchange, Row, seed_rows, seeds, under_the_plan
 
 PLAIN = Exchange.drawn()
 
@@ -174,7 +174,8 @@ def moving() -> Exchange:
 
 
 def test_when_every_vote_lands_the_plan_earns_the_last_one() -> None:
-    table = moving().replayed(chosen=with_chances(1.0, 1.0))
+    capped = replace(with_chances(1.0, 1.0), risk_profiles=under_the_plan())
+    table = moving().replayed(chosen=capped)
     for staged in rows_of(table, decision_window="staged"):
         (last,) = rows_of(table, decision_window="T-5", strategy="foreshore", epoch=staged["epoch"])
         assert staged["submissions"] == 2 and staged["kind"] == "staged"
@@ -241,7 +242,7 @@ def drifting(swap: int | None = None, epochs: int = 14, gauges: int = 16) -> Exc
 
 def uplift(exchange: Exchange, over: str = "snapshot", after: int = 4) -> float:
     """Mean log ratio of our income over a baseline's, once there is some history."""
-    rows = rows_of(exchange.replayed(), decision_window="T-5")
+    rows = rows_of(exchange.replayed(chosen=seeds(risk_profiles=under_the_plan())), decision_window="T-5")
     income = {(r["strategy"], r["epoch"]): r["realised_usd"] for r in rows}
     epochs = sorted({epoch for _, epoch in income})[after:]
     return float(np.mean([np.log(income["foreshore", e] / income[over, e]) for e in epochs]))
@@ -273,7 +274,7 @@ def zero(exchange: Exchange) -> Exchange:
     ],
 )
 def test_what_cannot_be_decided_is_named(change: Callable[[Exchange], Exchange], outcome: str, said: str) -> None:
-    for row in change(Exchange.drawn(2, 4)).recommended():
+    for row in change(Exchange.drawn(2, 4)).recommended(seeds(risk_profiles=under_the_plan())):
         assert row["outcome"] == outcome and said in row["reason"]
         assert row["action"] == "keep" and row["votes"] == [] and row["expected_usd"] is None
 
@@ -295,7 +296,7 @@ def test_what_cannot_be_decided_is_named(change: Callable[[Exchange], Exchange],
 def test_a_replay_of_what_cannot_be_decided_claims_no_income(
     change: Callable[[Exchange], Exchange], outcomes: set[str]
 ) -> None:
-    table = change(Exchange.drawn(3, 4)).replayed()
+    table = change(Exchange.drawn(3, 4)).replayed(chosen=seeds(risk_profiles=under_the_plan()))
     assert {row["outcome"] for row in table.to_pylist()} == outcomes
     for row in table.to_pylist():
         nothing = None if row["outcome"] == "nothing_to_hold" else 0.0

@@ -15,8 +15,8 @@ from decide.voting.strategies import Choice, Kind, Strategy, choose, hindsight
 from tests.decision_fixtures import Floats, seed_rows, settings
 
 SETTINGS = settings()
-BALANCED = SETTINGS.profiles["balanced"]
-SETTING = SETTINGS.setting("hydrex", "balanced")
+PLAN = SETTINGS.profiles["plan"]
+SETTING = SETTINGS.setting("hydrex", "plan")
 assert SETTING is not None
 KINDS: tuple[Kind, ...] = ("forecast", "snapshot", "proportional", "equal", "hold", "hindsight")
 
@@ -71,7 +71,7 @@ def chosen(
     **limits: float,
 ) -> Choice:
     none = np.zeros(len(at.snapshot.gauges))
-    strategy = Strategy(kind, kind, replace(BALANCED, **limits))
+    strategy = Strategy(kind, kind, replace(PLAN, **limits))
     return choose(strategy, at, setting, none if previous is None else previous, none if held is None else held)
 
 
@@ -100,7 +100,7 @@ def test_all_obey_the_limits(kind: Kind, seed: int) -> None:
     found = chosen(kind, case(9, 400_000.0, seed=seed))
     cast = found.votes[found.votes > 0]
     assert found.outcome == "ok" and found.votes.sum() == 400_000 and (found.votes == np.round(found.votes)).all()
-    assert 1 <= len(cast) <= BALANCED.k_max and cast.min() >= BALANCED.min_votes
+    assert 1 <= len(cast) <= PLAN.k_max and cast.min() >= PLAN.min_votes
 
 
 @pytest.mark.parametrize("kind", ["forecast", "snapshot"])
@@ -147,7 +147,7 @@ def test_nothing_that_obeys_the_limits_earns_more_than_hindsight(seed: int) -> N
 def test_gauges_whose_truth_is_unknown_earn_nothing_and_hindsight_leaves_them() -> None:
     truth = Truth(np.array([1e5, np.nan, 1e5, 1e5]), np.array([50.0, np.nan, 40.0, np.nan]))
     at = case(4, 100_000.0, truth=truth)
-    found = hindsight(at, replace(BALANCED, k_max=1), SETTING, limited=True)
+    found = hindsight(at, replace(PLAN, k_max=1), SETTING, limited=True)
     assert found.votes.tolist() == [100_000, 0, 0, 0] and realised(at, found.votes) == pytest.approx(25.0)
     assert realised(at, np.array([0, 50_000.0, 0, 50_000.0])) == 0
 
