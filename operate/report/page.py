@@ -33,7 +33,7 @@ class Column:
 
     name: str
     head: str
-    kind: str = "text"  # text, usd, share, count, number, time, day, address
+    kind: str = "text"  # text, usd, share, count, number, time, day, address, name
 
 
 def columns(*told: tuple[str, ...]) -> list[Column]:
@@ -173,7 +173,7 @@ def _chart(block: Figure, name: str) -> str:
     )
 
 
-_CLASSES = {"text": "left", "address": "left", "time": "left whole", "day": "left whole"}
+_CLASSES = {"text": "left", "address": "left", "time": "left whole", "day": "left whole", "name": "left whole"}
 
 
 PROSE = 40  # letters from which a text is a sentence: it gets a line's width, also on a phone

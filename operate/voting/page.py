@@ -14,11 +14,11 @@ EXTRACT = "Run `foreshore extract voting`, then `foreshore build`."
 _NOW = """
     select
         decision_window, recommended_action, expected_usd, conservative_usd, aggressive_usd, standing_usd,
-        inclusion_prob, limits_cost_share, reason, to_timestamp(epoch)::date as epoch_at, voter_id
+        inclusion_prob, reason, to_timestamp(epoch)::date as epoch_at, voter_id
     from preboundary_recommendations
     where protocol = '{protocol}' and outcome is not null
     qualify row_number() over (partition by decision_window order by epoch desc, voter_id = '{voter}' desc) = 1
-    order by decision_at
+    order by epoch desc, decision_at
 """
 _CHANGES = """
     with newest as (
@@ -30,7 +30,8 @@ _CHANGES = """
     )
 
     select
-        gauge_name, gauge_address, pool_address, previous_votes, recommended_votes, change_votes, expected_usd,
+        gauge_name, gauge_address, round(previous_votes) as previous_votes, recommended_votes,
+        recommended_votes - round(previous_votes) as change_votes, expected_usd,
         base_rewards_usd, gauge_confidence, decision_window
     from preboundary_recommended_votes
     inner join newest using (voter_id, epoch, decision_window, risk_profile)
@@ -186,7 +187,6 @@ def _now(read: Reader, now: str, changes: str, limits: str) -> list[Figure | Gri
         ("aggressive_usd", "best", "usd"),
         ("standing_usd", "what stands", "usd"),
         ("inclusion_prob", "lands", "share"),
-        ("limits_cost_share", "limits cost", "share"),
         ("reason", "why"),
     )
     reading = f"The newest decision at each window, for voter {decided[0]['voter_id']}; nothing is sent."
@@ -196,15 +196,14 @@ def _now(read: Reader, now: str, changes: str, limits: str) -> list[Figure | Gri
     votes = read.rows(changes)
     if votes:
         shown = columns(
-            ("gauge_name", "gauge"),
-            ("gauge_address", "address", "address"),
-            ("pool_address", "pool", "address"),
+            ("gauge_name", "gauge", "name"),
             ("previous_votes", "votes that stand", "count"),
             ("recommended_votes", "votes to cast", "count"),
             ("change_votes", "change", "count"),
             ("expected_usd", "worth USD", "usd"),
             ("base_rewards_usd", "rewards USD", "usd"),
             ("gauge_confidence", "confidence", "share"),
+            ("gauge_address", "address", "address"),
         )
         reading = (
             f"The newest vote worth sending, at {votes[0]['decision_window']}; addresses in full under the pointer."
