@@ -52,7 +52,7 @@ def check(lake: Lake) -> None:
     """RawZoneError where nothing has landed yet, or where files are not as they were landed."""
     if not lake.has_landed():
         raise RawZoneError(
-            f"nothing has been extracted to {lake.path} yet: run `make extract` first. "
+            f"nothing has been extracted to {lake.path} yet: run `foreshore extract all` first. "
             "What the embedded world landed has its own store: `foreshore build` finds it."
         )
     if damages := audit(lake):

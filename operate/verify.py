@@ -31,7 +31,7 @@ def verify(config: Config, now: datetime | None = None) -> list[Check]:
     states = list(ledger.states.values())
     checks = [_night(config, moment)]
     if not states:
-        return [*checks, Check("partitions", FAIL, "nothing was ever extracted", "make extract")]
+        return [*checks, Check("partitions", FAIL, "nothing was ever extracted", "foreshore extract all")]
     if damages:
         said = f"{len(damages)} raw files are not as they were landed, first: {damages[0].spoken()}"
         checks.append(Check("raw files", FAIL, said, "foreshore repair"))

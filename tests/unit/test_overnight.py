@@ -47,7 +47,7 @@ def test_a_night_that_does_not_end_well_is_retried_told_and_found(tmp_path: Path
     assert night.run_id in text and "Nothing has been extracted" in text
     (found,) = [check for check in verify(made) if check.name == "night"]
     assert found.verdict == "fail" and "report (1)" in found.found
-    assert any(check.cure == "make extract" for check in verify(made))
+    assert any(check.cure == "foreshore extract all" for check in verify(made))
 
 
 def test_one_night_at_a_time(tmp_path: Path) -> None:
