@@ -6,12 +6,13 @@ small file of views, swapped in whole (`publish`).
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -97,6 +98,22 @@ def _build(warehouse: Warehouse, is_verbose: bool) -> bool:
         built = _invoke(dbtRunner(callbacks=[listener]), [*QUIET, "build"])
     say_failures(getattr(built.result, "results", ()))
     return bool(built.success)
+
+
+def compiled_models(warehouse: Warehouse, selected: Sequence[str]) -> list[Any]:
+    """dbt's SQL models that are selected, as nodes with their compiled code; nothing is read or built.
+
+    `warehouse` names where raw rows would come from; its build file is not made.
+    """
+    from dbt.cli.main import dbtRunner
+
+    command = [*QUIET, "compile", "--target-path", str(warehouse.root / "target"), "--select", *selected]
+    with _dbt(warehouse), redirect_stdout(io.StringIO()):
+        result = _invoke(dbtRunner(), command)
+    if not result.success:
+        raise WarehouseError("dbt could not compile the models: run `foreshore build --verbose` to see why")
+    nodes = [found.node for found in result.result.results]
+    return [node for node in nodes if node.resource_type == "model" and node.language == "sql"]
 
 
 def _invoke(runner: Any, command: Sequence[str]) -> Any:

@@ -27,8 +27,7 @@ class Headers:
     async def head(self) -> Block:
         """The newest block any provider has named so far."""
         [answer] = await self._ask([header_call("latest")], max(self.pool.heads.values()))
-        block: Block = answer.value
-        self._reached(answer.provider, block)
+        block = await self._fitting(answer.value, answer.provider)
         if self._newest is None or block.number >= self._newest.number:
             self._newest = block
         elif self._newest.number - block.number > self._depth:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Protocol
 
 from extract.evm.abi import Function
 from extract.evm.calls import Call, Reply
+
+
+class Views(Protocol):
+    """Whoever answers view calls at blocks: a chain's client, or what stands in front of one."""
+
+    @property
+    def chain_id(self) -> int: ...
+
+    async def read_blocks(self, requests: Sequence[tuple[int, Sequence[Call]]]) -> list[list[Reply]]:
+        """One reply per call, in order, for each (block, calls)."""
+        ...
 
 
 @cache

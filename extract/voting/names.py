@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from extract.evm.calls import Reply
-from extract.evm.client import ChainClient
-from extract.evm.views import address, call
+from extract.evm.views import Views, address, call
 from extract.voting.state import BlockState, ask
 
 VIEWS = ("symbol()", "token0()", "token1()")
@@ -30,7 +29,7 @@ class PoolNames:
         return address(reply) if reply else None
 
 
-async def read_names(chain: ChainClient, state: BlockState) -> PoolNames:
+async def read_names(chain: Views, state: BlockState) -> PoolNames:
     """The names of all gauges' pools at one block."""
     pools = sorted(set(state.gauges.values()))
     (said,) = await ask(chain, [state], [{(pool, view): call(pool, view) for pool in pools for view in VIEWS}])

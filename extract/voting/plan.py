@@ -7,7 +7,8 @@ final head), or when the block it was read at no longer has the hash it had then
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from extract.changed import changed_partitions
@@ -138,31 +139,48 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
         spec = specs[name]
         cache.mkdir(parents=True, exist_ok=True)
         async with ChainClient.open(spec, cache / f"chain-{spec.chain_id}.json") as client:
-            final = await client.finalized()
-            epochs = requested_epochs(final.timestamp, WEEK, request.epochs, request.since, request.until)
-            yield ChainRun(
-                client=client,
-                spec=spec,
-                protocols=tuple(p for p in wanted if p.chain == name),
-                windows=tuple(decision_windows(config.seeds)),
-                voters={p.name: planned_voters(config.seeds, p) for p in wanted if p.chain == name},
-                feeds=_feeds(config, name),
-                price_sources=load_price_sources(
-                    name,
-                    config.section("chains")[name].get("price_sources"),
-                    config.environ,
-                    threshold(config.seeds, LEAST_CONFIDENCE),
-                ),
-                pools=load_pools(name, config.section("chains")[name].get("pools"), _feeds(config, name)),
-                price_rules=price_rules(config.seeds),
-                sale_usd=threshold(config.seeds, "price_sale_usd"),
-                final=final,
-                epochs=tuple(epochs),
-                ledger=ledger,
-                changed=await changed_partitions(client, ledger, spec.chain_id, final),
-                run_id=run_id,
-                resume=request.resume,
-            )
+            yield await _chain_run(config, request, ledger, run_id, client, wanted)
+
+
+@asynccontextmanager
+async def chain_at_head(config: Config, protocol: str, provider: str | None = None) -> AsyncIterator[ChainRun]:
+    """The chain of an exchange with its open epoch, where every block counts at once, also one that may be taken back;
+    through all its providers or only the one named. Nothing is due or landed by it.
+    """
+    request = Request(protocols=(protocol,))
+    wanted = _wanted_protocols(config, request)
+    spec = load_chains(config.section("chains"), config.environ)[wanted[0].chain]
+    chosen = tuple(p for p in spec.providers if provider in (None, p.name))
+    spec = replace(spec, providers=chosen, finality_depth=0, use_finalized_tag=False, confirm_share=0)
+    async with ChainClient.open(spec) as client:
+        yield await _chain_run(config, request, Ledger(()), "live", client, wanted)
+
+
+async def _chain_run(
+    config: Config, request: Request, ledger: Ledger, run_id: str, client: ChainClient, wanted: Sequence[Protocol]
+) -> ChainRun:
+    spec, final = client.spec, await client.finalized()
+    name, section = spec.name, config.section("chains")[spec.name]
+    mine = tuple(p for p in wanted if p.chain == name)
+    least = threshold(config.seeds, LEAST_CONFIDENCE)
+    return ChainRun(
+        client=client,
+        spec=spec,
+        protocols=mine,
+        windows=tuple(decision_windows(config.seeds)),
+        voters={p.name: planned_voters(config.seeds, p) for p in mine},
+        feeds=_feeds(config, name),
+        price_sources=load_price_sources(name, section.get("price_sources"), config.environ, least),
+        pools=load_pools(name, section.get("pools"), _feeds(config, name)),
+        price_rules=price_rules(config.seeds),
+        sale_usd=threshold(config.seeds, "price_sale_usd"),
+        final=final,
+        epochs=tuple(requested_epochs(final.timestamp, WEEK, request.epochs, request.since, request.until)),
+        ledger=ledger,
+        changed=await changed_partitions(client, ledger, spec.chain_id, final),
+        run_id=run_id,
+        resume=request.resume,
+    )
 
 
 def _feeds(config: Config, chain: str) -> dict[str, str]:

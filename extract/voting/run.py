@@ -105,7 +105,7 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
     states = await read_places(chain.client, timeline.protocol, timeline.epoch, blocks, timeline.start_block)
     whole = {p.observed.number for p in points if ("state", p.window.decision_window) in due}
     await read_states(chain.client, timeline.protocol, chain.feeds, chain.pools, [states[b] for b in sorted(whole)])
-    await _quote(chain, {n: states[n] for n in whole}, {p.observed.number: p.observed.timestamp for p in points})
+    await quote(chain, {n: states[n] for n in whole}, {p.observed.number: p.observed.timestamp for p in points})
     earliest = max(timeline.points, key=lambda p: p.window.seconds_before, default=None)
     named = states.get(earliest.observed.number) if earliest and earliest.observed.number in whole else None
     names = await read_names(chain.client, named) if named and named.problem is None else PoolNames()
@@ -149,7 +149,7 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
     return merge(parts), rows
 
 
-async def _quote(chain: ChainRun, states: Mapping[int, BlockState], times: Mapping[int, int]) -> None:
+async def quote(chain: ChainRun, states: Mapping[int, BlockState], times: Mapping[int, int]) -> None:
     """Every quote of what no feed on the chain prices, as of each block's own time; and what pools say of a sale."""
     for state in states.values():
         moment = times[state.block]

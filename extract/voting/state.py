@@ -15,7 +15,7 @@ from extract.errors import ForeshoreError
 from extract.evm.calls import Call, Reply, joint
 from extract.evm.client import ChainClient
 from extract.evm.proof import PROVEN
-from extract.evm.views import address, call, status, word
+from extract.evm.views import Views, address, call, status, word
 from extract.voting.families import Family, Protocol
 from extract.voting.pools import Pool, of_tokens
 from extract.voting.pricing import PriceQuote
@@ -62,7 +62,7 @@ class BlockState:
 
 
 async def read_places(
-    chain: ChainClient, protocol: Protocol, epoch: int, blocks: Sequence[int], start_block: int
+    chain: Views, protocol: Protocol, epoch: int, blocks: Sequence[int], start_block: int
 ) -> dict[int, BlockState]:
     """Gauges and bribes of `protocol` at each of `blocks` (distinct, ascending or not).
 
@@ -84,7 +84,7 @@ async def read_places(
 
 
 async def read_states(
-    chain: ChainClient,
+    chain: Views,
     protocol: Protocol,
     feeds: Mapping[str, str],
     pools: Sequence[Pool],
@@ -98,7 +98,7 @@ async def read_states(
 
 
 async def read_bribes(
-    chain: ChainClient, protocol: Protocol, epoch: int, blocks: Sequence[int]
+    chain: Views, protocol: Protocol, epoch: int, blocks: Sequence[int]
 ) -> dict[str, tuple[str, str]]:
     """Every bribe contract known at any of `blocks`: address -> (gauge, kind)."""
     states = [BlockState(block, epoch) for block in dict.fromkeys(blocks)]
@@ -115,7 +115,7 @@ async def count_gauges(chain: ChainClient, protocol: Protocol, block: int) -> in
     return word(reply) or 0
 
 
-async def ask(chain: ChainClient, states: Sequence[BlockState], questions: Sequence[Questions[K]]) -> list[Answers[K]]:
+async def ask(chain: Views, states: Sequence[BlockState], questions: Sequence[Questions[K]]) -> list[Answers[K]]:
     requests = [(s.block, list(q.values())) for s, q in zip(states, questions, strict=True)]
     replies = await chain.read_blocks(requests)
     for state, of_block in zip(states, replies, strict=True):
@@ -124,7 +124,7 @@ async def ask(chain: ChainClient, states: Sequence[BlockState], questions: Seque
     return [dict(zip(q, r, strict=True)) for q, r in zip(questions, replies, strict=True)]
 
 
-async def _read_totals(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+async def _read_totals(chain: Views, protocol: Protocol, states: Sequence[BlockState]) -> None:
     family, voter = protocol.family, protocol.voter
     takes_epoch = "uint256" in family.total_votes_view
     asked = [
@@ -140,7 +140,7 @@ async def _read_totals(chain: ChainClient, protocol: Protocol, states: Sequence[
         state.problem = _problem(chain, protocol, state)
 
 
-def _problem(chain: ChainClient, protocol: Protocol, state: BlockState) -> str | None:
+def _problem(chain: Views, protocol: Protocol, state: BlockState) -> str | None:
     length, on_chain = state.totals["length"], word(state.totals["epoch"])
     if length.status == "no_archive_state":
         return f"no provider keeps the state of block {state.block}: add an archive provider to chain {protocol.chain}"
@@ -157,7 +157,7 @@ def _problem(chain: ChainClient, protocol: Protocol, state: BlockState) -> str |
     return None
 
 
-async def _read_gauges(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+async def _read_gauges(chain: Views, protocol: Protocol, states: Sequence[BlockState]) -> None:
     family, voter = protocol.family, protocol.voter
     indexes = [{i: call(voter, "pools(uint256)", i) for i in range(word(s.totals["length"]) or 0)} for s in states]
     for state, pools in zip(states, await ask(chain, states, indexes), strict=True):
@@ -170,7 +170,7 @@ async def _read_gauges(chain: ChainClient, protocol: Protocol, states: Sequence[
         state.votes = voted
 
 
-async def _read_bribes(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+async def _read_bribes(chain: Views, protocol: Protocol, states: Sequence[BlockState]) -> None:
     voter, kinds = protocol.voter, protocol.family.bribe_views
     alive = [{g: call(voter, "isAlive(address)", g) for g in s.gauges} for s in states]
     for state, answers in zip(states, await ask(chain, states, alive), strict=True):
@@ -181,7 +181,7 @@ async def _read_bribes(chain: ChainClient, protocol: Protocol, states: Sequence[
         state.bribes = {bribe: key for key, reply in found.items() if (bribe := address(reply))}
 
 
-async def _read_listed(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+async def _read_listed(chain: Views, protocol: Protocol, states: Sequence[BlockState]) -> None:
     family = protocol.family
     asked = [
         {b: call(b, family.supply_view, *per_epoch(family.supply_view, s, family)) for b in s.bribes} for s in states
@@ -209,7 +209,7 @@ def per_epoch(view: str, state: BlockState, family: Family) -> list[int]:
     return [state.epoch + family.reward_epoch_offset] if takes_epoch else []
 
 
-async def _read_rewards(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> None:
+async def _read_rewards(chain: Views, protocol: Protocol, states: Sequence[BlockState]) -> None:
     family = protocol.family
     pairs = [[(b, t) for b, tokens in s.listed.items() for t in tokens] for s in states]
     rewards = [
@@ -224,7 +224,7 @@ async def _read_rewards(chain: ChainClient, protocol: Protocol, states: Sequence
 
 
 async def _read_tokens(
-    chain: ChainClient, feeds: Mapping[str, str], pools: Sequence[Pool], states: Sequence[BlockState]
+    chain: Views, feeds: Mapping[str, str], pools: Sequence[Pool], states: Sequence[BlockState]
 ) -> None:
     tokens = [sorted({t for _, t in s.rewards}) for s in states]
     sold = [of_tokens(pools, of) for of in tokens]

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from extract.errors import ConfigError
 from extract.evm.calls import Call, Reply
-from extract.evm.client import ChainClient
-from extract.evm.views import address, call, status, word
+from extract.evm.views import Views, address, call, status, word
 from extract.seeds import read_seed
 from extract.voting.families import Family, Protocol
 from extract.voting.state import BlockState, ask, per_epoch
@@ -108,7 +107,7 @@ def _planned(row: Mapping[str, str], family: Family) -> PlannedVoter:
 
 
 async def read_voters(
-    chain: ChainClient, protocol: Protocol, voters: Sequence[PlannedVoter], states: Sequence[BlockState]
+    chain: Views, protocol: Protocol, voters: Sequence[PlannedVoter], states: Sequence[BlockState]
 ) -> dict[int, list[VoterState]]:
     """Every voter at every block whose state was read, in the order of `voters`."""
     found = {s.block: [_state(protocol.family, voter) for voter in voters] for s in states if s.problem is None}
@@ -128,13 +127,13 @@ def _state(family: Family, voter: PlannedVoter) -> VoterState:
     return VoterState(voter, token_id=int(voter.voter_id), is_by_account=is_by_account)
 
 
-async def _escrows(chain: ChainClient, protocol: Protocol, states: Sequence[BlockState]) -> dict[int, str]:
+async def _escrows(chain: Views, protocol: Protocol, states: Sequence[BlockState]) -> dict[int, str]:
     replies = await ask(chain, states, [{"ve": call(protocol.voter, "ve()")} for _ in states])
     return {s.block: address(reply["ve"]) or "0x" + 40 * "0" for s, reply in zip(states, replies, strict=True)}
 
 
 async def _read_shares(
-    chain: ChainClient,
+    chain: Views,
     family: Family,
     found: Mapping[int, list[VoterState]],
     states: Sequence[BlockState],
@@ -160,7 +159,7 @@ async def _read_shares(
 
 
 async def _read_power(
-    chain: ChainClient,
+    chain: Views,
     protocol: Protocol,
     found: Mapping[int, list[VoterState]],
     states: Sequence[BlockState],
@@ -197,7 +196,7 @@ def _about_nft(protocol: Protocol, of: VoterState, escrow: str) -> dict[str, Cal
 
 
 async def _read_votes(
-    chain: ChainClient, protocol: Protocol, found: Mapping[int, list[VoterState]], states: Sequence[BlockState]
+    chain: Views, protocol: Protocol, found: Mapping[int, list[VoterState]], states: Sequence[BlockState]
 ) -> None:
     family = protocol.family
     asked: list[dict[tuple[int, str, str], Call]] = []

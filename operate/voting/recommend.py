@@ -148,18 +148,19 @@ def _decide(
         found = [with_power(case, asked.voting_power) for case in found]
     places = _places(warehouse, group[0])
     rows = recommendation_rows(found, settings, profile)
-    return [_placed(row, window, places, asked) for row, window in zip(rows, group, strict=True)]
+    is_what_if = asked.voting_power is not None
+    return [placed(row, window, places, is_what_if) for row, window in zip(rows, group, strict=True)]
 
 
-def _placed(
-    row: dict[str, Any], window: dict[str, Any], places: Mapping[str, dict[str, Any]], asked: Asked
+def placed(
+    row: dict[str, Any], window: Mapping[str, Any], places: Mapping[str, dict[str, Any]], is_what_if: bool
 ) -> dict[str, Any]:
     """A decision with the pools and reward tokens of its gauges, and who votes."""
     votes = [vote | places.get(vote["gauge_address"], _NOWHERE) for vote in row["votes"]]
     return row | {
         "votes": votes,
         "allocation": {v["gauge_address"]: int(v["votes"]) for v in votes if v["votes"] > 0},
-        "is_what_if": asked.voting_power is not None,
+        "is_what_if": is_what_if,
         "reward_share": window["reward_share"],
         "voter": {name: to_json(window[name]) for name in VOTER_COLUMNS},
     }
@@ -185,20 +186,24 @@ _NOWHERE = {"pool_address": None, "gauge_name": None, "reward_tokens": []}
 
 def _places(warehouse: Warehouse, window: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By gauge: its pool, and the symbols of the tokens it is rewarded in at this window."""
-    where = _condition(window, ("protocol", "epoch", "decision_window"))
-    query = f"""
+    query = places_query("where " + _condition(window, ("protocol", "epoch", "decision_window")))
+    rows = read_tables(warehouse, {"places": query})["places"].to_pylist()
+    return {row.pop("gauge_address"): row for row in rows}
+
+
+def places_query(where: str) -> str:
+    """A row per gauge of one decision window: its pool, its name, the symbols of its reward tokens."""
+    return f"""
         select gauges.gauge_address, gauges.pool_address, names.gauge_name,
             coalesce(list(distinct coalesce(rewards.token_symbol, rewards.token_address)
                 order by coalesce(rewards.token_symbol, rewards.token_address))
                 filter (where rewards.value_status not in ('zero', 'unread')), []) as reward_tokens
-        from (select * from main_intermediate.int_gauge_windows where {where}) as gauges
-        left join gauges as names using (protocol, gauge_address)
-        left join (select * from main_intermediate.int_rewards_valued where {where}) as rewards
+        from (select * from main_intermediate.int_gauge_windows {where}) as gauges
+        left join main.gauges as names using (protocol, gauge_address)
+        left join (select * from main_intermediate.int_rewards_valued {where}) as rewards
             using (gauge_address)
         group by all
     """
-    rows = read_tables(warehouse, {"places": query})["places"].to_pylist()
-    return {row.pop("gauge_address"): row for row in rows}
 
 
 def _condition(window: Mapping[str, Any], keys: Sequence[str]) -> str:

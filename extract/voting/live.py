@@ -1,0 +1,223 @@
+"""An exchange at the head of its chain, block by block: the same reading as the extraction's, in one request a block.
+
+A reading asks in rounds, because one answer names the next questions. From one block to the next the questions hardly
+change, so all that was asked at the last block is asked at once, and the reading runs over the answers; what is new at
+this block (a gauge, a bribe, a token) it finds and asks by itself. Nothing is assumed to be as it was but what `STILL`
+names, and that only until the next whole reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from extract.config import Config
+from extract.errors import ForeshoreError
+from extract.evm.blocks import Block
+from extract.evm.calls import Call, Reply
+from extract.evm.client import ChainClient
+from extract.evm.views import view
+from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, ledger_table, now
+from extract.seeds import WEEK, DecisionWindow
+from extract.voting.decode import epoch_table, merge, voter_tables, window_tables
+from extract.voting.events import Emitters, Stamp, recounted, scan
+from extract.voting.families import Family
+from extract.voting.names import PoolNames
+from extract.voting.plan import SOURCE, ChainRun, chain_at_head
+from extract.voting.pricing import PriceQuote
+from extract.voting.run import quote
+from extract.voting.state import BlockState, StateError, read_places, read_states
+from extract.voting.tables import EVENTS
+from extract.voting.timeline import OPEN, Timeline, WindowPoint, resolve
+from extract.voting.voters import read_voters
+
+STILL = (  # views that are asked at a whole reading only: lists that only grow at their end, names, what nobody decides on
+    "pools(uint256)",
+    "gauges(address)",
+    "decimals()",
+    "symbol()",
+    "balanceOf(address)",
+    "ve()",
+)
+
+
+class Foresight:
+    """View calls at one block after another: everything that was asked at the last block is asked at once."""
+
+    def __init__(self, chain: ChainClient, still: Sequence[str]) -> None:
+        self._chain = chain
+        self._still = {view(signature).selector for signature in still}
+        self._usual: dict[Call, None] = {}  # asked at the last block, in order
+        self._past: dict[int, dict[Call, Reply]] = {}  # blocks that are not the present one: they do not change
+        self._kept: dict[Call, Reply] = {}
+        self._known: dict[Call, Reply] = {}
+        self.block = -1
+
+    @property
+    def chain_id(self) -> int:
+        return self._chain.chain_id
+
+    async def come_to(self, block: int, is_whole: bool = False) -> None:
+        """Ask at `block` what was asked last time; `is_whole`: also what is kept."""
+        if is_whole:
+            self._kept = {}
+        asked = [call for call in self._usual if call not in self._kept]
+        self.block, self._usual, self._known = block, {}, dict(self._kept)
+        if asked:
+            self._note(asked, await self._chain.read(asked, block))
+
+    async def read_blocks(self, requests: Sequence[tuple[int, Sequence[Call]]]) -> list[list[Reply]]:
+        """As the chain's; what is known of the present block is not asked again."""
+        return [await self._of(block, calls) for block, calls in requests]
+
+    async def _of(self, block: int, calls: Sequence[Call]) -> list[Reply]:
+        is_present = block == self.block
+        known = self._known if is_present else self._past.setdefault(block, {})
+        unknown = [call for call in dict.fromkeys(calls) if call not in known]
+        if unknown:
+            found = await self._chain.read(unknown, block)
+            if is_present:
+                self._note(unknown, found)
+            else:
+                known.update(zip(unknown, found, strict=True))
+        if is_present:
+            self._usual.update(dict.fromkeys(calls))
+        return [known[call] for call in calls]
+
+    def _note(self, calls: Sequence[Call], replies: Sequence[Reply]) -> None:
+        for call, reply in zip(calls, replies, strict=True):
+            self._known[call] = reply
+            if call.data[:10] in self._still:
+                self._kept[call] = reply
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An exchange at one block, as the raw tables have it. `window` is the one the block is read for."""
+
+    block: Block
+    window: DecisionWindow
+    state: BlockState
+    tables: Mapping[str, pa.Table]
+
+
+class OpenEpoch:
+    """The open epoch of one exchange, read at the head through one client."""
+
+    def __init__(self, run: ChainRun, timeline: Timeline) -> None:
+        self.run, self.timeline = run, timeline
+        self.protocol = timeline.protocol
+        self.boundary, self.epoch = timeline.boundary, timeline.epoch
+        self._views = Foresight(run.client, _still(self.protocol.family))
+        self._events = EVENTS.empty_table()
+        self._scanned = timeline.start_block - 1
+        self._quotes: dict[str, list[PriceQuote]] = {}
+
+    async def follow(self) -> Block:
+        """The newest block of this provider."""
+        return await self.run.client.head()
+
+    async def read(self, block: Block, window: DecisionWindow, is_whole: bool = False) -> Reading:
+        """State, voters and events at `block`. `is_whole`: everything is asked anew, prices too; else prices that no
+        contract tells are those of the last whole reading.
+
+        Errors: StateError where the block has no readable state of this epoch; those of a chain that does not answer.
+        """
+        await self._views.come_to(block.number, is_whole)
+        protocol, run = self.protocol, self.run
+        places = await read_places(self._views, protocol, self.epoch, [block.number], self.timeline.start_block)
+        state = places[block.number]
+        if state.problem is not None:
+            raise StateError(state.problem)
+        await read_states(self._views, protocol, run.feeds, run.pools, [state])
+        voters = await read_voters(self._views, protocol, run.voters[protocol.name], [state])
+        await self._price(state, block, is_whole)
+        await self._read_events(state, block)
+        point = WindowPoint(window, self.boundary - window.seconds_before, block, block)
+        tables = self._tables(point, state, voters[block.number])
+        return Reading(block, window, state, tables)
+
+    async def _price(self, state: BlockState, block: Block, is_whole: bool) -> None:
+        """Pools are asked at the block; a source outside the chain at a whole reading only."""
+        states, times = {state.block: state}, {state.block: block.timestamp}
+        if is_whole or not self._quotes:
+            await quote(self.run, states, times)
+            self._quotes = {t: [q for q in of if q.kind == "reference"] for t, of in state.quotes.items()}
+            return
+        await quote(replace(self.run, price_sources=()), states, times)
+        for token, found in self._quotes.items():
+            if token in state.decimals:
+                state.quotes[token] = [*found, *state.quotes.get(token, [])]
+
+    async def _read_events(self, state: BlockState, block: Block) -> None:
+        """Events since the last reading. A reorg is read again from the block it began at: `forget` first."""
+        if block.number <= self._scanned:
+            return
+        stamp = Stamp(self.run.spec.chain_id, self.epoch, self._partition("events", "all").partition_id, now())
+        emitters = [Emitters(self.protocol, state.bribes)]
+        found, _, _ = await scan(self.run.client, emitters, stamp, self._scanned + 1, block.number)
+        self._events = recounted(pa.concat_tables([self._events, found]), emitters)
+        self._scanned = block.number
+
+    def forget(self, above: int) -> None:
+        """Drop what was read above a block: the chain has taken it back."""
+        keep = pc.less_equal(self._events["block_number"], above)
+        self._events, self._scanned = self._events.filter(keep), min(self._scanned, above)
+
+    def _partition(self, group: str, window: str) -> Partition:
+        key = f"{self.run.spec.name if group == 'events' else self.protocol.name}/{self.epoch}"
+        return Partition(SOURCE, group, key, window)
+
+    def _tables(self, point: WindowPoint, state: BlockState, voters: Sequence[object]) -> dict[str, pa.Table]:
+        moment, chain_id, name = now(), self.run.spec.chain_id, point.window.decision_window
+        where = (self.timeline, chain_id, point, state)
+        state_id, voters_id = (self._partition(group, name) for group in ("state", "voters"))
+        epoch_id, events_id = self._partition("epoch", "all"), self._partition("events", "all")
+        provider = state.totals["length"].provider
+        tables = merge(
+            [
+                window_tables(
+                    *where, self.run.feeds, self.run.price_rules, PoolNames(), state_id.partition_id, moment
+                ),
+                voter_tables(*where, voters, voters_id.partition_id, moment),  # type: ignore[arg-type]
+                {"voting_epochs": epoch_table(self.timeline, chain_id, epoch_id.partition_id, provider, moment)},
+                {"voting_events": self._events},
+            ]
+        )
+        rows = [_complete(one, chain_id, moment) for one in (state_id, voters_id, epoch_id)]
+        rows.append(
+            replace(
+                _complete(events_id, chain_id, moment), from_block=self.timeline.start_block, to_block=self._scanned
+            )
+        )
+        return {**tables, LEDGER_TABLE: ledger_table(rows)}
+
+
+def _complete(partition: Partition, chain_id: int, moment: object) -> LedgerRow:
+    times = {"started_at": moment, "finished_at": moment}
+    return LedgerRow(partition, COMPLETE, "live", "live", chain_id=chain_id, **times)  # type: ignore[arg-type]
+
+
+def _still(family: Family) -> tuple[str, ...]:
+    return (*STILL, family.reward_token_view)
+
+
+@asynccontextmanager
+async def open_epoch(config: Config, protocol: str, provider: str | None = None) -> AsyncIterator[OpenEpoch]:
+    """The open epoch of an exchange at the head of its chain, through one provider or all that are configured.
+
+    Errors: ForeshoreError where the chain's clock is past the epoch's boundary and the epoch has not turned.
+    """
+    async with chain_at_head(config, protocol, provider) as run:
+        (of,) = run.protocols
+        epoch = run.final.timestamp // WEEK * WEEK
+        found = await resolve(run.client, of, epoch, (), run.final)
+        if not isinstance(found, Timeline):
+            raise found.error
+        if found.status != OPEN:
+            raise ForeshoreError(f"{protocol}: epoch {epoch} is {found.status}: there is nothing to vote on")
+        yield OpenEpoch(run, replace(found, points=()))

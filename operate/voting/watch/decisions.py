@@ -1,0 +1,89 @@
+"""Decisions on the open epoch at one block: the warehouse's own functions on what its models say there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from decide.voting.forecast_tables import forecast_quantiles, forecast_scenarios
+from decide.voting.recommend_tables import Seeds, Settings, recommend_tables
+from operate.voting.recommend import SEED_TABLES, placed, places_query, seed_queries, settings_of
+from operate.voting.watch.models import LiveModels
+from operate.warehouse import Warehouse, read_tables
+from python_models.kept import code_version
+
+FORECASTER = "decide.voting.forecast_tables"  # as the dbt model names it: what it kept may be used again
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is recommended to each voter at one block, and the signatures of what was seen."""
+
+    rows: Sequence[dict[str, Any]]
+    states: Sequence[dict[str, Any]]
+
+
+class Decider:
+    """The constants and the history that decisions on one exchange's open epoch rest on, read once from what is
+    published.
+    """
+
+    def __init__(self, warehouse: Warehouse, protocol: str, epoch: int) -> None:
+        closed = f"where protocol = '{protocol}' and epoch < {epoch}"
+        queries = seed_queries() | {
+            "candidates": "select * from main_seeds.forecast_candidates",
+            "panel": f"select * exclude (is_simulated) from main_intermediate.int_forecast_panel {closed}",
+            "quantiles": f"select * exclude (is_simulated) from main_intermediate.forecast_quantiles {closed}",
+            "places": "select * from main_seeds.voters",
+        }
+        tables = read_tables(warehouse, queries)
+        self.seeds = Seeds(**{name: tables[name].to_pylist() for name in SEED_TABLES})
+        self.settings: Settings = settings_of(tables)
+        self._candidates = tables["candidates"].to_pylist()
+        self._senders = {(row["protocol"], row["voter_id"]): row["sender"] for row in tables["places"].to_pylist()}
+        self._panel, self._quantiles = tables["panel"], tables["quantiles"]
+        self._of_window: dict[str, tuple[pa.Table, pa.Table]] = {}
+        self._code = code_version(FORECASTER)
+        self.protocol, self.epoch = protocol, epoch
+
+    def decide(self, models: LiveModels, window: str) -> Decided:
+        """Every voter's decision at the block that `models` stand at, under the default profile."""
+        where = f"where protocol = '{self.protocol}' and epoch = {self.epoch} and decision_window = '{window}'"
+        seen = models.query(
+            {
+                "panel": f"select * from main_intermediate.int_forecast_panel {where}",
+                "windows": f"select * from main_intermediate.int_voter_windows {where}",
+                "states": f"select * from main_intermediate.int_decision_states {where}",
+                "places": places_query(where),
+            }
+        )
+        panel = seen["panel"]
+        quantiles = self._quantiles_of(panel, window)
+        scenarios = forecast_scenarios(panel, quantiles, self.seeds.scenario_weights, self.seeds.thresholds)
+        made = recommend_tables(panel, quantiles, scenarios, seen["windows"], self.seeds)
+        places = {row.pop("gauge_address"): row for row in seen["places"].to_pylist()}
+        windows = {row["voter_id"]: row for row in seen["windows"].to_pylist()}
+        rows = [self._placed(row, windows[row["voter_id"]], places) for row in made.drop_columns(["seal"]).to_pylist()]
+        return Decided(rows, seen["states"].to_pylist())
+
+    def _quantiles_of(self, panel: pa.Table, window: str) -> pa.Table:
+        """The open epoch's forecasts; those of closed epochs are taken over as they were built."""
+        if window not in self._of_window:
+            self._of_window[window] = (
+                self._panel.filter(pc.equal(self._panel["decision_window"], window)),
+                self._quantiles.filter(pc.equal(self._quantiles["decision_window"], window)),
+            )
+        past, kept = self._of_window[window]
+        whole = pa.concat_tables([past, panel.cast(past.schema)])
+        found = forecast_quantiles(whole, self._candidates, self.seeds.thresholds, kept, self._code)
+        return found.filter(pc.equal(found["epoch"], self.epoch)).drop_columns(["seal"])
+
+    def _placed(
+        self, row: dict[str, Any], window: Mapping[str, Any], places: Mapping[str, dict[str, Any]]
+    ) -> dict[str, Any]:
+        sender = self._senders.get((self.protocol, row["voter_id"]))
+        return placed(row, {**window, "sender": sender}, places, is_what_if=False)

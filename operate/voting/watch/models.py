@@ -1,0 +1,199 @@
+"""The warehouse's own models on the open epoch at one block, in memory: dbt's SQL, word for word, on other rows.
+
+dbt compiles the models once; each reads relations and raw files. Here the relations are tables in memory, the raw files
+tables that hold what the raw zone has of the past, and for one block at a time what was read there. A model is computed
+over that and nothing of it stays: the next block begins where this one did. History is not computed again: what closed
+epochs taught (labels, forecasts) is taken from what is published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from extract.config import Config
+from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE
+from extract.voting.submissions import SUBMITTED_SCHEMA, SUBMITTED_TABLE
+from extract.voting.tables import VOTING_TABLES
+from operate.warehouse import Warehouse, compiled_models, read_tables
+
+WANTED = ("int_forecast_panel", "int_voter_windows", "int_decision_states")
+PUBLISHED = (  # of closed epochs only, taken as they stand
+    "main.preboundary_truth_labels",
+    "main.gauges",
+    "main_intermediate.int_submissions",
+)
+SEEDS = ("thresholds", "decision_windows", "voters", "voting_rules")
+# What the models look at beyond the open epoch: states at the ends of epochs (what a voter ended with, what carries
+# over), and events where votes carry over. Everything else is of the open epoch, and read at the block.
+_ENDS = "decision_window = 'boundary'"
+PAST = {
+    "voting_epochs": "true",
+    "voting_windows": _ENDS,
+    "voting_gauges": _ENDS,
+    "voting_voters": _ENDS,
+    "voting_own_votes": _ENDS,
+    "voting_events": "exists (select 1 from raw.voting_epochs as e where not e.votes_reset_each_epoch)",
+}
+LIVE_LOAD = "live"
+_LIVE_FILE = f"{LIVE_LOAD}.0.parquet"
+_STORE = {"_dlt_loads": "load_id varchar, schema_name varchar, status integer, inserted_at timestamptz",
+          "_store": "version integer, is_simulated boolean"}  # fmt: skip
+_SCHEMAS = ("raw", "main_staging", "main_intermediate", "main_seeds")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One of the warehouse's models as dbt compiled it. `sql` reads raw tables by name."""
+
+    name: str
+    relation: str
+    sql: str
+
+
+def load_models(warehouse: Warehouse) -> list[Model]:
+    """The models that lead to a decision, each after those it reads; compiled once per version of the project.
+
+    Errors: WarehouseError where there is no project, or dbt cannot compile it.
+    """
+    kept = warehouse.root / "cache" / f"live-models-{_project_version(warehouse.raw_url)}.json"
+    if kept.exists():
+        return [Model(**found) for found in json.loads(kept.read_text())]
+    made = _ordered(_compile(warehouse), WANTED)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part")
+    part.write_text(json.dumps([asdict(model) for model in made]))
+    part.replace(kept)
+    return made
+
+
+def _project_version(raw_url: str) -> str:
+    found = hashlib.sha256(raw_url.encode())
+    for path in sorted(p for folder in ("models", "macros", "seeds") for p in Path(folder).rglob("*") if p.is_file()):
+        found.update(f"{path}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def _compile(warehouse: Warehouse) -> dict[str, tuple[Model, list[str]]]:
+    """By name: each model, and the names of those it reads."""
+    with tempfile.TemporaryDirectory() as folder:
+        nodes = compiled_models(Warehouse(Path(folder), warehouse.raw_url), [f"+{name}" for name in WANTED])
+    source = re.compile(rf"read_(?:parquet|json)\('{re.escape(warehouse.raw_url)}/([^/'.]+)[^']*'(?:[^()]|\([^()]*\))*?\)")
+    return {
+        node.name: (
+            Model(node.name, node.relation_name, source.sub(r"foreshore.raw.\1", node.compiled_code)),
+            [name.split(".")[-1] for name in node.depends_on.nodes],
+        )
+        for node in nodes
+    }
+
+
+def _ordered(found: Mapping[str, tuple[Model, list[str]]], wanted: Sequence[str]) -> list[Model]:
+    taken = {name.split(".")[-1] for name in PUBLISHED}
+    done: dict[str, Model] = {}
+
+    def visit(name: str) -> None:
+        if name in done or name in taken or name not in found:
+            return
+        model, reads = found[name]
+        for other in reads:
+            visit(other)
+        done[name] = model
+
+    for name in wanted:
+        visit(name)
+    return list(done.values())
+
+
+class LiveModels:
+    """The models of one exchange's open epoch, in a DuckDB of their own in memory."""
+
+    def __init__(self, config: Config, warehouse: Warehouse, models: Sequence[Model], protocol: str, epoch: int) -> None:
+        self._models = models
+        self._connection = duckdb.connect()
+        self._run("set TimeZone = 'UTC'")
+        self._run("set asof_loop_join_threshold = 0")  # as profiles.yml has it
+        self._run("attach ':memory:' as foreshore")
+        self._run("use foreshore")
+        for schema in _SCHEMAS:
+            self._run(f"create schema {schema}")
+        self._take_published(warehouse, protocol, epoch)
+        self._take_past(config, warehouse, protocol, epoch)
+        for model in models:
+            self._run(f"create or replace table {model.relation} as {model.sql}")
+        for place, model in enumerate(models):
+            self._run(f"delete from {model.relation}")
+            self._run(f"prepare model_{place} as insert into {model.relation} {model.sql}")
+
+    @contextmanager
+    def at(self, tables: Mapping[str, pa.Table]) -> Iterator[LiveModels]:
+        """The models computed over these raw tables beside the past; afterwards nothing of it is left."""
+        self._run("begin")
+        try:
+            for name, table in tables.items():
+                self._connection.register("arrived", table)
+                columns = ", ".join(table.column_names)
+                self._run(f"insert into raw.{name} ({columns}, filename) select {columns}, '{_LIVE_FILE}' from arrived")
+                self._connection.unregister("arrived")
+            self._run(f"insert into raw._dlt_loads values ('{LIVE_LOAD}', 'voting', 0, now())")
+            for place in range(len(self._models)):
+                self._run(f"execute model_{place}")
+            yield self
+        finally:
+            self._run("rollback")
+
+    def query(self, queries: Mapping[str, str]) -> dict[str, pa.Table]:
+        """Answers to queries on the models, as `read_tables` gives those on what is published."""
+        return {name: self._connection.sql(sql).to_arrow_table() for name, sql in queries.items()}
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _run(self, sql: str) -> None:
+        self._connection.execute(sql)
+
+    def _take_published(self, warehouse: Warehouse, protocol: str, epoch: int) -> None:
+        """Seeds, and what closed epochs taught."""
+        queries = {f"main_seeds.{name}": f"select * from main_seeds.{name}" for name in SEEDS}
+        for name in PUBLISHED:
+            closed = f" where protocol = '{protocol}' and epoch < {epoch}" if name.endswith("labels") else ""
+            queries[name] = f"select * from {name}{closed}"
+        for name, table in read_tables(warehouse, queries).items():
+            self._connection.register("arrived", table)
+            self._run(f"create table {name} as select * from arrived")
+            self._connection.unregister("arrived")
+
+    def _take_past(self, config: Config, warehouse: Warehouse, protocol: str, epoch: int) -> None:
+        """Raw rows of closed epochs, with the ledger that says which of them count."""
+        schemas = {**VOTING_TABLES, SUBMITTED_TABLE: SUBMITTED_SCHEMA, LEDGER_TABLE: LEDGER_SCHEMA}
+        for name, schema in schemas.items():
+            self._connection.register("arrived", schema.empty_table())
+            self._run(f"create table raw.{name} as select *, '' as filename from arrived")
+            self._connection.unregister("arrived")
+        for name, columns in _STORE.items():
+            self._run(f"create table raw.{name} ({columns})")
+        self._run(f"insert into raw._store values (1, {config.is_simulated})")
+        self._run(
+            "insert into raw._dlt_loads select load_id, schema_name, status, inserted_at from "
+            f"read_json('{warehouse.raw_url}/_dlt_loads/*.jsonl', format = 'newline_delimited', columns = "
+            "{load_id: 'VARCHAR', schema_name: 'VARCHAR', status: 'INTEGER', inserted_at: 'TIMESTAMPTZ'})"
+        )
+        closed = f"protocol = '{protocol}' and epoch < {epoch}"
+        mine = f"protocol = '{protocol}' and epoch = {epoch}"
+        for name, condition in {**{n: f"{closed} and {c}" for n, c in PAST.items()}, SUBMITTED_TABLE: mine}.items():
+            self._insert_raw(warehouse, name, condition)
+        open_now = f"source = 'voting' and split_part(partition_key, '/', 2) = '{epoch}'"
+        self._insert_raw(warehouse, LEDGER_TABLE, f"source in ('voting', 'decisions') and not ({open_now})")
+
+    def _insert_raw(self, warehouse: Warehouse, name: str, condition: str) -> None:
+        files = f"read_parquet('{warehouse.raw_url}/{name}/*.parquet', filename = true, union_by_name = true)"
+        self._run(f"insert into raw.{name} by name select * from {files} where {condition}")
