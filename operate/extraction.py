@@ -27,10 +27,15 @@ NIGHT = "FORESHORE_NIGHT"  # the run id of a night, which begins those of its ex
 Extract = Callable[[str, Report], Coroutine[Any, Any, Outcome]]  # (run id, report) to what came of it
 
 
+def new_run_id(night: str | None = None) -> str:
+    """A name for a run: its moment (UTC) or its night's name, and six letters of chance."""
+    return f"{night or f'{datetime.now(UTC):%Y%m%dT%H%M%S}'}-{uuid.uuid4().hex[:6]}"
+
+
 def run_line(config: Config, source: str, request: object, extract: Extract, as_json: bool) -> int:
     """Run one line of extraction with progress and a durable log; exit code 0 done, 1 failed, 2 partial, 3 nothing."""
     night = os.environ.get(NIGHT)
-    run_id = f"{night or f'{datetime.now(UTC):%Y%m%dT%H%M%S}'}-{uuid.uuid4().hex[:6]}"
+    run_id = new_run_id(night)
     log = DurableLog(config.root / "logs" / LOG_NAME, run_id=run_id, source=source)
     started = time.monotonic()
     log.write("started", request=str(request))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -23,6 +24,7 @@ from extract.evm.pace import Clock
 from extract.evm.pool import CHAIN_ID, Pool
 from extract.evm.redact import remember
 from extract.evm.resolver import PatientResolver
+from extract.evm.sending import balance_call, gas_price_call, receipt_call
 from extract.evm.transport import Answer, Endpoint, Outcome, ProviderStats, RpcCall
 from extract.evm.waits import Waits
 
@@ -166,6 +168,25 @@ class ChainClient:
         gas = RpcCall("eth_estimateGas", asked, str, lambda text: int(text, 16))
         returned, estimated = await self._pool.request([call, gas], block)
         return returned, estimated
+
+    async def gas_price(self) -> int:
+        """The price of a unit of gas now, in wei. Errors: ProviderError."""
+        return int(await self._one(gas_price_call(), "gas price"))
+
+    async def balance(self, address: str, block: int) -> int:
+        """What an account holds at a block, in wei. Errors: ProviderError."""
+        return int(await self._one(balance_call(address, block), f"balance of {address}", block))
+
+    async def receipt(self, transaction_hash: str) -> tuple[int, bool] | None:
+        """(block, whether it succeeded) of a transaction; None while it is in no block. Errors: ProviderError."""
+        found: tuple[int, bool] | None = await self._one(receipt_call(transaction_hash), "receipt")
+        return found
+
+    async def _one(self, asked: RpcCall, what: str, block: int = 0) -> Any:
+        [outcome] = await self._pool.request([asked], block)
+        if isinstance(outcome, Answer):
+            return outcome.value
+        raise ProviderError(f"{what} on {self.spec.name}", outcome)
 
     async def logs(
         self,

@@ -19,10 +19,10 @@ from extract.config import Config
 from extract.errors import ForeshoreError
 from extract.evm.blocks import Block
 from extract.evm.calls import Call, Reply
-from extract.evm.client import ChainClient
+from extract.evm.hedge import Hedge
 from extract.evm.views import view
 from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, ledger_table, now
-from extract.seeds import WEEK, DecisionWindow
+from extract.seeds import WEEK, DecisionWindow, threshold
 from extract.voting.decode import epoch_table, merge, voter_tables, window_tables
 from extract.voting.events import Emitters, Stamp, recounted, scan
 from extract.voting.families import Family
@@ -35,7 +35,8 @@ from extract.voting.tables import EVENTS
 from extract.voting.timeline import OPEN, Timeline, WindowPoint, resolve
 from extract.voting.voters import read_voters
 
-STILL = (  # views that are asked at a whole reading only: lists that only grow at their end, names, what nobody decides on
+# Views that are asked at a whole reading only: lists that only grow at their end, names, what nobody decides on
+STILL = (
     "pools(uint256)",
     "gauges(address)",
     "decimals()",
@@ -48,7 +49,7 @@ STILL = (  # views that are asked at a whole reading only: lists that only grow 
 class Foresight:
     """View calls at one block after another: everything that was asked at the last block is asked at once."""
 
-    def __init__(self, chain: ChainClient, still: Sequence[str]) -> None:
+    def __init__(self, chain: Hedge, still: Sequence[str]) -> None:
         self._chain = chain
         self._still = {view(signature).selector for signature in still}
         self._usual: dict[Call, None] = {}  # asked at the last block, in order
@@ -106,20 +107,21 @@ class Reading:
 
 
 class OpenEpoch:
-    """The open epoch of one exchange, read at the head through one client."""
+    """The open epoch of one exchange, read at the head; `providers` race for what seconds count for."""
 
-    def __init__(self, run: ChainRun, timeline: Timeline) -> None:
-        self.run, self.timeline = run, timeline
+    def __init__(self, run: ChainRun, timeline: Timeline, providers: Hedge) -> None:
+        self.run, self.timeline, self.providers = run, timeline, providers
         self.protocol = timeline.protocol
         self.boundary, self.epoch = timeline.boundary, timeline.epoch
-        self._views = Foresight(run.client, _still(self.protocol.family))
+        self._views = Foresight(providers, _still(self.protocol.family))
         self._events = EVENTS.empty_table()
         self._scanned = timeline.start_block - 1
         self._quotes: dict[str, list[PriceQuote]] = {}
 
-    async def follow(self) -> Block:
-        """The newest block of this provider."""
-        return await self.run.client.head()
+    @property
+    def last_moment(self) -> int:
+        """The last second (Unix, chain time) that a block may be stamped with to take a vote."""
+        return self.boundary - (self.protocol.family.last_vote == "before_boundary")
 
     async def read(self, block: Block, window: DecisionWindow, is_whole: bool = False) -> Reading:
         """State, voters and events at `block`. `is_whole`: everything is asked anew, prices too; else prices that no
@@ -159,7 +161,8 @@ class OpenEpoch:
             return
         stamp = Stamp(self.run.spec.chain_id, self.epoch, self._partition("events", "all").partition_id, now())
         emitters = [Emitters(self.protocol, state.bribes)]
-        found, _, _ = await scan(self.run.client, emitters, stamp, self._scanned + 1, block.number)
+        first = self._scanned + 1
+        found, _, _ = await self.providers.first(lambda client: scan(client, emitters, stamp, first, block.number))
         self._events = recounted(pa.concat_tables([self._events, found]), emitters)
         self._scanned = block.number
 
@@ -180,9 +183,7 @@ class OpenEpoch:
         provider = state.totals["length"].provider
         tables = merge(
             [
-                window_tables(
-                    *where, self.run.feeds, self.run.price_rules, PoolNames(), state_id.partition_id, moment
-                ),
+                window_tables(*where, self.run.feeds, self.run.price_rules, PoolNames(), state_id.partition_id, moment),
                 voter_tables(*where, voters, voters_id.partition_id, moment),  # type: ignore[arg-type]
                 {"voting_epochs": epoch_table(self.timeline, chain_id, epoch_id.partition_id, provider, moment)},
                 {"voting_events": self._events},
@@ -207,12 +208,13 @@ def _still(family: Family) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def open_epoch(config: Config, protocol: str, provider: str | None = None) -> AsyncIterator[OpenEpoch]:
-    """The open epoch of an exchange at the head of its chain, through one provider or all that are configured.
+async def open_epoch(config: Config, protocol: str) -> AsyncIterator[OpenEpoch]:
+    """The open epoch of an exchange at the head of its chain, through every provider that answers.
 
     Errors: ForeshoreError where the chain's clock is past the epoch's boundary and the epoch has not turned.
     """
-    async with chain_at_head(config, protocol, provider) as run:
+    hedge_seconds = threshold(config.seeds, "watch_hedge_seconds")
+    async with chain_at_head(config, protocol) as run, Hedge.open(run.spec, hedge_seconds) as providers:
         (of,) = run.protocols
         epoch = run.final.timestamp // WEEK * WEEK
         found = await resolve(run.client, of, epoch, (), run.final)
@@ -220,4 +222,4 @@ async def open_epoch(config: Config, protocol: str, provider: str | None = None)
             raise found.error
         if found.status != OPEN:
             raise ForeshoreError(f"{protocol}: epoch {epoch} is {found.status}: there is nothing to vote on")
-        yield OpenEpoch(run, replace(found, points=()))
+        yield OpenEpoch(run, replace(found, points=()), providers)

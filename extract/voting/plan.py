@@ -143,15 +143,14 @@ async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: s
 
 
 @asynccontextmanager
-async def chain_at_head(config: Config, protocol: str, provider: str | None = None) -> AsyncIterator[ChainRun]:
-    """The chain of an exchange with its open epoch, where every block counts at once, also one that may be taken back;
-    through all its providers or only the one named. Nothing is due or landed by it.
+async def chain_at_head(config: Config, protocol: str) -> AsyncIterator[ChainRun]:
+    """The chain of an exchange with its open epoch, where every block counts at once, also one that may be taken back.
+    Nothing is due or landed by it.
     """
     request = Request(protocols=(protocol,))
     wanted = _wanted_protocols(config, request)
     spec = load_chains(config.section("chains"), config.environ)[wanted[0].chain]
-    chosen = tuple(p for p in spec.providers if provider in (None, p.name))
-    spec = replace(spec, providers=chosen, finality_depth=0, use_finalized_tag=False, confirm_share=0)
+    spec = replace(spec, finality_depth=0, use_finalized_tag=False, confirm_share=0)
     async with ChainClient.open(spec) as client:
         yield await _chain_run(config, request, Ledger(()), "live", client, wanted)
 

@@ -150,8 +150,8 @@ def _moment(text: Any) -> datetime:
     raise RequestError(f"submitted_at = {text!r}: use an ISO time with its zone, e.g. 2026-02-25T23:54:10Z")
 
 
-def record_submission(lake: Lake, submission: Submission, run_id: str) -> int:
-    """Land a submission with its ledger row; returns the rows. Recording the same one again replaces it."""
+def submission_rows(submission: Submission, run_id: str) -> tuple[pa.Table, LedgerRow]:
+    """A submission as raw rows (SUBMITTED_SCHEMA) and the ledger row of its partition."""
     recorded_at = now()
     partition = submission.partition
     rows = [
@@ -181,7 +181,13 @@ def record_submission(lake: Lake, submission: Submission, run_id: str) -> int:
         bytes=table.nbytes,
         provider="file",
     )
+    return table, ledger
+
+
+def record_submission(lake: Lake, submission: Submission, run_id: str) -> int:
+    """Land a submission with its ledger row; returns the rows. Recording the same one again replaces it."""
+    table, ledger = submission_rows(submission, run_id)
     with lake.lock():
         declare(lake, {SUBMITTED_TABLE: SUBMITTED_SCHEMA})
         land(lake, "decisions", {SUBMITTED_TABLE: table, LEDGER_TABLE: ledger_table([ledger])})
-    return len(rows)
+    return int(table.num_rows)

@@ -11,7 +11,7 @@ from extract.errors import ForeshoreError, RequestError
 from extract.evm.client import ChainClient
 from extract.evm.config import load_chains
 from extract.voting.ballot import Ballot, Tried, exact_shares, transaction, try_out
-from extract.voting.families import load_protocols
+from extract.voting.families import Protocol, load_protocols
 
 WAIT_SECONDS = 8.0  # a trial run that takes longer is not worth waiting for: the transaction is shown without it
 
@@ -26,8 +26,7 @@ def with_ballot(config: Config, row: dict[str, Any], is_tried: bool) -> dict[str
         return row | {"ballot": None}
     try:
         protocol = load_protocols(config.section("voting"))[row["protocol"]]
-        ballot = _ballot(row, window)
-        asked = transaction(protocol, ballot)
+        ballot, asked = unsigned(protocol, row)
     except KeyError:
         return row | {"ballot": None, "ballot_problem": f"{config.path} has no [voting.{row['protocol']}]"}
     except RequestError as error:
@@ -45,6 +44,12 @@ def with_ballot(config: Config, row: dict[str, Any], is_tried: bool) -> dict[str
             "simulation": {"status": tried.status, "reason": tried.reason, "block": block},
         }
     }
+
+
+def unsigned(protocol: Protocol, row: Mapping[str, Any]) -> tuple[Ballot, dict[str, str]]:
+    """A placed recommendation as ballot and transaction (`from`, `to`, `data`). RequestError: why there is none."""
+    ballot = _ballot(row, row["voter"])
+    return ballot, transaction(protocol, ballot)
 
 
 def _ballot(row: Mapping[str, Any], window: Mapping[str, Any]) -> Ballot:

@@ -50,6 +50,11 @@ class Decider:
         self._code = code_version(FORECASTER)
         self.protocol, self.epoch = protocol, epoch
 
+    @property
+    def newest_closed(self) -> int | None:
+        """The newest epoch that forecasts learn from."""
+        return pc.max(self._panel["epoch"]).as_py()  # type: ignore[no-any-return]
+
     def decide(self, models: LiveModels, window: str) -> Decided:
         """Every voter's decision at the block that `models` stand at, under the default profile."""
         where = f"where protocol = '{self.protocol}' and epoch = {self.epoch} and decision_window = '{window}'"

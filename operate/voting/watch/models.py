@@ -87,7 +87,9 @@ def _compile(warehouse: Warehouse) -> dict[str, tuple[Model, list[str]]]:
     """By name: each model, and the names of those it reads."""
     with tempfile.TemporaryDirectory() as folder:
         nodes = compiled_models(Warehouse(Path(folder), warehouse.raw_url), [f"+{name}" for name in WANTED])
-    source = re.compile(rf"read_(?:parquet|json)\('{re.escape(warehouse.raw_url)}/([^/'.]+)[^']*'(?:[^()]|\([^()]*\))*?\)")
+    source = re.compile(
+        rf"read_(?:parquet|json)\('{re.escape(warehouse.raw_url)}/([^/'.]+)[^']*'(?:[^()]|\([^()]*\))*?\)"
+    )
     return {
         node.name: (
             Model(node.name, node.relation_name, source.sub(r"foreshore.raw.\1", node.compiled_code)),
@@ -117,7 +119,9 @@ def _ordered(found: Mapping[str, tuple[Model, list[str]]], wanted: Sequence[str]
 class LiveModels:
     """The models of one exchange's open epoch, in a DuckDB of their own in memory."""
 
-    def __init__(self, config: Config, warehouse: Warehouse, models: Sequence[Model], protocol: str, epoch: int) -> None:
+    def __init__(
+        self, config: Config, warehouse: Warehouse, models: Sequence[Model], protocol: str, epoch: int
+    ) -> None:
         self._models = models
         self._connection = duckdb.connect()
         self._run("set TimeZone = 'UTC'")

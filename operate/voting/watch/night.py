@@ -1,0 +1,279 @@
+"""One night: follow the head, decide where a decision is due, hand votes over, see what becomes of them.
+
+Nothing here holds a key. Every moment is the chain's; a block that the chain takes back is read and decided again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from extract.config import Config
+from extract.errors import Busy, ForeshoreError, StorageError
+from extract.evm.blocks import Block
+from extract.land import Lake
+from extract.ledger import LEDGER_TABLE
+from extract.seeds import DecisionWindow, decision_windows, threshold
+from extract.voting.live import OpenEpoch, Reading
+from extract.voting.nights import LiveDecision, land_decisions
+from extract.voting.submissions import SUBMITTED_TABLE
+from operate.voting.watch.decisions import Decided, Decider
+from operate.voting.watch.hands import Hands
+from operate.voting.watch.models import LiveModels
+from operate.voting.watch.phases import Phases
+from operate.voting.watch.voice import Voice, worth
+
+POLLS_PER_BLOCK = 6  # how often a provider is asked for its head while every block counts
+FAR_POLL_SECONDS = 60.0  # at most so long between two looks at the head while nothing is due
+READ_DEADLINE_SECONDS = 8.0  # a reading that takes longer is given up: the next block is newer
+PING_SECONDS = 60.0
+KEPT_BLOCKS = 600
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A block that was decided on: as which window, what came of it, and how fast."""
+
+    reading: Reading
+    decided: Decided
+    read_seconds: float
+    decide_seconds: float
+
+    @property
+    def window(self) -> str:
+        return self.reading.window.decision_window
+
+
+@dataclass
+class Night:
+    """The open epoch of one exchange from now to its last moment. `run` follows it to the end."""
+
+    config: Config
+    epoch: OpenEpoch
+    models: LiveModels
+    decider: Decider
+    hands: Hands
+    voice: Voice
+    run_id: str
+    moments: dict[int, Moment] = field(default_factory=dict)  # by block
+    _stamps: deque[Block] = field(default_factory=lambda: deque(maxlen=KEPT_BLOCKS))
+    _unlanded: list[LiveDecision] = field(default_factory=list)
+    _whole_at: int = 0
+    _pinged: float = 0.0
+
+    def __post_init__(self) -> None:
+        of, seeds = self.epoch, self.config.seeds
+        closes_early = of.protocol.family.exempt_view != ""
+        late = int(threshold(seeds, "watch_late_seconds"))
+        self.phases = Phases.of(decision_windows(seeds), closes_early, of.boundary, of.last_moment, late)
+        self.whole_seconds = threshold(seeds, "watch_whole_seconds")
+        self.settle_seconds = threshold(seeds, "watch_settle_seconds")
+
+    async def run(self) -> None:
+        """Follow the head until no vote can land any more and every attempt has its outcome."""
+        head = await self._next(None)
+        name, left = self.epoch.protocol.name, self.left(head)
+        self.voice.say("started", f"{name}, epoch {self.epoch.epoch}, block {head.number:,}", left)
+        since = head.timestamp
+        while head.timestamp <= self.epoch.last_moment:
+            await self._look(head, since)
+            since = head.timestamp
+            head = await self._next(head)
+        await self._last_window(head)
+        await self._settle_all(head)
+        self._land()
+        self.voice.say("over", self.hands.summary(), self.left(head), **self.hands.facts())
+
+    def left(self, head: Block) -> int:
+        """Seconds of chain time until the last moment that takes a vote."""
+        return self.epoch.last_moment - head.timestamp
+
+    @property
+    def block_seconds(self) -> int:
+        """How far apart blocks are, by those seen last; a second at least."""
+        seen = list(self._stamps)[-20:]
+        if len(seen) < 2 or seen[-1].number == seen[0].number:
+            return 2
+        return max(1, round((seen[-1].timestamp - seen[0].timestamp) / (seen[-1].number - seen[0].number)))
+
+    async def _next(self, head: Block | None) -> Block:
+        """The next head, waited for as patiently as what is due next allows."""
+        while True:
+            wait = self._patience(head)
+            found = await self.epoch.providers.head(-1 if head is None else head.number, max(wait, 2.0))
+            self._say_trouble()
+            if found is not None:
+                self._note(found)
+                self._ping()
+                return found
+            await asyncio.sleep(wait)
+
+    def _patience(self, head: Block | None) -> float:
+        if head is None or self.phases.is_late(head.timestamp):
+            return self.block_seconds / POLLS_PER_BLOCK
+        due = self.phases.next_event(head.timestamp) - head.timestamp
+        return min(max(due / 2, self.block_seconds / POLLS_PER_BLOCK), FAR_POLL_SECONDS)
+
+    def _say_trouble(self) -> None:
+        for provider, why in self.epoch.providers.trouble.items():
+            self.voice.once("provider", f"{provider}: {why}")
+
+    def _ping(self) -> None:
+        if time.monotonic() - self._pinged > PING_SECONDS:
+            self._pinged = time.monotonic()
+            self.voice.healthy()
+
+    def _note(self, head: Block) -> None:
+        """Remember a head; what was decided on a block that is gone is forgotten, and said."""
+        before = self._stamps[-1] if self._stamps else None
+        if before is not None and head.number == before.number + 1 and head.parent_hash != before.hash:
+            self.voice.say("reorg", f"block {before.number:,} was taken back", self.left(head))
+            self.moments = {number: m for number, m in self.moments.items() if number < before.number}
+            self.epoch.forget(before.number - 1)
+            self._stamps.pop()
+        self._stamps.append(head)
+
+    async def _look(self, head: Block, since: int) -> None:
+        """Everything that a head asks for: outcomes, windows that have passed, and a decision where one is due."""
+        await self.hands.settle(head, self.left(head))
+        if self.phases.is_late(head.timestamp):
+            window = self.phases.window_at(head.timestamp, self.block_seconds)
+            if window is not None:
+                await self._decide(head, window, head)
+        for window in self.phases.passed(since - self.block_seconds, head.timestamp):
+            target = self.phases.target(window)
+            assert target is not None
+            block = await self.epoch.run.client.block_at_or_before(target)
+            if block.timestamp + self.block_seconds > since:
+                await self._record(block, window, head)
+        self._land()
+
+    async def _last_window(self, head: Block) -> None:
+        """The window that hangs on the last vote: its block is known once a block after the last moment is seen."""
+        for window in self.phases.windows:
+            if window.anchor == "last_vote":
+                client = self.epoch.run.client
+                last = await client.block_at_or_before(self.epoch.last_moment)
+                await self._record(await client.block(last.number - 1), window, head)
+
+    async def _decide(self, block: Block, window: DecisionWindow, head: Block) -> Moment | None:
+        """Read and decide at a block, and offer what comes of it where the block is the head."""
+        started = time.perf_counter()
+        is_whole = block.timestamp - self._whole_at >= self.whole_seconds
+        try:
+            async with asyncio.timeout(READ_DEADLINE_SECONDS if self.moments else None):
+                reading = await self.epoch.read(block, window, is_whole)
+        except TimeoutError:
+            self.voice.say(
+                "blind", f"block {block.number:,} could not be read in {READ_DEADLINE_SECONDS:g} s", self.left(head)
+            )
+            return None
+        except ForeshoreError as error:
+            self.voice.say("blind", f"block {block.number:,}: {error}", self.left(head))
+            return None
+        self._whole_at = block.timestamp if is_whole else self._whole_at
+        read = time.perf_counter()
+        decided = await asyncio.to_thread(self._think, reading)
+        made = Moment(reading, decided, read - started, time.perf_counter() - read)
+        self.moments[block.number] = made
+        if block.number == head.number:
+            self._say_decided(made, head)
+            await self.hands.offer(reading, decided.rows, self.block_seconds, self.left(head))
+        return made
+
+    def _think(self, reading: Reading) -> Decided:
+        tables = dict(reading.tables)
+        sent, ledger = self.hands.submitted()
+        if sent.num_rows:
+            tables[SUBMITTED_TABLE] = sent
+            tables[LEDGER_TABLE] = pa.concat_tables([tables[LEDGER_TABLE], ledger])
+        with self.models.at(tables) as models:
+            return self.decider.decide(models, reading.window.decision_window)
+
+    def _say_decided(self, made: Moment, head: Block) -> None:
+        took = f"read {made.read_seconds * 1000:.0f} ms, decided {made.decide_seconds * 1000:.0f} ms"
+        before = self.moments.get(head.number - 1)
+        for row in made.decided.rows:
+            who = f"block {head.number:,} {made.window} voter {row['voter_id']}"
+            facts = {"row": row, "block": head.number, "read_seconds": made.read_seconds,
+                     "decide_seconds": made.decide_seconds, "changes": _changes(before, made)}  # fmt: skip
+            self.voice.say("decided", f"{who} {worth(row)} ({took})", self.left(head), **facts)
+
+    async def _record(self, block: Block, window: DecisionWindow, head: Block) -> None:
+        """Keep what was decided at a window's own block for landing; decided now where it was not live."""
+        made = self.moments.get(block.number)
+        is_live = made is not None and made.window == window.decision_window and made.reading.block.hash == block.hash
+        if not is_live:
+            made = await self._decide(block, window, head)
+        if made is None:
+            return
+        behind = 0 if is_live else head.number - block.number
+        self._unlanded += [_live(made, row, behind) for row in made.decided.rows]
+        self.voice.say("window", f"{window.decision_window} was block {block.number:,}", self.left(head))
+
+    def _land(self) -> None:
+        """What was decided goes to the raw zone; while another process lands there, it waits."""
+        if not self._unlanded:
+            return
+        try:
+            land_decisions(Lake.of(self.config), self._unlanded, self.run_id)
+            self._unlanded = []
+        except (Busy, StorageError) as error:
+            self.voice.once("waiting", f"decisions are not landed yet: {error}")
+
+    async def _settle_all(self, head: Block) -> None:
+        """Wait until every attempt has an outcome: until long enough after the last moment, it may still land."""
+        while self.hands.has_pending:
+            is_over = head.timestamp > self.epoch.last_moment + self.settle_seconds
+            await self.hands.settle(head, self.left(head), is_over)
+            if not self.hands.has_pending:
+                return
+            head = await self._next(head)
+
+
+def _changes(before: Moment | None, now: Moment) -> list[dict[str, Any]]:
+    """Votes that moved since the block before: by gauge and actor, from the events of this block."""
+    if before is None:
+        return []
+    events = now.reading.tables["voting_events"].to_pylist()
+    mine = [e for e in events if e["block_number"] == now.reading.block.number and e["event_kind"] == "vote"]
+    return [
+        {"actor": e["actor"], "gauge": e["gauge_address"], "votes_raw": e["amount_raw"], "sign": e["sign"]}
+        for e in mine
+        if e["is_counted"]
+    ]
+
+
+def _live(made: Moment, row: Mapping[str, Any], behind: int) -> LiveDecision:
+    block, state = made.reading.block, made.reading.state
+    seen = next((s for s in made.decided.states if s["voter_id"] == row["voter_id"]), {})
+    votes = sorted(f"{v['gauge_address']}:{v['votes']:.0f}" for v in row["votes"] if v["votes"] > 0)
+    return LiveDecision(
+        protocol=row["protocol"],
+        voter_id=row["voter_id"],
+        epoch=row["epoch"],
+        decision_window=made.window,
+        decision_block=block.number,
+        decision_block_hash=block.hash,
+        decision_at=datetime.fromtimestamp(block.timestamp, UTC),
+        confirmation=state.confirmation,
+        provider=state.totals["length"].provider,
+        votes_signature=seen.get("votes_signature"),
+        rewards_signature=seen.get("rewards_signature"),
+        outcome=row["outcome"],
+        action=row["action"],
+        expected_usd=row.get("expected_usd"),
+        standing_usd=row.get("standing_usd"),
+        votes=",".join(votes),
+        blocks_behind=behind,
+        read_seconds=made.read_seconds,
+        decide_seconds=made.decide_seconds,
+        decided_at=datetime.now(UTC),
+    )
