@@ -17,11 +17,13 @@ from extract.land import Lake
 from extract.ledger import declare
 from extract.lending.tables import LENDING_TABLES
 from extract.markets.tables import POLYMARKET_TABLES
+from extract.voting.nights import LIVE_SCHEMA, LIVE_TABLE
 from extract.voting.submissions import SUBMITTED_SCHEMA, SUBMITTED_TABLE
 from extract.voting.tables import VOTING_TABLES
 
 RAW_TABLES = {
     SUBMITTED_TABLE: SUBMITTED_SCHEMA,
+    LIVE_TABLE: LIVE_SCHEMA,
     **VOTING_TABLES,
     **LENDING_TABLES,
     **BAR_TABLES,

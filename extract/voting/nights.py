@@ -74,7 +74,7 @@ class LiveDecision:
     @property
     def partition(self) -> Partition:
         key = f"{self.protocol}/{self.voter_id}/{self.epoch}"
-        return Partition("decisions", "live", key, self.decision_window)
+        return Partition("nights", "live", key, self.decision_window)
 
 
 def land_decisions(lake: Lake, decisions: Sequence[LiveDecision], run_id: str) -> int:
@@ -100,5 +100,5 @@ def land_decisions(lake: Lake, decisions: Sequence[LiveDecision], run_id: str) -
     ]
     with lake.lock():
         declare(lake, {LIVE_TABLE: LIVE_SCHEMA})
-        land(lake, "decisions", {LIVE_TABLE: table, LEDGER_TABLE: ledger_table(ledger)})
+        land(lake, "nights", {LIVE_TABLE: table, LEDGER_TABLE: ledger_table(ledger)})
     return len(rows)

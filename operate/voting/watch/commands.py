@@ -10,9 +10,11 @@ import click
 
 from extract.config import Config, load_config
 from extract.errors import ForeshoreError, RequestError
+from extract.voting.epochs import parse_moment
 from extract.voting.families import load_protocols
 from extract.voting.live import open_epoch
 from operate.checks import show
+from operate.console import print_json
 from operate.extraction import new_run_id
 from operate.notify import Notifier
 from operate.options import config_option, json_option
@@ -21,6 +23,8 @@ from operate.voting.watch.decisions import Decider
 from operate.voting.watch.hands import Hands, check_sender
 from operate.voting.watch.models import LiveModels, load_models
 from operate.voting.watch.night import Night
+from operate.voting.watch.review import reviews
+from operate.voting.watch.review import show as show_review
 from operate.voting.watch.voice import Voice
 from operate.warehouse import Warehouse
 
@@ -100,3 +104,27 @@ async def _night(config: Config, protocol: str, voters: tuple[str, ...], sender:
             finally:
                 await voice.end()
             return 2 if hands.has_failed else 0
+
+
+@click.command()
+@click.option("--epoch", metavar="EPOCH", help="Unix seconds or ISO date  [default: the newest that has ended].")
+@click.option("--protocol", metavar="NAME", help="Only this exchange  [default: every one].")
+@click.option("--voter", metavar="ID", help="Only this voter  [default: every one].")
+@json_option
+@config_option
+def review(epoch: str | None, protocol: str | None, voter: str | None, as_json: bool, config_file: str | None) -> None:
+    """The week after: promised at each window, earned in the end, the best possible, and why they differ.
+
+    \b
+    Examples
+      foreshore review
+      foreshore review --epoch 2026-02-19 --protocol hydrex
+      foreshore review --voter 34 --json
+    """
+    moment = None if epoch is None else parse_moment(epoch)
+    found = reviews(Warehouse.of(load_config(config_file)), protocol, voter, moment)
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        show_review(one)

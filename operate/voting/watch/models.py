@@ -26,6 +26,8 @@ from extract.voting.submissions import SUBMITTED_SCHEMA, SUBMITTED_TABLE
 from extract.voting.tables import VOTING_TABLES
 from operate.warehouse import Warehouse, compiled_models, read_tables
 
+# Models that compare with the truth say nothing of an epoch that has none yet: they stay empty.
+AFTER_THE_TRUTH = ("preboundary_leakage_checks", "int_reward_signatures")
 WANTED = ("int_forecast_panel", "int_voter_windows", "int_decision_states")
 PUBLISHED = (  # of closed epochs only, taken as they stand
     "main.preboundary_truth_labels",
@@ -122,7 +124,6 @@ class LiveModels:
     def __init__(
         self, config: Config, warehouse: Warehouse, models: Sequence[Model], protocol: str, epoch: int
     ) -> None:
-        self._models = models
         self._connection = duckdb.connect()
         self._run("set TimeZone = 'UTC'")
         self._run("set asof_loop_join_threshold = 0")  # as profiles.yml has it
@@ -134,7 +135,8 @@ class LiveModels:
         self._take_past(config, warehouse, protocol, epoch)
         for model in models:
             self._run(f"create or replace table {model.relation} as {model.sql}")
-        for place, model in enumerate(models):
+        self._models = [model for model in models if model.name not in AFTER_THE_TRUTH]
+        for place, model in enumerate(self._models):
             self._run(f"delete from {model.relation}")
             self._run(f"prepare model_{place} as insert into {model.relation} {model.sql}")
 

@@ -143,7 +143,7 @@ class Night:
     async def _look(self, head: Block, since: int) -> None:
         """Everything that a head asks for: outcomes, windows that have passed, and a decision where one is due."""
         await self.hands.settle(head, self.left(head))
-        if self.phases.is_late(head.timestamp):
+        if self.phases.is_late(head.timestamp) and self.phases.can_land(head.timestamp, self.block_seconds):
             window = self.phases.window_at(head.timestamp, self.block_seconds)
             if window is not None:
                 await self._decide(head, window, head)

@@ -45,7 +45,11 @@ class Phases:
 
     def is_last_chance(self, at: int, block_seconds: int) -> bool:
         """Whether the next block is the last that takes a vote."""
-        return at + block_seconds <= self.last_moment < at + 2 * block_seconds
+        return self.can_land(at, block_seconds) and not self.can_land(at + block_seconds, block_seconds)
+
+    def can_land(self, at: int, block_seconds: int) -> bool:
+        """Whether the block after one stamped `at` still takes votes."""
+        return at + block_seconds <= self.last_moment
 
     def is_late(self, at: int) -> bool:
         """Whether every block is decided on by now."""

@@ -1,0 +1,257 @@
+"""Whole nights on a real node: decided at every block, sent, landed; killed, reorganised, senders that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import simulate.voting
+from extract.seeds import WEEK
+from operate.voting.watch.attempts import read_attempts
+from operate.voting.watch.models import load_models
+from operate.warehouse import Warehouse, read_tables, rebuild
+from tests.line_fixtures import ROOT, Line
+from tests.world_fixtures import ask
+
+pytestmark = [pytest.mark.node, pytest.mark.long]
+BLOCK_SECONDS = 2.5  # of the wall clock for two of the chain's: a decision on a slow machine has its time
+SENDER = """
+import json, os, sys, urllib.request
+vote = json.load(sys.stdin)
+{before}
+asked = {{"from": vote["from"], "to": vote["to"], "data": vote["data"], "gas": hex(vote["gas"]), "gasPrice": "0x0"}}
+body = json.dumps({{"jsonrpc": "2.0", "id": 1, "method": "eth_sendTransaction", "params": [asked]}}).encode()
+request = urllib.request.Request(os.environ["NODE"], body, {{"Content-Type": "application/json"}})
+print(json.dumps({{"hash": json.load(urllib.request.urlopen(request, timeout=5))["result"]}}))
+"""
+
+
+class Nights:
+    """A published store in front of a world whose clock we hold, 40 s before the boundary; each night begins there."""
+
+    def __init__(self, world: simulate.RunningWorld, folder: Path) -> None:
+        self.world, self.folder, self.node = world, folder, world.info["node_url"]
+        self.line = Line(world, folder)
+        self.config = self.line.configure()
+        assert self.line.extract() == 0
+        self.warehouse = Warehouse.of(self.config)
+        assert not rebuild(self.warehouse).held_back
+        load_models(self.warehouse)
+        self.boundary, self.epoch = world.info["open_epoch"] + WEEK, world.info["open_epoch"]
+
+    def sender(self, before: str = "") -> str:
+        script = self.folder / f"sender-{abs(hash(before))}.py"
+        script.write_text(SENDER.format(before=before))
+        return shlex.join([sys.executable, str(script)])
+
+    def mine(self, after: int) -> None:
+        ask(self.node, "evm_mine", {"timestamp": self.boundary + after})
+
+    def attempts(self, voter: str = "7001") -> Any:
+        return read_attempts(self.folder / "nights" / "hydrex_world" / str(self.epoch) / f"{voter}.jsonl")
+
+    def forget(self) -> None:
+        for path in (self.folder / "nights").rglob("*.json*"):
+            path.unlink()
+
+
+class Watch:
+    """A watch in a process of its own, its events as they come."""
+
+    def __init__(self, nights: Nights, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "operate.cli", "watch", "--protocol", "hydrex_world", "--json", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **nights.line.environment(), "NODE": nights.node},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.events: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+
+    def until(self, event: str, seconds: float = 120.0, count: int = 1) -> None:
+        deadline = time.monotonic() + seconds
+        while sum(e["event"] == event for e in self.events) < count:
+            assert self.process.poll() is None or sum(e["event"] == event for e in self.events) >= count, self.end()
+            assert time.monotonic() < deadline, f"no {event} within {seconds} s: {self.events[-5:]}"
+            time.sleep(0.05)
+
+    def end(self) -> str:
+        self.process.wait(60)
+        self._reader.join()
+        return self.process.stderr.read() if self.process.stderr else ""
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.end()
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        return [e for e in self.events if e["event"] == event]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    folder = tmp_path_factory.mktemp("nights")
+    with simulate.voting.running(folder / "world", epochs=2, gauges=8, voters=6) as world:
+        yield Nights(world, folder)
+
+
+@pytest.fixture
+def nights(store: Nights) -> Iterator[Nights]:
+    """The store with the chain as it was before the last night."""
+    snapshot = ask(store.node, "evm_snapshot")
+    yield store
+    ask(store.node, "evm_revert", snapshot)
+    store.forget()
+
+
+def live_through(nights: Nights, watch: Watch, first: int = -37, last: int = -1) -> None:
+    for after in range(first, last + 1, 2):
+        nights.mine(after)
+        time.sleep(BLOCK_SECONDS)
+
+
+def close(nights: Nights, watch: Watch) -> str:
+    for after in range(1, 120, 4):
+        if watch.process.poll() is not None:
+            break
+        nights.mine(after)
+        time.sleep(0.3)
+    return watch.end()
+
+
+def test_without_a_sender_nothing_is_sent_and_the_newest_vote_is_in_a_file(nights: Nights) -> None:
+    watch = Watch(nights)
+    watch.until("decided")
+    live_through(nights, watch, last=-33)
+    live_through(nights, watch, first=-5)
+    assert not close(nights, watch), watch.events[-3:]
+    assert watch.process.returncode == 0
+    vote = json.loads((nights.folder / "nights" / "hydrex_world" / str(nights.epoch) / "7001.json").read_text())
+    assert vote["to"] == nights.world.info["protocols"]["hydrex"]["voter"] and vote["data"].startswith("0x")
+    assert vote["last_votable_at"] == nights.boundary
+    assert not watch.said("sent") and not nights.attempts()
+    windows = {e["text"].split()[0] for e in watch.said("window")}
+    assert windows == {"T-0"}
+
+
+def test_votes_land_in_time_and_the_warehouse_decides_the_same_afterwards(nights: Nights) -> None:
+    watch = Watch(nights, "--sender", nights.sender())
+    watch.until("decided")
+    live_through(nights, watch)
+    assert not close(nights, watch), watch.events[-3:]
+    attempts = nights.attempts()
+    assert attempts and attempts[0].outcome == "landed"
+    decided = [e["block"] for e in watch.said("decided")]
+    t0 = [e for e in watch.said("decided") if e["row"]["decision_window"] == "T-0"]
+    assert t0 and max(decided) == t0[0]["block"], "the last block that takes a vote is not decided on"
+    flip(nights)
+    assert nights.line.extract(nights.config, epochs=1) in (0, 3)
+    assert not rebuild(nights.warehouse).held_back
+    rows = read_tables(nights.warehouse, {"p": "select * from decision_parity"})["p"].to_pylist()
+    parity = {(r["voter_id"], r["decision_window"]): r["decision_parity"] for r in rows}
+    assert parity and set(parity.values()) == {"equal"}, parity
+    review = json.loads(nights.line.cli("review", "--protocol", "hydrex_world", "--voter", "7001", "--json").stdout)
+    assert review[0]["epoch"] == nights.epoch and review[0]["attempts"][0]["outcome"] == "landed"
+    shown = nights.line.cli("review", "--protocol", "hydrex_world", "--voter", "7001")
+    assert shown.returncode == 0 and "from what was promised to what was earned" in shown.stdout
+
+
+def flip(nights: Nights) -> None:
+    where = nights.world.info["protocols"]["hydrex"]
+    turn = {
+        "from": where["admin"],
+        "to": where["minter"],
+        "data": "0xed29fc11",
+        "gas": hex(12_000_000),
+        "gasPrice": "0x0",
+    }
+    ask(nights.node, "eth_sendTransaction", turn)
+    head = int(ask(nights.node, "eth_getBlockByNumber", "latest", False)["timestamp"], 16) - nights.boundary
+    for n in range(1, 30):
+        nights.mine(head + 2 * n)
+
+
+def test_killed_with_a_vote_on_its_way_it_comes_back_and_sends_nothing_twice(nights: Nights) -> None:
+    slow = nights.sender("import time; time.sleep(1.0)")
+    first = Watch(nights, "--voter", "7001", "--sender", slow)
+    first.until("decided")
+    nights.mine(-37)
+    first.until("sent")
+    first.kill()
+    (attempt,) = nights.attempts()
+    assert attempt.outcome is None, "the kill came before anybody knew"
+    again = Watch(nights, "--voter", "7001", "--sender", slow)
+    again.until("decided")
+    live_through(nights, again, first=-33, last=-23)
+    refused = [e["text"] for e in again.said("refused")]
+    assert any("an earlier attempt has no outcome yet" in text for text in refused) or len(nights.attempts()) == 1
+    live_through(nights, again, first=-21)
+    close(nights, again)
+    assert nights.attempts()[0].outcome in ("landed", "never")
+    assert all(a.outcome is not None for a in nights.attempts())
+
+
+def test_a_sender_that_hangs_or_talks_nonsense_is_told_and_the_night_goes_on(nights: Nights) -> None:
+    watch = Watch(nights, "--voter", "7001", "--sender", f"{sys.executable} -c \"print('no hash')\"")
+    watch.until("decided")
+    live_through(nights, watch, last=-31)
+    live_through(nights, watch, first=-5)
+    close(nights, watch)
+    assert watch.process.returncode == 2
+    assert any("no hash" in e["text"] for e in watch.said("failed"))
+    assert [a.outcome for a in nights.attempts()] == ["never"], (
+        "it may have been sent: nothing else goes before it is over"
+    )
+
+
+def test_a_block_that_is_taken_back_is_decided_again(nights: Nights) -> None:
+    watch = Watch(nights, "--voter", "7001")
+    watch.until("decided")
+    nights.mine(-37)
+    before = ask(nights.node, "evm_snapshot")
+    nights.mine(-35)
+    watch.until("decided", count=9)
+    ask(nights.node, "evm_revert", before)
+    for after in (-34, -32, -30):
+        nights.mine(after)
+        time.sleep(BLOCK_SECONDS)
+    live_through(nights, watch, first=-5)
+    close(nights, watch)
+    assert watch.said("reorg"), [e["text"] for e in watch.events]
+    assert watch.process.returncode == 0
+
+
+def test_a_second_watch_is_refused_by_name(nights: Nights) -> None:
+    watch = Watch(nights)
+    watch.until("decided")
+    second = nights.line.cli("watch", "--protocol", "hydrex_world")
+    assert second.returncode == 1 and "another process sends this voter's votes" in second.stderr
+    watch.kill()
+
+
+def test_the_check_names_what_would_fail_tonight(nights: Nights) -> None:
+    done = nights.line.cli("watch", "--protocol", "hydrex_world", "--check", "--json")
+    found = {check["name"]: check for check in json.loads(done.stdout)}
+    assert done.returncode == 1, "nobody has gas money in the embedded world"
+    assert found["state"]["verdict"] == "ok" and "proven" in found["state"]["found"]
+    assert found["voter 7001 trial"]["verdict"] == "ok" and "a vote lands" in found["voter 7001 trial"]["found"]
+    assert found["voter 7001 gas"]["verdict"] == "fail" and found["voter 7001 gas"]["cure"]
