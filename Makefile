@@ -47,7 +47,7 @@ report: setup ## figures of what was published, in data/report (or data/world/re
 	@$(BIN)/foreshore report
 
 bench: setup ## side-by-side benchmarks (minutes)
-	@for name in start_up state_reads log_scan sparse_scan voting.line voting.allocation voting.ties voting.backtest voting.rebuilds lending.scan lending.panel bars.backtest bars.sweep bars.history bars.pre_paper markets.runs; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in start_up state_reads log_scan sparse_scan voting.line voting.allocation voting.ties voting.backtest voting.rebuilds voting.boundary_night lending.scan lending.panel bars.backtest bars.sweep bars.history bars.pre_paper markets.runs; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 lint: setup ## ruff, mypy, import-linter, sqlfluff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint models analyses tests/data --processes 2 --disable-progress-bar

@@ -71,3 +71,17 @@ def demo_with(arguments: tuple[str, ...]) -> None:
 def demo_run(**sizes: int) -> None:
     """The whole line: start the world, extract, build, test, write docs, show the result, stop the world."""
     sys.exit(demo_lines.run(**sizes))
+
+
+@demo.command("night")
+@_world_options
+def demo_night(**sizes: int) -> None:
+    """A boundary night on the embedded chain: watched, voted in, read again after finality, reviewed (two minutes).
+
+    It begins where `foreshore demo run` left the warehouse: run that first, with the same sizes.
+
+    \b
+    Examples
+      foreshore demo night
+    """
+    sys.exit(demo_lines.night(**sizes))

@@ -52,11 +52,14 @@ main.add_command(language_model)
 @click.option("--gauges", default=60, show_default=True, help="Gauges per exchange, at least 8.")
 @click.option("--voters", default=40, show_default=True, help="Voters per exchange, at least 4.")
 @click.option("--seed", default=7, show_default=True, help="Same seed and sizes, same blocks.")
+@click.option("--stops-before", default=40, show_default=True, help="Seconds before the open epoch's boundary.")
 @click.option(
     "--out", type=FOLDER, default="data/world", show_default=True, help="Where world.json and actions.jsonl go."
 )
 @click.option("--artifacts", type=FOLDER, default=ARTIFACTS, help="Where compiled contracts are kept.")
-def voting(port: int, epochs: int, gauges: int, voters: int, seed: int, out: Path, artifacts: Path) -> None:
+def voting(
+    port: int, epochs: int, gauges: int, voters: int, seed: int, stops_before: int, out: Path, artifacts: Path
+) -> None:
     """Build a world and serve it until stopped; `world.json` appears when all is ready.
 
     \b
@@ -67,7 +70,7 @@ def voting(port: int, epochs: int, gauges: int, voters: int, seed: int, out: Pat
     (out / "world.json").unlink(missing_ok=True)
 
     def make(rpc: Rpc, say: Callable[[str], None]) -> World:
-        return World(rpc, Size(epochs, gauges, voters, seed), artifacts, say)
+        return World(rpc, Size(epochs, gauges, voters, seed, stops_before), artifacts, say)
 
     _run(make, voting_world.CHAIN_ID, lambda: GENESIS, out, port)
 

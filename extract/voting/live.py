@@ -62,11 +62,16 @@ class Foresight:
     def chain_id(self) -> int:
         return self._chain.chain_id
 
+    @property
+    def usual(self) -> Sequence[Call]:
+        """What is asked again at the next block."""
+        return [call for call in self._usual if call not in self._kept]
+
     async def come_to(self, block: int, is_whole: bool = False) -> None:
         """Ask at `block` what was asked last time; `is_whole`: also what is kept."""
         if is_whole:
             self._kept = {}
-        asked = [call for call in self._usual if call not in self._kept]
+        asked = self.usual
         self.block, self._usual, self._known = block, {}, dict(self._kept)
         if asked:
             self._note(asked, await self._chain.read(asked, block))
@@ -117,6 +122,11 @@ class OpenEpoch:
         self._events = EVENTS.empty_table()
         self._scanned = timeline.start_block - 1
         self._quotes: dict[str, list[PriceQuote]] = {}
+
+    @property
+    def views(self) -> Sequence[Call]:
+        """What was asked at the last block, what is kept aside: a benchmark asks others the same."""
+        return self._views.usual
 
     @property
     def last_moment(self) -> int:

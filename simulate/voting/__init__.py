@@ -13,9 +13,15 @@ CONTRACTS = Path(__file__).parent / "contracts"
 
 @contextmanager
 def running(
-    out: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, seed: int = 7
+    out: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, seed: int = 7, stops_before: int = 40
 ) -> Iterator[simulate.RunningWorld]:
     """The voting world in a process of its own, for the duration."""
-    sizes = [f"--epochs={epochs}", f"--gauges={gauges}", f"--voters={voters}", f"--seed={seed}"]
+    sizes = [
+        f"--epochs={epochs}",
+        f"--gauges={gauges}",
+        f"--voters={voters}",
+        f"--seed={seed}",
+        f"--stops-before={stops_before}",
+    ]
     with simulate.serving("voting", "world.json", out, sizes) as world:
         yield world

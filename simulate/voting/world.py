@@ -29,12 +29,16 @@ FLIP_AFTER = range(9, 14)  # seconds from the calendar boundary to the flip tran
 
 @dataclass(frozen=True)
 class Size:
-    """How much world: `epochs` that have ended, gauges and voters per exchange, and the seed of it all."""
+    """How much world: `epochs` that have ended, gauges and voters per exchange, and the seed of it all.
+
+    `stops_before`: seconds before the open epoch's boundary at which the world stops.
+    """
 
     epochs: int
     gauges: int
     voters: int
     seed: int
+    stops_before: int = 60 - HEAD_AFTER_T1
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.gauges < 8 or self.voters < 4:
@@ -153,7 +157,7 @@ class World:
     def _live(self, number: int, flipped: int) -> int:
         """Week `number`: actions wait for the first block after their moment; returns the flip's time at its end."""
         start, is_open = FIRST_EPOCH + number * WEEK, number == self.size.epochs
-        end = start + WEEK - 60 + HEAD_AFTER_T1 if is_open else start + WEEK
+        end = start + WEEK - (self.size.stops_before if is_open else 0)
         times = [
             t for t in block_times(number, start, random.Random(self.size.seed * 1_000 + number)) if flipped < t <= end
         ]

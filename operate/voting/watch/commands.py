@@ -14,7 +14,7 @@ from extract.voting.epochs import parse_moment
 from extract.voting.families import load_protocols
 from extract.voting.live import open_epoch
 from operate.checks import show
-from operate.console import print_json
+from operate.console import out, print_json
 from operate.extraction import new_run_id
 from operate.notify import Notifier
 from operate.options import config_option, json_option
@@ -25,6 +25,7 @@ from operate.voting.watch.models import LiveModels, load_models
 from operate.voting.watch.night import Night
 from operate.voting.watch.review import reviews
 from operate.voting.watch.review import show as show_review
+from operate.voting.watch.screen import Screen
 from operate.voting.watch.voice import Voice
 from operate.warehouse import Warehouse
 
@@ -63,7 +64,7 @@ def watch(
     if check:
         checks = asyncio.run(check_night(config, chosen, voters))
         sys.exit(show(checks, as_json))
-    sys.exit(asyncio.run(_watch(config, chosen, voters, sender, as_json)))
+    sys.exit(asyncio.run(follow(config, chosen, voters, sender, as_json)))
 
 
 def _protocol(config: Config, asked: str | None) -> str:
@@ -75,8 +76,9 @@ def _protocol(config: Config, asked: str | None) -> str:
     return asked
 
 
-async def _watch(config: Config, protocol: str, voters: tuple[str, ...], sender: str | None, as_json: bool) -> int:
-    voice = Voice(Notifier.of(config.environ), as_json)
+async def follow(config: Config, protocol: str, voters: tuple[str, ...], sender: str | None, as_json: bool) -> int:
+    screen = Screen() if out.is_terminal and not as_json else None
+    voice = Voice(Notifier.of(config.environ), as_json, screen)
     try:
         night = await _night(config, protocol, voters, sender, voice)
     except ForeshoreError as error:

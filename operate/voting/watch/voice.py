@@ -12,8 +12,10 @@ from rich.markup import escape
 
 from operate.console import out, print_json, printable
 from operate.notify import Notifier
+from operate.voting.watch.screen import Screen
 
 ALARMS = {"started", "sent", "landed", "failed", "over", "blind"}  # what is also told through the notifier
+QUIET = {"decided", "unsent"}  # what a page shows in its table and not as a line
 STYLE = {
     "decided": "cyan", "sent": "green", "landed": "bold green", "failed": "bold red", "blind": "bold red",
     "refused": "yellow", "provider": "yellow", "reorg": "yellow",
@@ -26,6 +28,7 @@ class Voice:
 
     notifier: Notifier
     is_json: bool = False
+    screen: Screen | None = None  # on a terminal: a page instead of lines
     said: set[tuple[str, str]] = field(default_factory=set)
     _telling: list[asyncio.Task[Any]] = field(default_factory=list)
 
@@ -34,12 +37,22 @@ class Voice:
         if self.is_json:
             print_json({"event": event, "text": text, "seconds_left": seconds_left, **facts})
         else:
-            left = "" if seconds_left is None else f"[dim]{countdown(seconds_left)}[/dim] "
-            style = STYLE.get(event, "")
-            word = f"[{style}]{event}[/{style}]" if style else event
-            out.print(f"{left}{word} {escape(printable(text))}", soft_wrap=True)
+            self._show(event, text, "" if seconds_left is None else countdown(seconds_left), facts)
         if event in ALARMS:
             self.tell(event, text)
+
+    def _show(self, event: str, text: str, left: str, facts: Mapping[str, Any]) -> None:
+        style = STYLE.get(event, "")
+        word = f"[{style}]{event}[/{style}]" if style else event
+        said = f"{f'[dim]{left}[/dim] ' if left else ''}{word} {escape(printable(text))}"
+        if self.screen is None:
+            out.print(said, soft_wrap=True)
+            return
+        self.screen.update(left, facts)
+        if event not in QUIET:
+            self.screen.line(said)
+        else:
+            self.screen.draw()
 
     def once(self, event: str, text: str, **facts: Any) -> None:
         """Say it unless it was said before."""
@@ -57,7 +70,9 @@ class Voice:
             self._apart(lambda: self.notifier.ping(True))
 
     async def end(self) -> None:
-        """Wait until everything is told."""
+        """Wait until everything is told, and leave the page as it is."""
+        if self.screen is not None:
+            self.screen.close()
         await asyncio.gather(*self._telling, return_exceptions=True)
 
     def _apart(self, act: Callable[[], object]) -> None:

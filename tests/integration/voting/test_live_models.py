@@ -46,7 +46,8 @@ async def at(epoch: OpenEpoch, live: LiveModels, decider: Decider, block: int, w
     reading = await epoch.read(await epoch.run.client.block(block), wanted)
     with live.at(reading.tables) as models:
         decided = decider.decide(models, window)
-        seen = models.query(_queries(epoch, window))
+        queries = _queries(epoch, window)
+        seen = models.query({name: queries[name] for name in ("panel", "windows")})
     return decided, seen["panel"], seen["windows"]
 
 
