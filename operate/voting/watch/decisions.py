@@ -62,7 +62,7 @@ class Decider:
             {
                 "panel": f"select * from main_intermediate.int_forecast_panel {where}",
                 "windows": f"select * from main_intermediate.int_voter_windows {where}",
-                "states": f"select * from main_intermediate.int_decision_states {where}",
+                "states": f"select * from main_intermediate.int_decision_states {where} order by voter_id",
                 "places": places_query(where),
             }
         )

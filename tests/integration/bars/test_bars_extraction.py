@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from extract.land import Lake
 from extract.ledger import Ledger
 from simulate.bars import RunningBars
@@ -45,6 +47,7 @@ def test_the_line_lands_what_is_missing_and_nothing_twice(bars_line: Line, bars_
     assert not any(is_failing for _, is_failing in ledger(bars_line).values()) and len(ledger(bars_line)) == 7
 
 
+@pytest.mark.long
 def test_a_kill_at_any_moment_loses_and_doubles_nothing(
     bars_line: Line, bars_market: RunningBars, tmp_path: Path
 ) -> None:

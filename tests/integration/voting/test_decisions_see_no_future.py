@@ -113,6 +113,7 @@ def test_changing_everything_after_the_decision_changes_nothing(
     assert future.query(late) != built_line.query(late), "the noise did not reach the labels: the test is blind"
 
 
+@pytest.mark.long
 def test_deleting_everything_after_the_decision_changes_nothing(
     built_line: Line, moment: tuple[int, int, Any], tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_planted_leak_fails_the_gates(built_line: Line, moment: tuple[int, int
     assert other.query(f"{kept_out}'%no_leak%'") == [(epoch, "T-5")]
 
 
+@pytest.mark.long
 def test_a_forecast_trained_on_the_future_fails_the_gates(built_line: Line, tmp_path: Path) -> None:
     made = Line(built_line.world, tmp_path)
     made.configure()
