@@ -96,7 +96,10 @@ class ChainClient:
 
     async def head(self) -> Block:
         """The newest block; never an older one than before, whatever a provider that is behind says."""
-        return await self._headers.head()
+        head = await self._headers.head()
+        if self.spec.finality_depth == 0 and not self.spec.use_finalized_tag:
+            self._final = head  # every block counts at once
+        return head
 
     async def finalized(self) -> Block:
         """The newest block that does not change any more: head minus finality_depth, or the node's

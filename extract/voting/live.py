@@ -121,7 +121,7 @@ class OpenEpoch:
         self._views = Foresight(providers, _still(self.protocol.family))
         self._events = EVENTS.empty_table()
         self._scanned = timeline.start_block - 1
-        self._quotes: dict[str, list[PriceQuote]] = {}
+        self._quotes: dict[str, list[PriceQuote]] | None = None
 
     @property
     def views(self) -> Sequence[Call]:
@@ -133,9 +133,11 @@ class OpenEpoch:
         """The last second (Unix, chain time) that a block may be stamped with to take a vote."""
         return self.boundary - (self.protocol.family.last_vote == "before_boundary")
 
-    async def read(self, block: Block, window: DecisionWindow, is_whole: bool = False) -> Reading:
-        """State, voters and events at `block`. `is_whole`: everything is asked anew, prices too; else prices that no
-        contract tells are those of the last whole reading.
+    async def read(
+        self, block: Block, window: DecisionWindow, is_whole: bool = False, is_frozen: bool = False
+    ) -> Reading:
+        """State, voters and events at `block`. `is_whole`: everything is asked anew, and unless prices are frozen also
+        those that no contract tells; else these stand as they were asked last.
 
         Errors: StateError where the block has no readable state of this epoch; those of a chain that does not answer.
         """
@@ -147,16 +149,16 @@ class OpenEpoch:
             raise StateError(state.problem)
         await read_states(self._views, protocol, run.feeds, run.pools, [state])
         voters = await read_voters(self._views, protocol, run.voters[protocol.name], [state])
-        await self._price(state, block, is_whole)
+        await self._price(state, block, is_whole and not is_frozen)
         await self._read_events(state, block)
         point = WindowPoint(window, self.boundary - window.seconds_before, block, block)
         tables = self._tables(point, state, voters[block.number])
         return Reading(block, window, state, tables)
 
-    async def _price(self, state: BlockState, block: Block, is_whole: bool) -> None:
-        """Pools are asked at the block; a source outside the chain at a whole reading only."""
+    async def _price(self, state: BlockState, block: Block, is_anew: bool) -> None:
+        """Pools are asked at the block; a source outside the chain where it is asked for, or never was."""
         states, times = {state.block: state}, {state.block: block.timestamp}
-        if is_whole or not self._quotes:
+        if is_anew or self._quotes is None:
             await quote(self.run, states, times)
             self._quotes = {t: [q for q in of if q.kind == "reference"] for t, of in state.quotes.items()}
             return

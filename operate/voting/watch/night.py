@@ -74,6 +74,7 @@ class Night:
         late = int(threshold(seeds, "watch_late_seconds"))
         self.phases = Phases.of(decision_windows(seeds), closes_early, of.boundary, of.last_moment, late)
         self.whole_seconds = threshold(seeds, "watch_whole_seconds")
+        self.frozen_seconds = threshold(seeds, "watch_frozen_seconds")
         self.settle_seconds = threshold(seeds, "watch_settle_seconds")
 
     async def run(self) -> None:
@@ -167,9 +168,10 @@ class Night:
         """Read and decide at a block, and offer what comes of it where the block is the head."""
         started = time.perf_counter()
         is_whole = block.timestamp - self._whole_at >= self.whole_seconds
+        is_frozen = block.timestamp >= self.epoch.boundary - self.frozen_seconds
         try:
             async with asyncio.timeout(READ_DEADLINE_SECONDS if self.moments else None):
-                reading = await self.epoch.read(block, window, is_whole)
+                reading = await self.epoch.read(block, window, is_whole, is_frozen)
         except TimeoutError:
             self.voice.say(
                 "blind", f"block {block.number:,} could not be read in {READ_DEADLINE_SECONDS:g} s", self.left(head)

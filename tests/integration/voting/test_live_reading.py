@@ -1,0 +1,145 @@
+"""From block to block: what a reading asks at once, and what it finds by itself, is what a whole reading finds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import simulate.voting
+from extract.seeds import decision_windows
+from extract.voting.live import OpenEpoch, open_epoch
+from simulate.chain.contracts import ARTIFACTS, calldata, compile_all
+from simulate.voting import CONTRACTS
+from tests.line_fixtures import ROOT, Line
+from tests.world_fixtures import ask
+
+pytestmark = pytest.mark.node
+WINDOW = next(w for w in decision_windows(ROOT / "seeds") if w.decision_window == "T-1")
+WHEN = ["fetched_at", "provider"]
+STILL = {"voting_rewards": ["residual_balance_raw"], "voting_pools": None}  # asked at a whole reading only
+
+
+class Chain:
+    """The embedded chain in our hands: what is sent lands in the next block."""
+
+    def __init__(self, world: simulate.RunningWorld) -> None:
+        self.node, self.hydrex = world.info["node_url"], world.info["protocols"]["hydrex"]
+        self.tokens = [token["address"] for token in world.info["tokens"]]
+
+    def send(self, sender: str, to: str | None, data: str) -> str:
+        asked = {"from": sender, "data": data, "gas": hex(12_000_000), "gasPrice": "0x0"}
+        return str(ask(self.node, "eth_sendTransaction", asked | ({"to": to} if to else {})))
+
+    def admin(self, to: str, function: str, *arguments: Any) -> None:
+        self.send(self.hydrex["admin"], to, calldata(function, *arguments))
+
+    def mine(self) -> None:
+        now = int(ask(self.node, "eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        ask(self.node, "evm_mine", {"timestamp": now + 1})
+
+    def vote(self, number: int, *gauges: int) -> None:
+        voter = [v["address"] for v in self.hydrex["voters"] if int(v["power"])][number]
+        pools = [self.hydrex["gauges"][gauge]["pool"] for gauge in gauges]
+        self.send(voter, self.hydrex["voter"], calldata("vote(address[],uint256[])", pools, [1] * len(pools)))
+
+    def deployed(self, transaction: str) -> str:
+        return str(ask(self.node, "eth_getTransactionReceipt", transaction)["contractAddress"])
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Chain, Line]]:
+    folder: Path = tmp_path_factory.mktemp("live")
+    with simulate.voting.running(folder / "world", epochs=1, gauges=8, voters=6) as world:
+        yield Chain(world), Line(world, folder)
+
+
+def bare(name: str, table: pa.Table) -> list[dict[str, Any]]:
+    kept = table.drop_columns([c for c in (*WHEN, *(STILL.get(name) or [])) if c in table.column_names])
+    return sorted(kept.to_pylist(), key=repr)
+
+
+async def compare(config: Any, epoch: OpenEpoch) -> dict[str, Any]:
+    """The next block read as the night does, and by somebody who comes new; the first one's tables."""
+    head = await epoch.providers.head(-1, 10)
+    assert head is not None
+    ours = await epoch.read(head, WINDOW)
+    async with open_epoch(config, "hydrex_world") as fresh:
+        whole = await fresh.read(head, WINDOW, is_whole=True)
+    for name, table in whole.tables.items():
+        if name != "extract_ledger" and STILL.get(name, []) is not None:
+            assert bare(name, ours.tables[name]) == bare(name, table), name
+    return {name: table.to_pylist() for name, table in ours.tables.items()}
+
+
+def test_whatever_happens_in_a_block_is_found(chain: tuple[Chain, Line]) -> None:
+    world, line = chain
+    config, voter, gauges = line.configure(), world.hydrex["voter"], world.hydrex["gauges"]
+
+    async def night() -> None:
+        async with open_epoch(config, "hydrex_world") as epoch:
+            head = await epoch.providers.head(-1, 10)
+            assert head is not None
+            first = await epoch.read(head, WINDOW, is_whole=True)
+            count = first.tables["voting_gauges"].num_rows
+
+            world.vote(0, 3, 4)
+            world.mine()
+            tables = await compare(config, epoch)
+            assert any(e["block_number"] == head.number + 1 for e in tables["voting_events"])
+
+            world.admin(gauges[4]["bribes"]["external"], "addRewardToken(address)", world.tokens[-1])
+            world.mine()
+            tables = await compare(config, epoch)
+            listed = {(r["bribe_address"], r["token_address"]) for r in tables["voting_rewards"]}
+            assert (gauges[4]["bribes"]["external"], world.tokens[-1]) in listed
+
+            world.admin(voter, "killGauge(address)", gauges[3]["gauge"])
+            world.mine()
+            tables = await compare(config, epoch)
+            assert {g["gauge_address"]: g["is_alive"] for g in tables["voting_gauges"]}[gauges[3]["gauge"]] is False
+
+            world.admin(voter, "createGauge(address,uint256)", "0x" + "77" * 20, 0)
+            world.vote(1, 5)
+            world.mine()
+            tables = await compare(config, epoch)
+            assert len(tables["voting_gauges"]) == count + 1
+
+            code = compile_all(ARTIFACTS, CONTRACTS)["thena_bribe"].deployment()
+            made = world.send(world.hydrex["admin"], None, code)
+            world.mine()
+            bribe, of = world.deployed(made), (voter, world.hydrex["minter"], world.hydrex["escrow"], "external")
+            world.admin(bribe, "setup(address,address,address,string)", *of)
+            world.admin(voter, "setExternalBribeFor(address,address)", gauges[5]["gauge"], bribe)
+            world.vote(0, 5)
+            world.mine()
+            tables = await compare(config, epoch)
+            replaced = {b["bribe_address"]: b["is_replaced"] for b in tables["voting_bribes"]}
+            assert replaced[bribe] is False and replaced[gauges[5]["bribes"]["external"]] is True
+
+    asyncio.run(night())
+
+
+def test_a_quiet_block_costs_three_requests(chain: tuple[Chain, Line]) -> None:
+    world, line = chain
+
+    async def quiet() -> list[int]:
+        async with open_epoch(line.configure(), "hydrex_world") as epoch:
+            head = await epoch.providers.head(-1, 10)
+            assert head is not None
+            await epoch.read(head, WINDOW, is_whole=True)
+            found = []
+            for _ in range(3):
+                before = sum(epoch.providers.requests.values())
+                world.mine()
+                head = await epoch.providers.head(head.number, 10)
+                assert head is not None
+                await epoch.read(head, WINDOW)
+                found.append(sum(epoch.providers.requests.values()) - before)
+            return found
+
+    assert max(asyncio.run(quiet())) <= 3
