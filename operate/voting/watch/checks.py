@@ -19,6 +19,7 @@ from operate.voting.ballots import unsigned
 from operate.voting.watch.decisions import Decided, Decider
 from operate.voting.watch.hands import ETHER, GWEI
 from operate.voting.watch.models import LiveModels, load_models
+from operate.voting.watch.night import phases_of
 from operate.voting.watch.phases import Phases
 from operate.voting.watch.voice import countdown
 from operate.warehouse import Warehouse
@@ -37,9 +38,9 @@ async def check_night(config: Config, protocol: str, voters: Sequence[str]) -> l
             checks = _providers(epoch)
             if head is None:
                 return [*checks, Check("head", FAIL, "no provider tells the newest block", "look at the providers")]
-            checks.append(_clock(config, epoch, head))
             window = decision_windows(config.seeds)[0]
             decider = Decider(warehouse, protocol, epoch.epoch)
+            checks.append(_clock(phases_of(config, epoch, decider), epoch, head))
             checks.append(_history(decider, epoch))
             reading = await epoch.read(head, window, is_whole=True)
             checks.append(_state(reading))
@@ -69,9 +70,7 @@ def _providers(epoch: OpenEpoch) -> list[Check]:
     return found
 
 
-def _clock(config: Config, epoch: OpenEpoch, head: Block) -> Check:
-    late = int(threshold(config.seeds, "watch_late_seconds"))
-    phases = Phases.of(decision_windows(config.seeds), True, epoch.boundary, epoch.last_moment, late)
+def _clock(phases: Phases, epoch: OpenEpoch, head: Block) -> Check:
     left = countdown(epoch.last_moment - head.timestamp)
     due = phases.next_event(head.timestamp) - head.timestamp
     return Check("epoch", OK, f"{epoch.epoch}, block {head.number:,}, {left} to the last moment; next due in {due:,} s")

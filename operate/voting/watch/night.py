@@ -69,10 +69,8 @@ class Night:
     _pinged: float = 0.0
 
     def __post_init__(self) -> None:
-        of, seeds = self.epoch, self.config.seeds
-        closes_early = of.protocol.family.exempt_view != ""
-        late = int(threshold(seeds, "watch_late_seconds"))
-        self.phases = Phases.of(decision_windows(seeds), closes_early, of.boundary, of.last_moment, late)
+        seeds = self.config.seeds
+        self.phases = phases_of(self.config, self.epoch, self.decider)
         self.whole_seconds = threshold(seeds, "watch_whole_seconds")
         self.frozen_seconds = threshold(seeds, "watch_frozen_seconds")
         self.settle_seconds = threshold(seeds, "watch_settle_seconds")
@@ -111,7 +109,7 @@ class Night:
             found = await self.epoch.providers.head(-1 if head is None else head.number, max(wait, 2.0))
             self._say_trouble()
             if found is not None:
-                self._note(found)
+                await self._note(found)
                 self._ping()
                 return found
             await asyncio.sleep(wait)
@@ -131,15 +129,25 @@ class Night:
             self._pinged = time.monotonic()
             self.voice.healthy()
 
-    def _note(self, head: Block) -> None:
-        """Remember a head; what was decided on a block that is gone is forgotten, and said."""
-        before = self._stamps[-1] if self._stamps else None
-        if before is not None and head.number == before.number + 1 and head.parent_hash != before.hash:
-            self.voice.say("reorg", f"block {before.number:,} was taken back", self.left(head))
-            self.moments = {number: m for number, m in self.moments.items() if number < before.number}
-            self.epoch.forget(before.number - 1)
-            self._stamps.pop()
+    async def _note(self, head: Block) -> None:
+        """Remember a head; what was decided on blocks that are gone is forgotten, and said."""
+        while self._stamps and not await self._still_stands(self._stamps[-1], head):
+            gone = self._stamps.pop()
+            self.voice.say("reorg", f"block {gone.number:,} was taken back", self.left(head))
+            self.moments = {number: m for number, m in self.moments.items() if number < gone.number}
+            self.epoch.forget(gone.number - 1)
         self._stamps.append(head)
+
+    async def _still_stands(self, before: Block, head: Block) -> bool:
+        """Whether a block that was the head is below the new one."""
+        if head.number == before.number + 1:
+            return head.parent_hash == before.hash
+        try:
+            (found,) = await self.epoch.providers.first(lambda client: client.blocks([before.number], fresh=True))
+        except ForeshoreError as error:
+            self.voice.once("provider", f"block {before.number:,} could not be asked again: {error}")
+            return True  # the next head is asked about it again, and its state proves its own block
+        return found.hash == before.hash
 
     async def _look(self, head: Block, since: int) -> None:
         """Everything that a head asks for: outcomes, windows that have passed, and a decision where one is due."""
@@ -154,6 +162,8 @@ class Night:
             block = await self.epoch.run.client.block_at_or_before(target)
             if block.timestamp + self.block_seconds > since:
                 await self._record(block, window, head)
+            if head.number not in self.moments:
+                await self._decide(head, window, head)  # what is sent is decided on the newest state
         self._land()
 
     async def _last_window(self, head: Block) -> None:
@@ -238,6 +248,14 @@ class Night:
             if not self.hands.has_pending:
                 return
             head = await self._next(head)
+
+
+def phases_of(config: Config, epoch: OpenEpoch, decider: Decider) -> Phases:
+    """The phases of an exchange's open epoch."""
+    rule = decider.settings.rules.get(epoch.protocol.name)
+    closed = rule.closed_seconds_before if rule else 0
+    late = int(threshold(config.seeds, "watch_late_seconds"))
+    return Phases.of(decision_windows(config.seeds), closed, epoch.boundary, epoch.last_moment, late)
 
 
 def _changes(before: Moment | None, now: Moment) -> list[dict[str, Any]]:

@@ -13,20 +13,32 @@ from extract.seeds import DecisionWindow
 
 @dataclass(frozen=True)
 class Phases:
-    """The decision windows of one epoch in order of time. `last_moment`: the last second that takes a vote."""
+    """The decision windows of one epoch in order of time. `last_moment`: the last second that takes a vote, if only of
+    whoever is exempt; `closes_at`: where it ends for everybody else. Before both every block is decided on for
+    `late_seconds`.
+    """
 
     windows: Sequence[DecisionWindow]
     boundary: int
     last_moment: int
+    closes_at: int
     late_seconds: int
 
     @classmethod
     def of(
-        cls, windows: Sequence[DecisionWindow], closes_early: bool, boundary: int, last_moment: int, late_seconds: int
+        cls,
+        windows: Sequence[DecisionWindow],
+        closed_seconds: int,
+        boundary: int,
+        last_moment: int,
+        late_seconds: int,
     ) -> Phases:
-        """The windows that are decided on this exchange: the control aside, and those for early closing where it is."""
-        mine = [w for w in windows if w.reads == "own" and (w.scope == "every" or closes_early)]
-        return cls(sorted(mine, key=lambda w: w.position), boundary, last_moment, late_seconds)
+        """The windows that are decided on an exchange that closes so many seconds early: the control aside, and those
+        for early closing where there is none.
+        """
+        mine = [w for w in windows if w.reads == "own" and (w.scope == "every" or closed_seconds)]
+        ordered = sorted(mine, key=lambda w: w.position)
+        return cls(ordered, boundary, last_moment, boundary - closed_seconds, late_seconds)
 
     def target(self, window: DecisionWindow) -> int | None:
         """The moment whose block the window reads; None where that hangs on the last block that takes a vote."""
@@ -53,7 +65,7 @@ class Phases:
 
     def is_late(self, at: int) -> bool:
         """Whether every block is decided on by now."""
-        return at >= self.boundary - self.late_seconds
+        return at >= self.boundary - self.late_seconds or 0 < self.closes_at - at <= self.late_seconds
 
     def passed(self, after: int, until: int) -> list[DecisionWindow]:
         """Windows whose target lies in (after, until]."""
@@ -63,4 +75,5 @@ class Phases:
     def next_event(self, at: int) -> int:
         """The next moment something is due: a window's target, or the late phase."""
         targets = [t for w in self.windows if (t := self.target(w)) is not None]
-        return min((t for t in (*targets, self.boundary - self.late_seconds) if t > at), default=self.last_moment)
+        late = (end - self.late_seconds for end in (self.closes_at, self.boundary))
+        return min((t for t in (*targets, *late) if t > at), default=self.last_moment)

@@ -48,6 +48,7 @@ class Nights:
         self.warehouse = Warehouse.of(self.config)
         assert not rebuild(self.warehouse).held_back
         load_models(self.warehouse)
+        self.watches: list[Watch] = []
         self.boundary, self.epoch = world.info["open_epoch"] + WEEK, world.info["open_epoch"]
 
     def sender(self, before: str = "") -> str:
@@ -81,6 +82,7 @@ class Watch:
         self.events: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
+        nights.watches.append(self)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -119,6 +121,9 @@ def nights(store: Nights) -> Iterator[Nights]:
     """The store with the chain as it was before the last night."""
     snapshot = ask(store.node, "evm_snapshot")
     yield store
+    for watch in store.watches:
+        if watch.process.poll() is None:
+            watch.kill()
     ask(store.node, "evm_revert", snapshot)
     store.forget()
 
@@ -227,9 +232,10 @@ def test_a_block_that_is_taken_back_is_decided_again(nights: Nights) -> None:
     watch = Watch(nights, "--voter", "7001")
     watch.until("decided")
     nights.mine(-37)
+    watch.until("decided", count=4)
     before = ask(nights.node, "evm_snapshot")
     nights.mine(-35)
-    watch.until("decided", count=9)
+    watch.until("decided", count=7)
     ask(nights.node, "evm_revert", before)
     for after in (-34, -32, -30):
         nights.mine(after)

@@ -16,8 +16,8 @@ BOUNDARY = 1_771_459_200
 WINDOWS = decision_windows(SEEDS)
 
 
-def phases(closes_early: bool = False, last_moment: int = BOUNDARY) -> Phases:
-    return Phases.of(WINDOWS, closes_early, BOUNDARY, last_moment, 600)
+def phases(closed_seconds: int = 0, last_moment: int = BOUNDARY) -> Phases:
+    return Phases.of(WINDOWS, closed_seconds, BOUNDARY, last_moment, 600)
 
 
 def name(at: int, block_seconds: int = 2) -> str | None:
@@ -50,11 +50,19 @@ def test_a_block_on_the_boundary_itself_takes_votes_where_the_protocol_says_so()
 
 
 def test_windows_for_early_closing_are_for_exchanges_that_close_early() -> None:
-    assert "T-61" in [w.decision_window for w in phases(closes_early=True).windows]
+    assert "T-61" in [w.decision_window for w in phases(closed_seconds=3_600).windows]
     assert "T-61" not in [w.decision_window for w in phases().windows]
-    assert "boundary" not in [w.decision_window for w in phases(closes_early=True).windows], (
+    assert "boundary" not in [w.decision_window for w in phases(closed_seconds=3_600).windows], (
         "the control decides nothing"
     )
+
+
+def test_every_block_counts_before_voting_closes_too() -> None:
+    early = phases(closed_seconds=3_600)
+    assert [early.is_late(BOUNDARY - before) for before in (4_201, 4_200, 3_601, 3_600, 601, 600)] == [
+        False, True, True, False, False, True,
+    ]  # fmt: skip
+    assert early.next_event(BOUNDARY - 5_000) == BOUNDARY - 4_200 and not phases().is_late(BOUNDARY - 3_601)
 
 
 @given(st.integers(-90_000, 10), st.sampled_from([1, 2, 12]), st.integers(0, 11))
