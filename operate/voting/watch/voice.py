@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +17,7 @@ from operate.notify import Notifier
 from operate.voting.watch.screen import Screen
 
 ALARMS = {"started", "sent", "landed", "failed", "over", "blind"}  # what is also told through the notifier
+REPEATED, REPEAT_SECONDS = {"blind"}, 60.0
 QUIET = {"decided", "unsent"}  # what a page shows in its table and not as a line
 STYLE = {
     "decided": "cyan", "sent": "green", "landed": "bold green", "failed": "bold red", "blind": "bold red",
@@ -30,6 +33,7 @@ class Voice:
     is_json: bool = False
     screen: Screen | None = None  # on a terminal: a page instead of lines
     said: set[tuple[str, str]] = field(default_factory=set)
+    _told: dict[str, float] = field(default_factory=dict)
     _telling: list[asyncio.Task[Any]] = field(default_factory=list)
 
     def say(self, event: str, text: str, seconds_left: int | None = None, **facts: Any) -> None:
@@ -38,7 +42,7 @@ class Voice:
             print_json({"event": event, "text": text, "seconds_left": seconds_left, **facts})
         else:
             self._show(event, text, "" if seconds_left is None else countdown(seconds_left), facts)
-        if event in ALARMS:
+        if event in ALARMS and not self._was_just_told(event):
             self.tell(event, text)
 
     def _show(self, event: str, text: str, left: str, facts: Mapping[str, Any]) -> None:
@@ -53,6 +57,13 @@ class Voice:
             self.screen.line(said)
         else:
             self.screen.draw()
+
+    def _was_just_told(self, event: str) -> bool:
+        """What comes at every block is told once a minute."""
+        now, before = time.monotonic(), self._told.get(event, -math.inf)
+        is_again = event in REPEATED and now - before < REPEAT_SECONDS
+        self._told[event] = before if is_again else now
+        return is_again
 
     def once(self, event: str, text: str, **facts: Any) -> None:
         """Say it unless it was said before."""
