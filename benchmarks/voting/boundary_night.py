@@ -108,7 +108,7 @@ async def night(config: Config, world: simulate.RunningWorld, blocks: int) -> di
     models = load_models(warehouse)
     node = Node(world.info["node_url"])
     async with open_epoch(config, PROTOCOL) as epoch:
-        live = LiveModels(config, warehouse, models, PROTOCOL, epoch.epoch)
+        live = LiveModels(warehouse, models, PROTOCOL, epoch.epoch)
         decider = Decider(warehouse, PROTOCOL, epoch.epoch)
         with closing(live), closing(Hands(config, epoch, [], None, ear, "benchmark")) as hands:
             watching = asyncio.create_task(Night(config, epoch, live, decider, hands, ear, "benchmark").run())

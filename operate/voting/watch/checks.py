@@ -45,7 +45,7 @@ async def check_night(config: Config, protocol: str, voters: Sequence[str]) -> l
             reading = await epoch.read(head, window, is_whole=True)
             checks.append(_state(reading))
             with (
-                closing(LiveModels(config, warehouse, models, protocol, epoch.epoch)) as live,
+                closing(LiveModels(warehouse, models, protocol, epoch.epoch)) as live,
                 live.at(reading.tables) as at,
             ):
                 decided = decider.decide(at, window.decision_window)

@@ -97,7 +97,7 @@ async def _night(config: Config, protocol: str, voters: tuple[str, ...], sender:
         if unknown:
             raise RequestError(f"voter {unknown[0]} is not in seeds/voting/voters.csv; there is: {', '.join(planned)}")
         chosen = [voter for voter in planned if not voters or voter in {v.lower() for v in voters}]
-        live = LiveModels(config, warehouse, models, protocol, epoch.epoch)
+        live = LiveModels(warehouse, models, protocol, epoch.epoch)
         decider = Decider(warehouse, protocol, epoch.epoch)
         with closing(live), closing(Hands(config, epoch, chosen, sender, voice, run_id)) as hands:
             night = Night(config, epoch, live, decider, hands, voice, run_id)

@@ -20,10 +20,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from extract.config import Config
-from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE
-from extract.voting.submissions import SUBMITTED_SCHEMA, SUBMITTED_TABLE
-from extract.voting.tables import VOTING_TABLES
+from extract.ledger import LEDGER_TABLE
+from extract.voting.submissions import SUBMITTED_TABLE
 from operate.warehouse import Warehouse, compiled_models, read_tables
 
 # Models that compare with the truth say nothing of an epoch that has none yet: they stay empty.
@@ -48,8 +46,7 @@ PAST = {
 }
 LIVE_LOAD = "live"
 _LIVE_FILE = f"{LIVE_LOAD}.0.parquet"
-_STORE = {"_dlt_loads": "load_id varchar, schema_name varchar, status integer, inserted_at timestamptz",
-          "_store": "version integer, is_simulated boolean"}  # fmt: skip
+WHOLE = ("_dlt_loads", "_store")  # raw tables of the house itself
 _SCHEMAS = ("raw", "main_staging", "main_intermediate", "main_seeds")
 
 
@@ -62,43 +59,50 @@ class Model:
     sql: str
 
 
-def load_models(warehouse: Warehouse) -> list[Model]:
-    """The models that lead to a decision, each after those it reads; compiled once per version of the project.
+@dataclass(frozen=True)
+class Project:
+    """The models that lead to a decision, each after those it reads; `sources`: how each raw table's files are read."""
+
+    models: Sequence[Model]
+    sources: Mapping[str, str]
+
+
+def load_models(warehouse: Warehouse) -> Project:
+    """The models, compiled once per version of the project.
 
     Errors: WarehouseError where there is no project, or dbt cannot compile it.
     """
     kept = warehouse.root / "cache" / f"live-models-{_project_version(warehouse.raw_url)}.json"
     if kept.exists():
-        return [Model(**found) for found in json.loads(kept.read_text())]
-    made = _ordered(_compile(warehouse), WANTED)
+        found = json.loads(kept.read_text())
+        return Project([Model(**model) for model in found["models"]], found["sources"])
+    made = _compile(warehouse)
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part")
-    part.write_text(json.dumps([asdict(model) for model in made]))
+    part.write_text(json.dumps({"models": [asdict(model) for model in made.models], "sources": made.sources}))
     part.replace(kept)
     return made
 
 
 def _project_version(raw_url: str) -> str:
-    found = hashlib.sha256(raw_url.encode())
+    found = hashlib.sha256(raw_url.encode() + Path(__file__).read_bytes())  # what is kept has this module's shape
     for path in sorted(p for folder in ("models", "macros", "seeds") for p in Path(folder).rglob("*") if p.is_file()):
         found.update(f"{path}\0".encode() + path.read_bytes())
     return found.hexdigest()[:16]
 
 
-def _compile(warehouse: Warehouse) -> dict[str, tuple[Model, list[str]]]:
-    """By name: each model, and the names of those it reads."""
+def _compile(warehouse: Warehouse) -> Project:
     with tempfile.TemporaryDirectory() as folder:
         nodes = compiled_models(Warehouse(Path(folder), warehouse.raw_url), [f"+{name}" for name in WANTED])
-    source = re.compile(
-        rf"read_(?:parquet|json)\('{re.escape(warehouse.raw_url)}/([^/'.]+)[^']*'(?:[^()]|\([^()]*\))*?\)"
-    )
-    return {
-        node.name: (
-            Model(node.name, node.relation_name, source.sub(r"foreshore.raw.\1", node.compiled_code)),
-            [name.split(".")[-1] for name in node.depends_on.nodes],
-        )
-        for node in nodes
-    }
+    raw = re.escape(warehouse.raw_url)
+    source = re.compile(rf"read_(?:parquet|json)\('{raw}/([^/'.]+)[^']*'(?:[^()]|\([^()]*\))*?\)")
+    found, sources = dict[str, tuple[Model, list[str]]](), dict[str, str]()
+    for node in nodes:
+        sources |= {match.group(1): match.group(0) for match in source.finditer(node.compiled_code)}
+        sql = source.sub(r"foreshore.raw.\1", node.compiled_code)
+        reads = [name.split(".")[-1] for name in node.depends_on.nodes]
+        found[node.name] = Model(node.name, node.relation_name, sql), reads
+    return Project(_ordered(found, WANTED), sources)
 
 
 def _ordered(found: Mapping[str, tuple[Model, list[str]]], wanted: Sequence[str]) -> list[Model]:
@@ -121,10 +125,8 @@ def _ordered(found: Mapping[str, tuple[Model, list[str]]], wanted: Sequence[str]
 class LiveModels:
     """The models of one exchange's open epoch, in a DuckDB of their own in memory."""
 
-    def __init__(
-        self, config: Config, warehouse: Warehouse, models: Sequence[Model], protocol: str, epoch: int
-    ) -> None:
-        self._connection = duckdb.connect()
+    def __init__(self, warehouse: Warehouse, project: Project, protocol: str, epoch: int) -> None:
+        self._connection, self._raw = duckdb.connect(), frozenset(project.sources)
         self._run("set TimeZone = 'UTC'")
         self._run("set asof_loop_join_threshold = 0")  # as profiles.yml has it
         self._run("attach ':memory:' as foreshore")
@@ -132,10 +134,10 @@ class LiveModels:
         for schema in _SCHEMAS:
             self._run(f"create schema {schema}")
         self._take_published(warehouse, protocol, epoch)
-        self._take_past(config, warehouse, protocol, epoch)
-        for model in models:
+        self._take_past(project.sources, protocol, epoch)
+        for model in project.models:
             self._run(f"create or replace table {model.relation} as {model.sql}")
-        self._models = [model for model in models if model.name not in AFTER_THE_TRUTH]
+        self._models = [model for model in project.models if model.name not in AFTER_THE_TRUTH]
         for place, model in enumerate(self._models):
             self._run(f"delete from {model.relation}")
             self._run(f"prepare model_{place} as insert into {model.relation} {model.sql}")
@@ -146,11 +148,13 @@ class LiveModels:
         self._run("begin")
         try:
             for name, table in tables.items():
+                if name not in self._raw:
+                    continue  # no model on the way to a decision reads it
                 self._connection.register("arrived", table)
-                columns = ", ".join(table.column_names)
-                self._run(f"insert into raw.{name} ({columns}, filename) select {columns}, '{_LIVE_FILE}' from arrived")
+                self._run(f"insert into raw.{name} by name select *, '{_LIVE_FILE}' as filename from arrived")
                 self._connection.unregister("arrived")
-            self._run(f"insert into raw._dlt_loads values ('{LIVE_LOAD}', 'voting', 0, now())")
+            committed = f"select '{LIVE_LOAD}' as load_id, 'voting' as schema_name, 0 as status, now() as inserted_at"
+            self._run(f"insert into raw._dlt_loads by name {committed}")
             for place in range(len(self._models)):
                 self._run(f"execute model_{place}")
             yield self
@@ -178,28 +182,16 @@ class LiveModels:
             self._run(f"create table {name} as select * from arrived")
             self._connection.unregister("arrived")
 
-    def _take_past(self, config: Config, warehouse: Warehouse, protocol: str, epoch: int) -> None:
-        """Raw rows of closed epochs, with the ledger that says which of them count."""
-        schemas = {**VOTING_TABLES, SUBMITTED_TABLE: SUBMITTED_SCHEMA, LEDGER_TABLE: LEDGER_SCHEMA}
-        for name, schema in schemas.items():
-            self._connection.register("arrived", schema.empty_table())
-            self._run(f"create table raw.{name} as select *, '' as filename from arrived")
-            self._connection.unregister("arrived")
-        for name, columns in _STORE.items():
-            self._run(f"create table raw.{name} ({columns})")
-        self._run(f"insert into raw._store values (1, {config.is_simulated})")
-        self._run(
-            "insert into raw._dlt_loads select load_id, schema_name, status, inserted_at from "
-            f"read_json('{warehouse.raw_url}/_dlt_loads/*.jsonl', format = 'newline_delimited', columns = "
-            "{load_id: 'VARCHAR', schema_name: 'VARCHAR', status: 'INTEGER', inserted_at: 'TIMESTAMPTZ'})"
-        )
-        closed = f"protocol = '{protocol}' and epoch < {epoch}"
-        mine = f"protocol = '{protocol}' and epoch = {epoch}"
-        for name, condition in {**{n: f"{closed} and {c}" for n, c in PAST.items()}, SUBMITTED_TABLE: mine}.items():
-            self._insert_raw(warehouse, name, condition)
+    def _take_past(self, sources: Mapping[str, str], protocol: str, epoch: int) -> None:
+        """Raw rows of closed epochs, with the ledger that says which of them count; of other raw tables the columns."""
         open_now = f"source = 'voting' and split_part(partition_key, '/', 2) = '{epoch}'"
-        self._insert_raw(warehouse, LEDGER_TABLE, f"source in ('voting', 'decisions') and not ({open_now})")
-
-    def _insert_raw(self, warehouse: Warehouse, name: str, condition: str) -> None:
-        files = f"read_parquet('{warehouse.raw_url}/{name}/*.parquet', filename = true, union_by_name = true)"
-        self._run(f"insert into raw.{name} by name select * from {files} where {condition}")
+        wanted = {
+            **{
+                name: f"protocol = '{protocol}' and epoch < {epoch} and {condition}" for name, condition in PAST.items()
+            },
+            SUBMITTED_TABLE: f"protocol = '{protocol}' and epoch = {epoch}",
+            LEDGER_TABLE: f"source in ('voting', 'decisions') and not ({open_now})",
+            **dict.fromkeys(WHOLE, "true"),
+        }
+        for name in sorted(sources, key=lambda name: name != "voting_epochs"):  # events ask it whether votes carry over
+            self._run(f"create table raw.{name} as select * from {sources[name]} where {wanted.get(name, 'false')}")

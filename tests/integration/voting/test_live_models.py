@@ -14,7 +14,7 @@ from extract.config import Config
 from extract.seeds import decision_windows
 from extract.voting.live import OpenEpoch, open_epoch
 from operate.voting.watch.decisions import Decided, Decider
-from operate.voting.watch.models import LiveModels, Model, load_models
+from operate.voting.watch.models import LiveModels, Project, load_models
 from operate.warehouse import Warehouse, publish, read_tables
 from tests.line_fixtures import ROOT, Line
 
@@ -24,7 +24,7 @@ WINDOWS = decision_windows(ROOT / "seeds")
 
 
 @pytest.fixture(scope="module")
-def published(built_line: Line) -> Iterator[tuple[Config, Warehouse, list[Model]]]:
+def published(built_line: Line) -> Iterator[tuple[Config, Warehouse, Project]]:
     config = built_line.configure()
     warehouse = Warehouse.of(config)
     publish(warehouse)
@@ -32,9 +32,9 @@ def published(built_line: Line) -> Iterator[tuple[Config, Warehouse, list[Model]
 
 
 @asynccontextmanager
-async def night(config: Config, warehouse: Warehouse, models: list[Model], protocol: str) -> AsyncIterator[Any]:
+async def night(config: Config, warehouse: Warehouse, models: Project, protocol: str) -> AsyncIterator[Any]:
     async with open_epoch(config, protocol) as epoch:
-        live = LiveModels(config, warehouse, models, protocol, epoch.epoch)
+        live = LiveModels(warehouse, models, protocol, epoch.epoch)
         try:
             yield epoch, live, Decider(warehouse, protocol, epoch.epoch)
         finally:
