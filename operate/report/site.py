@@ -13,6 +13,7 @@ from pathlib import Path
 
 import vl_convert
 
+from extract.errors import ForeshoreError
 from operate.bars.page import page as bars_page
 from operate.lending.page import page as lending_page
 from operate.markets.page import page as markets_page
@@ -34,14 +35,19 @@ _PUBLISHED = """
 """
 
 
-def build(warehouse: Warehouse, folder: Path, docs: Path | None = None) -> list[Path]:
+def build(
+    warehouse: Warehouse, folder: Path, docs: Path | None = None, own: Sequence[Callable[[Reader], Page]] = ()
+) -> list[Path]:
     """Write the site into `folder`; `docs` is dbt's static page, copied beside it so that figures can link to it.
 
-    Returns the pages written, the index first. Errors: WarehouseError where nothing is published.
+    `own` are pages after the house's. Returns the pages written, the index first. Errors: WarehouseError where nothing is published,
+    ForeshoreError for two pages of one name.
     """
     with reading(warehouse) as read:
         published = read.rows(_PUBLISHED)
-        pages = [make(read) for make in PAGES]
+        pages = [make(read) for make in (*PAGES, *own)]
+        if twice := sorted({p.name for p in pages if [q.name for q in pages].count(p.name) > 1}):
+            raise ForeshoreError(f"two report pages are called {twice[0]}: give yours another name")
         facts = [
             f"Made {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
             *(
@@ -78,7 +84,7 @@ def _index(pages: Sequence[Page], published: Sequence[str]) -> Page:
     blocks = [
         Note(
             page.title,
-            page.lead if page.unit in published else f"{page.lead} Nothing of it is published yet.",
+            page.lead if page.unit in (*published, "") else f"{page.lead} Nothing of it is published yet.",
             f"{page.name}.html",
         )
         for page in pages

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
+from extract.config import Config
+from extract.errors import ConfigError, ForeshoreError
+from operate.report.own import own_pages
 from operate.report.page import plain
 from operate.report.site import build
 from operate.warehouse import Warehouse, publish, query
 from tests.e2e.test_docs_site import CHROMIUM
-from tests.line_fixtures import Line
+from tests.line_fixtures import ROOT, Line
 
 pytestmark = [pytest.mark.browser, pytest.mark.node]
-NAMES = ("index", "voting", "lending", "bars", "markets", "operations")
+NAMES = ("index", "voting", "lending", "bars", "markets", "operations", "bribes")
+EXAMPLE = ROOT / "docs" / "examples" / "bribes_page.py"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,8 @@ def warehouse(built_line: Line) -> Warehouse:
 @pytest.fixture(scope="module")
 def site(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report") / "site"
-    assert [page.stem for page in build(warehouse, folder)] == list(NAMES)
+    own = own_pages(Config(ROOT / "foreshore.toml", {"report": {"pages": ["docs/examples/bribes_page.py"]}}, {}))
+    assert [page.stem for page in build(warehouse, folder, own=own)] == list(NAMES)
     return folder
 
 
@@ -88,6 +93,23 @@ def test_each_page_says_when_from_what_and_what_is_missing(site: Path, warehouse
         text = (site / f"{name}.html").read_text()
         assert "Made 2" in text and "by build" in text
     assert "foreshore extract bars" in (site / "bars.html").read_text()
+
+
+def test_a_page_of_ones_own_that_fails_says_so_and_costs_no_other(warehouse: Warehouse, tmp_path: Path) -> None:
+    mine, config = tmp_path / "mine.py", Config(ROOT / "foreshore.toml", {}, {})
+    mine.write_text("def page(read):\n    raise ValueError('<b>no')")
+    pages = build(warehouse, tmp_path / "site", own=own_pages(config, [mine]))
+    assert "ValueError: &lt;b&gt;no" in pages[-1].read_text() and "Change set" in pages[1].read_text()
+    for text, said in (
+        ("pages = 1", "has no attribute 'page'"),
+        ("import nothing", "No module named"),
+        (None, "no .py"),
+    ):
+        mine.unlink() if text is None else mine.write_text(text)
+        with pytest.raises(ConfigError, match=said):
+            own_pages(config, [mine])
+    with pytest.raises(ForeshoreError, match="two report pages are called bribes"):
+        build(warehouse, tmp_path / "site", own=own_pages(config, [EXAMPLE, EXAMPLE]))
 
 
 def test_a_report_is_swapped_whole(site: Path, warehouse: Warehouse, tmp_path: Path) -> None:

@@ -391,3 +391,22 @@ def test_windows_of_the_world_are_the_tz_databases(lending_world: simulate.Runni
     for span in lending_world.info["days"]:
         day = day_of(parse_day(span["date"]))
         assert (day.start, day.end) == (span["start"], span["end"])
+
+
+def test_the_example_of_a_csu_reads_one_under_its_own_name(
+    lending_line: LendingLine, built_lending_line: LendingLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/examples/your_csu.toml as it stands, but for the chain's id, the address and the provider's URL."""
+    world = lending_line.world
+    [there] = [csu for csu in world.info["csus"] if csu["csu_id"] == "aave_v3_world"]
+    text = (ROOT / "docs" / "examples" / "your_csu.toml").read_text().replace("0x" + "1".zfill(40), there["registry"])
+    monkeypatch.setenv("YOUR_RPC_URL", world.rpc_url)
+    config = lending_line.configure(text.replace("chain_id = 8453", f"chain_id = {world.info['chain_id']}"))
+    assert lending_line.extract(config, since=QUIET, until=QUIET) == 0
+
+    def supplied(line: LendingLine, csu: str) -> dict[str, Any]:
+        rows = [row for row in line.rows("lending_reserves") if row["csu_id"] == csu and str(row["day"]) == QUIET]
+        return {row["reserve_id"]: row["supplied_raw"] for row in rows}
+
+    found = supplied(lending_line, "your_market")
+    assert found and found == supplied(built_lending_line, "aave_v3_world")

@@ -306,3 +306,20 @@ def test_a_bare_dbt_build_works_right_after_extraction(built_line: Line, tmp_pat
     assert json.loads(read.stdout)["rows"] == [
         [len(built_line.query("select gauge_address from preboundary_snapshots"))]
     ]
+
+
+def test_the_example_of_an_exchange_reads_one_under_its_own_name(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/examples/your_exchange.toml as it stands, but for the chain's id, two addresses and the provider's URL."""
+    there = line.world.info["protocols"]["hydrex"]
+    text = (ROOT / "docs" / "examples" / "your_exchange.toml").read_text()
+    text = text.replace("0x" + "1".zfill(40), there["voter"]).replace("0x" + "2".zfill(40), there["minter"])
+    monkeypatch.setenv("YOUR_RPC_URL", line.world.rpc_url)
+    config = line.configure(text.replace("chain_id = 8453", f"chain_id = {line.world.info['chain_id']}"))
+    assert line.extract(config, epochs=1) == 0
+    lake = Lake(str(line.folder / "raw"))
+    assert {row["provider"] for row in lake.read_committed(LEDGER_TABLE, LEDGER_SCHEMA).to_pylist()} == {"yours"}
+    events = lake.read_committed("voting_events", VOTING_TABLES["voting_events"]).to_pylist()
+    assert {row["protocol"] for row in events} == {"your_exchange"}
+    booked = {(row["block"], row["gauge"]) for row in books(line, "hydrex") if row["kind"] == "vote"}
+    heard = {(row["block_number"], row["gauge_address"]) for row in events if row["event_kind"] == "vote"}
+    assert heard and heard <= booked
