@@ -284,7 +284,7 @@ def open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     if file is None:
         raise WarehouseError(
             f"nothing is published at {warehouse.published_file} yet: run `foreshore extract all`, then "
-            "`foreshore build` (or `make demo`)"
+            "`foreshore build` (or `foreshore demo run`)"
         )
     published = duckdb.connect(str(file), read_only=True)
     if published.execute("select any_value(root) from publications").fetchone() != (str(shelf.root),):

@@ -147,9 +147,6 @@ def show_plan(config: Config, request: Request, as_json: bool) -> int:
     console.print(table("Requests by chain and blocks per request", ["chain", *right], rows, right=right))
     for cap in CAPS:
         _say_cap(cap, by_cap[cap], naive)
-    console.print(
-        f"The first plan counted {FIRST_PLAN_CALLS} a day and CSU as if every block took 12 s: {first_plan:,}."
-    )
     assumed = [cost.chain for cost in found if not cost.is_measured]
     if assumed:
         console.print(f"Blocks a day are assumed, not the chain's own of then (no provider): {', '.join(assumed)}.")

@@ -19,7 +19,7 @@ from operate.warehouse import Warehouse
 @click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Where the site goes  [default: report under the storage root].")  # fmt: skip
 @click.option("--page", "pages", type=click.Path(path_type=Path, dir_okay=False), multiple=True, metavar="FILE",
-              help="A page of your own after the others; repeatable. `[report] pages` names them for good.")  # fmt: skip
+              help="A page of your own besides; repeatable. `[report] pages` names them for good.")  # fmt: skip
 @click.option("--open", "is_opened", is_flag=True, help="Open it in the browser.")
 @config_option
 def report(folder: Path | None, pages: tuple[Path, ...], is_opened: bool, config_file: str | None) -> None:

@@ -75,7 +75,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """One page: `unit` is the part of the publication it shows, `door` what all wings share, nothing a page of one's own."""
+    """One page; `unit` is the part of the publication it shows, `door` what all share, empty on a page of one's own."""
 
     name: str
     unit: str

@@ -40,8 +40,8 @@ def build(
 ) -> list[Path]:
     """Write the site into `folder`; `docs` is dbt's static page, copied beside it so that figures can link to it.
 
-    `own` are pages after the house's. Returns the pages written, the index first. Errors: WarehouseError where nothing is published,
-    ForeshoreError for two pages of one name.
+    `own` are pages after the house's. Returns the pages written, the index first. Errors: WarehouseError where nothing
+    is published, ForeshoreError for two pages of one name.
     """
     with reading(warehouse) as read:
         published = read.rows(_PUBLISHED)

@@ -88,9 +88,10 @@ def show_summary(rows: Sequence[Mapping[str, Any]]) -> None:
     out.print(f"\n[dim]{_LEGEND}[/dim]")
 
 
-_LEGEND = """of hindsight: of the most that could be earned under the exchange's own limits. ours above: mean over
-epochs, in points of hindsight, with its 90 % interval (none while withheld); an epoch that earned nothing counts as 0.
-closed: the exchange takes no votes then. verdict: acceptance criteria passed, in full with
+_LEGEND = """of hindsight: of the most that could be earned under the exchange's own limits.
+ours above: mean over epochs, in points of hindsight, with its 90 % interval (none while withheld);
+an epoch that earned nothing counts as 0. closed: the exchange takes no votes then.
+verdict: acceptance criteria passed, in full with
 foreshore sql "select * from preboundary_backtest_statistics where metric = 'criterion'\""""
 
 

@@ -28,7 +28,8 @@ def with_ballot(config: Config, row: dict[str, Any], is_tried: bool) -> dict[str
         protocol = load_protocols(config.section("voting"))[row["protocol"]]
         ballot, asked = unsigned(protocol, row)
     except KeyError:
-        return row | {"ballot": None, "ballot_problem": f"{config.path} has no [voting.{row['protocol']}]"}
+        cure = "; `foreshore demo up` starts the embedded world again" if config.is_simulated else ""
+        return row | {"ballot": None, "ballot_problem": f"{config.path} has no [voting.{row['protocol']}]{cure}"}
     except RequestError as error:
         return row | {"ballot": None, "ballot_problem": str(error)}
     block = int(row["decision_block"])

@@ -71,8 +71,9 @@ def recommend(live: bool, save: bool, simulate: bool, as_json: bool, config_file
     for row in rows:
         recommending.show(row)
     for action, path in saved:
-        hint = f"; after voting: foreshore submitted --file {path} --submitted-at <time>"
-        out.print(f"[dim]saved {path}{hint if action == 'submit' else ''}[/dim]")
+        out.print(f"[dim]saved {path}[/dim]", soft_wrap=True)  # a path that is broken cannot be copied
+        if action == "submit":
+            out.print(f"[dim]after voting: foreshore submitted --file {path} --submitted-at TIME[/dim]", soft_wrap=True)
 
 
 def _refresh(config: Config, protocol: str | None) -> None:

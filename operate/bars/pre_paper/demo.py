@@ -94,6 +94,7 @@ def show(config: Config, warehouse: Warehouse) -> int:
         metrics = json.loads((folder / "metrics.json").read_bytes())
         out.print()
         code = bar_backtest.show(folder, manifest, metrics, as_json=False)
+        out.print("[dim]A rehearsal runs all the same; --require-promotable refuses it.[/dim]")
         _cut(str(told["url"]))
         wanted = running.Asked(folder / "run_manifest.json", "world", None, SYMBOLS, parse_moment(OPENS))
         planned, run_folder, _ = running.execute(made, wanted, None)

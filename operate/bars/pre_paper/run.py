@@ -134,7 +134,8 @@ def run(config: Config, asked: Asked, as_json: bool) -> int:
 def execute(config: Config, asked: Asked, say: Say | None) -> tuple[Plan, Path, dict[str, Any]]:
     """Run it, confined to its cache and its folder; what was planned, the folder, and the summary."""
     made = plan(config, asked)
-    err.print(promotion_line(made.verdict), soft_wrap=True)
+    if say is not None:
+        err.print(promotion_line(made.verdict), soft_wrap=True)
     cache_folder, folder = config.root / "pre_paper", artifacts_root(config) / "pre_paper" / made.run_id
     for place in (cache_folder, folder):
         place.mkdir(parents=True, exist_ok=True)
