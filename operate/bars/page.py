@@ -9,6 +9,7 @@ from operate.report.page import Figure, Grid, Note, Page, Section, columns, plai
 from operate.report.reading import Reader
 
 EXTRACT = "Run `foreshore extract bars --symbol AAPL`, then `foreshore build`."
+TRADE = "#CC79A7"  # on green and orange candles, in light and dark
 COVERAGE = {"complete": GOOD, "cut": "#56B4E9", "gap": OPEN, "no_data": BAD, "no_session": NONE}
 
 _RUNS = dedent("""\
@@ -23,7 +24,7 @@ _EQUITY = dedent("""\
     where equity_usd is not null and exit_at is not null
     order by exit_at, run""")
 _R = dedent("""\
-    select strategy_key, floor(r_multiple * 4) / 4 as r_from, count(*) as trades
+    select strategy_key, floor(r_multiple * 4) / 4 as r_from, r_from + 0.25 as r_to, count(*) as trades
     from inside_bar_signals
     where r_multiple is not null
     group by all
@@ -102,14 +103,15 @@ def _runs(read: Reader) -> list[Figure | Grid | Note]:
             found.append(Figure("Mean R", reading, chart, ["inside_bar_backtest"], _RUNS))
     if rows := read.rows(_EQUITY):
         chart = lines(rows, "exit_at:T", "equity_usd:Q", "run", x_title="", y_title="equity, USD", y_format="~s")
-        for part in (chart,):
-            part["mark"]["point"] = False
+        chart["mark"]["point"] = False
         reading = "Equity after each trade, costs taken off."
         found.append(Figure("Equity", reading, chart, ["inside_bar_signals"], _EQUITY))
     if rows := read.rows(_R):
         chart = bars(
             rows, "r_from:Q", "trades:Q", "strategy_key", x_title="R, in quarters", y_title="trades", y_format="d"
         )
+        chart["encoding"]["x"]["bin"] = {"binned": True, "step": 0.25}
+        chart["encoding"]["x2"] = {"field": "r_to"}
         reading = "How many trades ended at which multiple of the risk taken."
         found.append(Figure("Distribution of R", reading, chart, ["inside_bar_signals"], _R))
     return found
@@ -145,7 +147,7 @@ def _session(read: Reader) -> list[Figure | Grid | Note]:
             },
             {
                 "data": {"values": trades},
-                "mark": {"type": "rule", "strokeWidth": 2, "color": "#0072B2"},
+                "mark": {"type": "rule", "strokeWidth": 3, "color": TRADE},
                 "encoding": {
                     "x": {"field": "fill_at", "type": "temporal"}, "x2": {"field": "exit_at"},
                     "y": {"field": "fill_price", **price}, "y2": {"field": "exit_price"},
@@ -153,14 +155,19 @@ def _session(read: Reader) -> list[Figure | Grid | Note]:
             },
             {
                 "data": {"values": trades},
-                "mark": {"type": "point", "filled": True, "size": 80, "color": "#0072B2", "shape": "triangle-right"},
+                "mark": {"type": "point", "filled": True, "size": 110, "color": TRADE, "shape": "triangle-right"},
                 "encoding": {"x": {"field": "fill_at", "type": "temporal"}, "y": {"field": "fill_price", **price}},
+            },
+            {
+                "data": {"values": trades},
+                "mark": {"type": "point", "filled": True, "size": 80, "color": TRADE, "shape": "square"},
+                "encoding": {"x": {"field": "exit_at", "type": "temporal"}, "y": {"field": "exit_price", **price}},
             },
         ],
     }  # fmt: skip
     reading = (
-        f"{last['symbol']} on {last['session_date']} in five-minute bars; a blue line leads from each fill of "
-        f"{last['strategy_key']} to its exit."
+        f"{last['symbol']} on {last['session_date']} in five-minute bars; a line leads from each fill of "
+        f"{last['strategy_key']} (triangle) to its exit (square)."
     )
     return [Figure("Newest session with a trade", reading, spec, ["bars_m5", "inside_bar_signals"],
                    f"{bars_sql};\n\n{trades_sql}")]  # fmt: skip

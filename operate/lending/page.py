@@ -94,7 +94,7 @@ def _value(read: Reader) -> list[Figure | Grid | Note]:
         shown = columns(
             ("csu_id", "CSU"),
             ("family", "family"),
-            ("day", "day"),
+            ("day", "day", "day"),
             ("panel_status", "status"),
             ("gross_tvl_usd", "gross USD", "usd"),
             ("debt_usd", "debt USD", "usd"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from operate.report.charts import NONE, bars, color, data, intervals, spec
+from operate.report.charts import NONE, color, data, intervals, lines, spec
 from operate.report.page import Figure, Grid, Note, Page, Section, columns
 from operate.report.reading import Reader
 
@@ -63,10 +63,10 @@ def _scores(read: Reader) -> list[Figure | Grid | Note]:
             ("forecast_count", "forecasts", "count"),
             ("event_count", "events", "count"),
             ("happened_count", "happened", "count"),
-            ("brier", "Brier", "number"),
-            ("brier_low", "low", "number"),
-            ("brier_high", "high", "number"),
-            ("market_brier", "price's Brier", "number"),
+            ("brier", "Brier", "score"),
+            ("brier_low", "low", "score"),
+            ("brier_high", "high", "score"),
+            ("market_brier", "price's", "score"),
             ("skill_share", "skill", "share"),
             ("verdict", "against the price"),
             ("interval_reason", "why no interval"),
@@ -76,7 +76,7 @@ def _scores(read: Reader) -> list[Figure | Grid | Note]:
     if rows := read.rows(_HORIZONS):
         chart = intervals(
             rows, "horizon:N", "brier_difference", "difference_low", "difference_high", "experiment",
-            x_title="Brier difference from the price (left is better)", x_format="+.3f", reference=0.0, rows_high=14,
+            x_title="Brier difference", x_format="+.3f", reference=0.0, rows_high=14,
         )  # fmt: skip
         reading = "The same markets, forecast by an experiment and by the price: left of the dashed zero is better."
         found.append(Figure("Difference by horizon", reading, chart, ["experiment_scores"], _HORIZONS))
@@ -86,16 +86,19 @@ def _scores(read: Reader) -> list[Figure | Grid | Note]:
             ("reference", "against"),
             ("paired_count", "pairs", "count"),
             ("event_count", "events", "count"),
-            ("difference", "difference", "number"),
-            ("difference_low", "low", "number"),
-            ("difference_high", "high", "number"),
-            ("p_adjusted", "p, adjusted", "number"),
-            ("detectable_difference", "smallest visible", "number"),
-            ("more_forecasts", "forecasts needed", "count"),
+            ("difference", "difference", "score"),
+            ("difference_low", "low", "score"),
+            ("difference_high", "high", "score"),
+            ("p_adjusted", "p, adjusted", "score"),
+            ("detectable_difference", "visible from", "score"),
+            ("more_forecasts", "more needed", "count"),
             ("verdict", "verdict"),
             ("reason", "why"),
         )
-        reading = "Paired differences, corrected for how many were looked at; undecided says how many more it takes."
+        reading = (
+            "Paired Brier differences, corrected for how many were looked at; undecided says from which difference on "
+            "these pairs would show one, and how many more it takes."
+        )
         found.append(Grid("Comparisons", reading, shown, rows, ["experiment_comparisons"], _COMPARED))
     return found
 
@@ -138,16 +141,16 @@ def _bins(read: Reader) -> list[Figure | Grid | Note]:
 def _runs(read: Reader) -> list[Figure | Grid | Note]:
     found: list[Figure | Grid | Note] = []
     if rows := read.rows(_COVERAGE):
-        chart = bars(
-            rows, "run_date:O", "forecast_count:Q", "experiment", x_title="run", y_title="forecasts", y_format="d"
-        )
-        reading = (
-            "How many markets each experiment had an answer for in each run; skips and failures under the pointer."
-        )
+        chart = lines(
+            rows, "run_date:T", "coverage_share:Q", "experiment", x_title="run", y_title="markets answered",
+            y_format=".0%",
+        )  # fmt: skip
+        chart["encoding"]["y"]["scale"] = {"domain": [0, 1]}
+        reading = "The share of a run's markets that each experiment answered; skips and failures under the pointer."
         found.append(Figure("Coverage", reading, chart, ["experiment_runs"], _COVERAGE))
     if rows := read.rows(_RUNS):
         shown = columns(
-            ("run_date", "day"),
+            ("run_date", "day", "day"),
             ("window_days", "window, days", "count"),
             ("status", "status"),
             ("listed_count", "listed", "count"),

@@ -107,7 +107,7 @@ def heat(rows: Sequence[Row], x: str, y: str, by: str, domain: Mapping[str, str]
         alt.Chart(data(rows))
         .mark_rect(stroke="white", strokeWidth=0.5)
         .encode(
-            x=alt.X(x, title=x_title, axis=alt.Axis(labelAngle=-45)),
+            x=alt.X(x, title=x_title, axis=alt.Axis(labelAngle=-45, labelOverlap=True)),
             y=alt.Y(y, title=None),
             color=color(by, "", domain),
             tooltip=_tips(rows),
@@ -120,19 +120,36 @@ def against(rows: Sequence[Row], x: str, y: str, by: str, *, x_title: str, y_tit
     """Points of two measures of one thing, and the line where they are equal."""
     values = [float(row[name]) for row in rows for name in (x, y) if row[name] is not None]
     ends = [{"at": min(values, default=0.0)}, {"at": max(values, default=1.0)}]
-    axis = alt.Axis(format=form)
+    axis, scale = alt.Axis(format=form), alt.Scale(zero=False)
     points = (
         alt.Chart(data(rows))
         .mark_circle(size=45, opacity=0.75)
         .encode(
-            x=alt.X(f"{x}:Q", title=x_title, axis=axis),
-            y=alt.Y(f"{y}:Q", title=y_title, axis=axis),
+            x=alt.X(f"{x}:Q", title=x_title, axis=axis, scale=scale),
+            y=alt.Y(f"{y}:Q", title=y_title, axis=axis, scale=scale),
             color=color(by, ""),
             tooltip=_tips(rows),
         )
     )
     diagonal = alt.Chart(alt.Data(values=ends)).mark_line(strokeDash=[4, 4], color=NONE).encode(x="at:Q", y="at:Q")
     return spec(alt.layer(diagonal, points), height=320)
+
+
+def fans(rows: Sequence[Row], x: str, low: str, middle: str, high: str, truth: str, by: str, *, x_title: str,
+         y_title: str) -> Spec:  # fmt: skip
+    """Small multiples: the band between two columns with its middle, by steps of `x` as the rows are, and the truth."""
+    base = alt.Chart(data(rows)).encode(x=alt.X(x, title=x_title, sort=None, axis=alt.Axis(labelAngle=0)))
+    size = alt.Axis(format="~s", tickCount=4)
+    parts = [
+        base.mark_area(opacity=0.3, color=PALETTE[0]).encode(
+            y=alt.Y(f"{low}:Q", title=y_title, axis=size, scale=alt.Scale(zero=False)), y2=f"{high}:Q"
+        ),
+        base.mark_line(color=PALETTE[0], point=True).encode(y=f"{middle}:Q", tooltip=_tips(rows)),
+        base.mark_line(color=BAD, strokeDash=[5, 3], strokeWidth=2).encode(y=f"{truth}:Q"),
+    ]
+    chart = alt.layer(*parts).properties(width=190, height=120)
+    faceted = chart.facet(facet=alt.Facet(f"{by}:N", title=None, sort=None), columns=4)
+    return spec(faceted.resolve_scale(y="independent"))
 
 
 def _tips(rows: Sequence[Row]) -> list[alt.Tooltip]:

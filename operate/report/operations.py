@@ -31,11 +31,21 @@ _FAILING = dedent("""\
     order by wing, gate, gate_key
     limit 100""")
 _GROWTH = dedent("""\
-    select committed_at, source, sum(sum(byte_count)) over (partition by source order by committed_at) as total_bytes
-    from extract_ledger
-    where status = 'complete' and byte_count is not null
-    group by committed_at, source
-    order by committed_at""")
+    with landed as (
+        select date_trunc('{grain}', committed_at) as landed_at, source, sum(byte_count) as byte_count
+        from extract_ledger
+        where status = 'complete' and byte_count is not null
+        group by all
+    )
+
+    select
+        moments.landed_at, sources.source,
+        sum(coalesce(landed.byte_count, 0)) over (partition by sources.source order by moments.landed_at) as total_bytes
+    from (select distinct landed_at from landed) as moments
+    cross join (select distinct source from landed) as sources
+    left join landed using (landed_at, source)
+    order by landed_at, source""")
+_SPAN = "select epoch(max(committed_at)) - epoch(min(committed_at)) as seconds from extract_ledger"
 _SPEED = dedent("""\
     select
         run_id, source, count(*) as partitions, sum(row_count) as row_count, sum(call_count) as call_count,
@@ -46,6 +56,8 @@ _SPEED = dedent("""\
     group by run_id, source
     order by max(finished_at) desc
     limit 20""")
+
+DAYS_FROM = 3 * 86_400  # seconds of ledger from which growth is shown by the day
 
 
 def page(read: Reader) -> Page:
@@ -125,8 +137,12 @@ def _extraction(read: Reader) -> list[Figure | Grid | Note]:
 
 
 def _growth(read: Reader) -> list[Figure | Grid | Note]:
-    rows = read.rows(_GROWTH)
+    span = read.rows(_SPAN)
+    grain = "day" if span and (span[0]["seconds"] or 0) > DAYS_FROM else "minute"
+    growth = _GROWTH.format(grain=grain)
+    rows = read.rows(growth)
     if not rows:
         return []
-    chart = areas(rows, "committed_at:T", "total_bytes:Q", "source", x_title="", y_title="bytes landed")
-    return [Figure("Storage", "Bytes landed so far, by wing.", chart, ["extract_ledger"], _GROWTH)]
+    chart = areas(rows, "landed_at:T", "total_bytes:Q", "source", x_title="", y_title="bytes landed")
+    reading = f"Bytes landed so far, by wing and {grain}."
+    return [Figure("Storage", reading, chart, ["extract_ledger"], growth)]

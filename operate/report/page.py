@@ -33,7 +33,7 @@ class Column:
 
     name: str
     head: str
-    kind: str = "text"  # text, usd, share, count, number, time, day, address, name
+    kind: str = "text"  # text, usd, share, count, number, score, time, day, address, name
 
 
 def columns(*told: tuple[str, ...]) -> list[Column]:
@@ -97,6 +97,8 @@ def show(value: object, kind: str = "text") -> str:
         return f"{number:,.0f}" if number == number.to_integral_value() else f"{number:,.2f}"
     if kind == "number":
         return f"{float(str(value)):,.4g}"
+    if kind == "score":
+        return f"{float(str(value)):.4f}".replace("-0.0000", "0.0000")
     if kind == "address":
         text = str(value)
         short = f"{text[:6]}…{text[-4:]}" if len(text) > 12 else text

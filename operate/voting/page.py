@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from textwrap import dedent
 
-from operate.report.charts import against, bars, intervals, lines
+from operate.report.charts import BAD, GOOD, OPEN, against, bars, fans, heat, intervals, lines
 from operate.report.page import Figure, Grid, Note, Page, Section, columns
 from operate.report.reading import Reader
 
@@ -63,31 +64,44 @@ _MOVING = """
     where protocol = '{protocol}' and votes_now is not null and decision_at <= boundary_at
     order by gauge, decision_at
 """
-_FANS = """
+_ENDED = """
     with newest as (
         select max(epoch) as epoch from preboundary_truth_labels where protocol = '{protocol}'
     ),
 
-    spread as (
-        select gauge_address, min(other_votes_forecast) as low, max(other_votes_forecast) as high,
-            sum(scenario_weight * other_votes_forecast) / sum(scenario_weight) as expected
-        from preboundary_forecasts
+    ended as (  -- what others' votes came to: the voter's own are no part of a forecast
+        select panel.gauge_address, names.gauge_name as gauge, max(panel.other_votes_final) as final_votes,
+            row_number() over (order by max(panel.other_votes_final) desc, panel.gauge_address) as place
+        from main_intermediate.int_forecast_panel as panel
         inner join newest using (epoch)
-        where protocol = '{protocol}' and voter_id = '{voter}' and decision_window = 'day'
-            and scenario_set = (select min(scenario_set) from preboundary_forecasts)
-        group by gauge_address
+        inner join gauges as names using (protocol, gauge_address)
+        where protocol = '{protocol}' and voter_id = '{voter}' and panel.other_votes_final is not null
+        group by panel.gauge_address, names.gauge_name
     )
-
-    select
-        names.gauge_name as gauge,
-        spread.low, spread.high, spread.expected, labels.final_votes
-    from spread
-    inner join preboundary_truth_labels as labels using (gauge_address)
-    inner join gauges as names using (protocol, gauge_address)
+"""
+_FORECASTS = """
+    from preboundary_forecasts
     inner join newest using (epoch)
-    where labels.protocol = '{protocol}' and labels.final_votes is not null
-    order by labels.final_votes desc, gauge
-    limit 12
+    inner join ended using (gauge_address)
+    inner join decision_points as points using (protocol, epoch, decision_window)
+    where protocol = '{protocol}' and voter_id = '{voter}'
+        and scenario_set = (select min(scenario_set) from preboundary_forecasts)
+"""
+_SPREAD = """
+        min(other_votes_forecast) as low, max(other_votes_forecast) as high,
+        sum(scenario_weight * other_votes_forecast) / sum(scenario_weight) as expected
+"""
+_FANS = f"""{_ENDED}
+    select gauge, any_value(ended.final_votes) as final_votes, {_SPREAD.strip()}
+    {_FORECASTS.strip()} and decision_window = 'day' and ended.place <= 12
+    group by gauge
+    order by min(ended.place)
+"""
+_FANS_BY_WINDOW = f"""{_ENDED}
+    select gauge, decision_window, any_value(ended.final_votes) as final_votes, {_SPREAD.strip()}
+    {_FORECASTS.strip()} and ended.place <= {{shown}}
+    group by gauge, decision_window
+    order by min(ended.place), min(points.window_position)
 """
 _SHARES = """
     select
@@ -114,12 +128,17 @@ _CALIBRATION = """
         and expected_usd is not null and realised_usd is not null
     order by epoch, decision_window
 """
+_MEANS = """
+    select decision_window, '{name}' as measure, metric_value, interval_low, interval_high, observations
+    from preboundary_backtest_statistics
+    where protocol = '{protocol}' and voter_id = '{voter}' and metric = '{metric}' and interval_low is not null
+    order by decision_window
+"""
 _LIMITS = """
     with newest as (
         from preboundary_recommendations
         where protocol = '{protocol}' and voter_id = '{voter}' and unlimited_usd is not null
-        order by decision_at desc
-        limit 1
+        qualify row_number() over (partition by decision_window order by epoch desc, risk_profile) = 1
     ),
 
     costs as (
@@ -129,15 +148,26 @@ _LIMITS = """
         into name limit_name value cost_usd
     )
 
-    select replace(replace(limit_name, '_cost_usd', ''), '_', ' ') as limit_name, cost_usd
+    select
+        decision_window, replace(replace(limit_name, '_cost_usd', ''), '_', ' ') as limit_name, cost_usd,
+        cost_usd / nullif(unlimited_usd, 0) as cost_share
     from costs
-    where cost_usd is not null
+    where cost_usd > 0.005
+    order by decision_at, limit_name
+"""
+_VERDICTS = """
+    select decision_window, compared_with as criterion,
+        case when is_passed then 'pass' when is_passed is null then 'open' else 'fail' end as verdict,
+        metric_value, interval_low, interval_high, observations
+    from preboundary_backtest_statistics
+    where protocol = '{protocol}' and metric = 'criterion'
+    order by compared_with, decision_window
 """
 _CRITERIA = """
     select decision_window, compared_with, metric_value, interval_low, interval_high, observations,
         case when is_passed then 'pass' when is_passed is null then 'open' else 'fail' end as verdict, explanation
     from preboundary_backtest_statistics
-    where protocol = '{protocol}' and metric = 'criterion'
+    where protocol = '{protocol}' and metric = 'criterion' and is_passed is not true
     order by decision_window, compared_with
 """
 
@@ -166,10 +196,15 @@ def _exchange(read: Reader, protocol: str) -> list[Section]:
 
     return [
         Section(f"{protocol}: this epoch", _now(read, sql(_NOW), sql(_CHANGES), sql(_LIMITS))),
-        Section(f"{protocol}: what others do", _others(read, sql(_MOVING), sql(_FANS))),
+        Section(f"{protocol}: what others do", _others(read, sql(_MOVING), sql(_FANS), sql(_FANS_BY_WINDOW))),
         Section(
             f"{protocol}: how such decisions did",
-            _past(read, sql(_SHARES, window="T-5"), sql(_GAINS), sql(_CALIBRATION), sql(_CRITERIA)),
+            [
+                *_past(read, sql(_SHARES, window="T-5"), sql(_GAINS), sql(_CALIBRATION)),
+                *_means(read, sql),
+                *_criteria(read, sql(_VERDICTS), sql(_CRITERIA)),
+            ]
+            or [Note("No backtest", f"It takes ended epochs before others. {EXTRACT}")],
         ),
     ]
 
@@ -209,16 +244,22 @@ def _now(read: Reader, now: str, changes: str, limits: str) -> list[Figure | Gri
             f"The newest vote worth sending, at {votes[0]['decision_window']}; addresses in full under the pointer."
         )
         found.append(Grid("Change set", reading, shown, votes, ["preboundary_recommended_votes"], changes))
-    costs = read.rows(limits)
-    if costs:
-        chart = bars(costs, "cost_usd:Q", "limit_name:N", None, x_title="USD given up", y_title="", y_format="")
-        chart["height"] = max(80, 24 * len(costs))
-        reading = "What the answer would be worth more without each limit of the risk profile, one at a time."
+    if costs := read.rows(limits):
+        chart = bars(costs, "cost_usd:Q", "decision_window:N", "limit_name", x_title="USD given up", y_title="",
+                     y_format="")  # fmt: skip
+        chart["height"] = max(80, 24 * len({row["decision_window"] for row in costs}))
+        chart["encoding"]["y"]["sort"] = None
+        reading = (
+            "What the newest answer at each window would be worth more without each limit of the risk profile, one at "
+            "a time; a window that is not here lost nothing to any."
+        )
         found.append(Figure("What each limit costs", reading, chart, ["preboundary_recommendations"], limits))
+    else:
+        found.append(Note("What each limit costs", "Nothing: no limit of the profile binds the newest answers."))
     return found
 
 
-def _others(read: Reader, moving: str, fans: str) -> list[Figure | Grid | Note]:
+def _others(read: Reader, moving: str, newest: str, by_window: str) -> list[Figure | Grid | Note]:
     found: list[Figure | Grid | Note] = []
     if rows := read.rows(moving):
         chart = lines(
@@ -229,7 +270,8 @@ def _others(read: Reader, moving: str, fans: str) -> list[Figure | Grid | Note]:
         chart["encoding"]["x"]["axis"] = {"values": [1440, 240, 60, 15, 5, 1, 0]}
         reading = f"Votes of the {SHOWN} largest gauges at the windows of the newest ended epoch, towards the boundary."
         found.append(Figure("Votes moving", reading, chart, ["preboundary_snapshots"], moving))
-    if rows := read.rows(fans):
+    tables = ["preboundary_forecasts", "int_forecast_panel"]
+    if rows := read.rows(newest):
         chart = intervals(rows, "gauge:N", "expected", "low", "high", None, x_title="votes of others", x_format="~s")
         truth = {
             "data": chart["data"],
@@ -241,15 +283,22 @@ def _others(read: Reader, moving: str, fans: str) -> list[Figure | Grid | Note]:
         }
         chart["layer"].append(truth)
         reading = (
-            "What was forecast a day before the boundary, from the least to the most of all scenarios with their mean, "
-            "and the orange tick where the votes ended."
+            "What was forecast of others' votes a day before the boundary, from the least to the most of all scenarios "
+            "with their mean, and the orange tick where they ended."
         )
-        tables = ["preboundary_forecasts", "preboundary_truth_labels"]
-        found.append(Figure("Forecast and truth", reading, chart, tables, fans))
+        found.append(Figure("Forecast and truth", reading, chart, tables, newest))
+    if rows := read.rows(by_window):
+        chart = fans(rows, "decision_window:N", "low", "expected", "high", "final_votes", "gauge",
+                     x_title="forecast at", y_title="votes")  # fmt: skip
+        reading = (
+            f"How the forecast of others' votes for the {SHOWN} largest gauges narrowed towards the boundary: the "
+            "band of all scenarios with its mean, and dashed where they ended."
+        )
+        found.append(Figure("Forecast fans", reading, chart, tables, by_window))
     return found
 
 
-def _past(read: Reader, shares: str, gains: str, calibration: str, criteria: str) -> list[Figure | Grid | Note]:
+def _past(read: Reader, shares: str, gains: str, calibration: str) -> list[Figure | Grid | Note]:
     found: list[Figure | Grid | Note] = []
     if rows := read.rows(shares):
         chart = lines(
@@ -272,7 +321,45 @@ def _past(read: Reader, shares: str, gains: str, calibration: str, criteria: str
         )  # fmt: skip
         reading = "What a decision promised and what it was entitled to; on the dashed line it kept its word."
         found.append(Figure("Promised and entitled", reading, chart, ["preboundary_backtest_results"], calibration))
-    if rows := read.rows(criteria):
+    return found
+
+
+def _means(read: Reader, sql: Callable[..., str]) -> list[Figure | Grid | Note]:
+    """What is known of the means over epochs, with intervals: of hindsight, and of what was promised."""
+    told = (
+        ("mean_hindsight_share", "Share of hindsight, with interval", ".0%", 1.0, "share of hindsight",
+         "Mean over epochs; what is left to the dashed line is the regret."),
+        ("mean_realised_over_expected", "Promises kept, with interval", ".2f", 1.0, "entitled over promised",
+         "Mean over epochs; on the dashed line a decision earns what it promised, left of it less."),
+    )  # fmt: skip
+    found: list[Figure | Grid | Note] = []
+    for metric, title, form, reference, x_title, reading in told:
+        asked = sql(_MEANS, metric=metric, name=x_title)
+        if rows := read.rows(asked):
+            chart = intervals(
+                rows, "decision_window:N", "metric_value", "interval_low", "interval_high", None, x_title=x_title,
+                x_format=form, reference=reference,
+            )  # fmt: skip
+            for part in chart["layer"]:
+                part["encoding"]["x"]["scale"] = {"zero": False}
+            found.append(Figure(title, reading, chart, ["preboundary_backtest_statistics"], asked))
+    return found
+
+
+def _criteria(read: Reader, verdicts: str, failing: str) -> list[Figure | Grid | Note]:
+    """Which criteria are passed at which window, and those that are not, with their numbers."""
+    found: list[Figure | Grid | Note] = []
+    tables = ["preboundary_backtest_statistics"]
+    if rows := read.rows(verdicts):
+        domain = {
+            name: colour
+            for name, colour in (("pass", GOOD), ("open", OPEN), ("fail", BAD))
+            if any(row["verdict"] == name for row in rows)
+        }
+        chart = heat(rows, "decision_window:N", "criterion:N", "verdict", domain, x_title="window")
+        reading = "What a backtest must show before it is believed: passed, failed, or open for want of epochs."
+        found.append(Figure("Criteria", reading, chart, tables, verdicts))
+    if rows := read.rows(failing):
         shown = columns(
             ("decision_window", "window"),
             ("compared_with", "criterion"),
@@ -283,9 +370,6 @@ def _past(read: Reader, shares: str, gains: str, calibration: str, criteria: str
             ("observations", "epochs", "count"),
             ("explanation", "in words"),
         )
-        reading = "What a backtest must show before it is believed: passed, failed, or open for want of epochs."
-        tables = ["preboundary_backtest_statistics"]
-        found.append(Grid("Criteria", reading, shown, rows, tables, criteria))
-    if not found:
-        found.append(Note("No backtest", f"It takes ended epochs before others. {EXTRACT}"))
+        reading = "Criteria that failed or are open, with what was found."
+        found.append(Grid("Criteria not passed", reading, shown, rows, tables, failing))
     return found

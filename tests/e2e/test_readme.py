@@ -28,7 +28,7 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 def foreshore(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("FORESHORE_", "DBT_"))}
     return subprocess.run(
-        [sys.executable, "-m", "operate.cli", *arguments],
+        [sys.executable, "-P", "-m", "operate.cli", *arguments],
         cwd=folder, env=environment | AS_A_TERMINAL | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
