@@ -18,6 +18,7 @@ from extract.errors import RequestError
 from operate.console import Fitted, as_text, out, print_json, printable, to_json
 from operate.csv_text import unformulated
 from operate.options import config_option
+from operate.shell import run_shell
 from operate.warehouse import Answer, Warehouse, ask
 
 FORMATS = ("table", "csv", "tsv", "json", "ndjson", "md", "parquet")
@@ -40,6 +41,8 @@ def sql(
 ) -> None:
     """Query what was published, read-only. Several statements, parted by `;`, are answered in order.
 
+    On a terminal and without a statement it is a shell: DuckDB's own command line, where that is installed.
+
     Values are exact: none is ever cut (rows that do not fit are shown as records), money is rounded to the cent in
     tables only, doubles round-trip in every other format, CSV quotes words that a spreadsheet would run,
     and JSON has whole numbers beyond 2^53 as strings.
@@ -49,9 +52,12 @@ def sql(
       foreshore sql "select * from preboundary_snapshot_coverage"
       foreshore sql "select count(*) from preboundary_snapshots" --json
       foreshore sql "select * from csu_daily_panel" --format parquet --out panel.parquet
+      foreshore sql
       foreshore sql --file questions.sql --format csv
       echo "select * from extract_ledger" | foreshore sql --file - --format ndjson
     """
+    if statement is None and file is None and sys.stdin.isatty():
+        sys.exit(run_shell(Warehouse.of(load_config(config_file))))
     text = _statements(statement, file)
     form = form or "table"
     if form == "parquet" and target is None:

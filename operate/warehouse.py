@@ -278,26 +278,36 @@ def read_tables(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, p
 
 def open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     """A read-only connection that can reach the published parquet and nothing else."""
+    shelf, file = warehouse.shelf, current_file(warehouse)
+    published = duckdb.connect(str(file), read_only=True)
+    if published.execute("select any_value(root) from publications").fetchone() != (str(shelf.root),):
+        raise WarehouseError(f"{shelf.folder} was published under another path and moved here: run `foreshore build`")
+    for setting in confinement(warehouse):
+        published.execute(setting)
+    return published
+
+
+def current_file(warehouse: Warehouse) -> Path:
+    """The file that readers open now. Errors: WarehouseError where nothing is published."""
     ensure_published(warehouse)
-    shelf = warehouse.shelf
-    file = shelf.current_file()
+    file = warehouse.shelf.current_file()
     if file is None:
         raise WarehouseError(
             f"nothing is published at {warehouse.published_file} yet: run `foreshore extract all`, then "
             "`foreshore build` (or `foreshore demo run`)"
         )
-    published = duckdb.connect(str(file), read_only=True)
-    if published.execute("select any_value(root) from publications").fetchone() != (str(shelf.root),):
-        raise WarehouseError(f"{shelf.folder} was published under another path and moved here: run `foreshore build`")
-    quoted = str(shelf.wings).replace("'", "''")
-    for setting in (
+    return file
+
+
+def confinement(warehouse: Warehouse) -> Sequence[str]:
+    """Settings of a reader, in order: UTC, the published parquet, no other file, no network, and no way back."""
+    quoted = str(warehouse.shelf.wings).replace("'", "''")
+    return (
         "set TimeZone = 'UTC'",
         f"set allowed_directories = ['{quoted}/']",
         "set enable_external_access = false",
         "set lock_configuration = true",
-    ):
-        published.execute(setting)
-    return published
+    )
 
 
 def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

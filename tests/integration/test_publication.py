@@ -19,6 +19,7 @@ from operate import publish as publication
 from operate.console import to_json
 from operate.lock import building
 from operate.publish import PublicationError, Shelf
+from operate.shell import run_shell
 from operate.warehouse import WarehouseError, publish, query, read_tables, rebuild
 from tests.publication_fixtures import ROOT, WINGS, Small, project
 
@@ -355,3 +356,37 @@ def test_what_is_published_is_listed_and_described(built: Small) -> None:
     assert [column["column"] for column in told["columns"]] == ["version", "n", "is_bad", "is_simulated"]
     unknown = built.cli("describe", "voting_vote")
     assert unknown.returncode == 1 and "did you mean" in unknown.stderr and "voting_votes" in unknown.stderr
+
+
+# -- a shell of DuckDB's own
+
+CLI = """#!{python}
+import sys, duckdb
+*options, file = sys.argv[1:]
+if "-c" in options:  # -readonly FILE -c "select 1"
+    sys.exit()
+connection = duckdb.connect(file, read_only=True)
+connection.execute(options[options.index("-cmd") + 1])
+print(connection.execute("select count(*) from voting_votes").fetchone())
+try:
+    connection.execute("from read_csv('/etc/hostname')")
+except duckdb.Error as error:
+    print(type(error).__name__)
+"""
+
+
+def test_the_shell_is_duckdbs_own_and_confined(
+    published: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same switches as DuckDB's CLI (1.5.6 was tried by hand): what is published can be read, nothing else."""
+    program = tmp_path / "duckdb"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RequestError, match="no program `duckdb` is on the path"):
+        run_shell(published.warehouse)
+    program.write_text(CLI.format(python=sys.executable))
+    program.chmod(0o755)
+    assert run_shell(published.warehouse) == 0
+    assert capfd.readouterr().out.split("\n")[:2] == [f"({ROWS},)", "PermissionException"]
+    program.write_text("#!/bin/sh\necho 'IO Error: version number 69. And more' >&2; exit 1")
+    with pytest.raises(RequestError, match=r"cannot open .*: IO Error: version number 69. Install .* as new"):
+        run_shell(published.warehouse)
