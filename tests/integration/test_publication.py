@@ -21,7 +21,7 @@ from operate.lock import building
 from operate.publish import PublicationError, Shelf
 from operate.shell import run_shell
 from operate.warehouse import WarehouseError, publish, query, read_tables, rebuild
-from tests.publication_fixtures import ROOT, WINGS, Small, project
+from tests.publication_fixtures import ROOT, ROWS, WINGS, Small, project
 
 GOOD = {1: {(1, 200, 0)}, 2: {(2, 200, 0)}, 3: {(3, 200, 0)}}
 
