@@ -127,7 +127,8 @@ def _session(read: Reader) -> list[Figure | Grid | Note]:
     bars_sql, trades_sql = _BARS.format(**named), _TRADES.format(**named)
     values = [{name: plain(value) for name, value in row.items()} for row in read.rows(bars_sql)]
     trades = [{name: plain(value) for name, value in row.items()} for row in read.rows(trades_sql)]
-    x = {"field": "bar_at", "type": "temporal", "title": "UTC", "timeUnit": "utcyearmonthdatehoursminutes"}
+    x = {"field": "bar_at", "type": "temporal", "title": "UTC", "timeUnit": "utcyearmonthdatehoursminutes",
+         "axis": {"format": "%H:%M"}}  # fmt: skip
     price = {"type": "quantitative", "scale": {"zero": False}, "title": "USD"}
     up = {"condition": {"test": "datum.close >= datum.open", "value": "#009E73"}, "value": "#D55E00"}
     spec = {

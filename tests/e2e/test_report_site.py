@@ -51,6 +51,13 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+CUT = """() => [...document.querySelectorAll(".figure")].filter((f) => {
+    const edge = f.getBoundingClientRect().right + 1;
+    return [...f.querySelectorAll("svg text")].some(
+        (t) => getComputedStyle(t).opacity > 0 && t.getBoundingClientRect().right > edge);
+}).map((f) => f.closest("article").querySelector("h3").textContent)"""
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_every_page_opens_from_disk_and_draws_every_figure(browser: Any, site: Path, width: int, scheme: str) -> None:
     drawn = 0
@@ -67,8 +74,12 @@ def test_every_page_opens_from_disk_and_draws_every_figure(browser: Any, site: P
             drawn += page.locator(".figure svg").count()
             assert said == [] and all(url.startswith("file:") for url in asked), (name, said)
             assert page.evaluate("document.scrollingElement.scrollWidth") <= width, f"{name} is wider than {width}"
+            assert page.evaluate(CUT) == [], f"words of a figure of {name} are cut at {width}"
             ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+            page.set_viewport_size({"width": 720, "height": 900})  # A4 less its margins
+            page.emulate_media(media="print")
+            assert page.evaluate("document.scrollingElement.scrollWidth") <= 720, f"{name} is wider than paper"
             page.close()
     assert drawn >= 10
 
