@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
@@ -121,6 +122,22 @@ def test_a_page_of_ones_own_that_fails_says_so_and_costs_no_other(warehouse: War
             own_pages(config, [mine])
     with pytest.raises(ForeshoreError, match="two report pages are called bribes"):
         build(warehouse, tmp_path / "site", own=own_pages(config, [EXAMPLE, EXAMPLE]))
+
+
+def test_the_notebook_runs_on_what_is_published(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/notebooks/published.py, every cell, against the warehouse's own numbers; a wing may be missing."""
+    monkeypatch.setenv("FORESHORE_PUBLISHED", str(warehouse.shelf.current))
+    place = ROOT / "docs" / "notebooks" / "published.py"
+    spec = importlib.util.spec_from_file_location("notebook", place)
+    assert spec is not None and spec.loader is not None
+    notebook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(notebook)
+    _, found = notebook.app.run()
+    asked = "select count(*), sum(hindsight_share) from preboundary_backtest_results where strategy = 'foreshore' "
+    (count, total), *_ = query(warehouse, asked + "and is_votable and hindsight_share is not null")[1]
+    assert count == len(found["hindsight"]) > 0 and found["values"] == []
+    assert sum(row["hindsight_share"] for row in found["hindsight"]) == pytest.approx(total)
+    assert found["tables"]["preboundary_snapshots"] == "voting" and found["rows"] is not None
 
 
 def test_a_report_is_swapped_whole(site: Path, warehouse: Warehouse, tmp_path: Path) -> None:
