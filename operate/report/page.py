@@ -134,10 +134,17 @@ def html(page: Page, pages: Sequence[Page], facts: Sequence[str], warning: str, 
         '<meta name="color-scheme" content="light dark">'
         f'<title>{_text(page.title)} · Foreshore</title><link rel="stylesheet" href="style.css"></head><body>'
         f'<header><a class="mark" href="index.html">Foreshore</a><nav>{links}</nav></header><main>'
-        f'<h1>{_text(page.title)}</h1><p class="lead">{_text(page.lead)}</p>{alarm}{body}</main>'
+        f'<h1>{_text(page.title)}</h1><p class="lead">{_text(page.lead)}{_lineage(page, docs)}</p>{alarm}{body}</main>'
         f"<footer><ul>{told}</ul></footer>"
         '<script src="vega.js"></script><script src="figures.js"></script></body></html>\n'
     )
+
+
+def _lineage(page: Page, docs: bool) -> str:
+    """A link to the graph of the page's wing in dbt's docs, where those lie beside it."""
+    if not docs or page.unit in ("", "door"):
+        return ""
+    return f' <a class="lineage" href="docs.html#!/overview?g_v=1&amp;g_i=tag:{page.unit}">Lineage of its tables</a>'
 
 
 def _section(section: Section, number: int, docs: bool) -> str:

@@ -88,3 +88,17 @@ def test_a_recommended_vote_can_be_followed_to_the_raw_zone(page: object, site: 
     assert {"source.foreshore.raw.voting_events", "source.foreshore.raw.submitted_votes"} <= drawn
     assert {f"seed.foreshore.{name}" for name in ("voters", "risk_profiles", "scenario_weights", "thresholds")} <= drawn
     page.screenshot(path=str(site.parent / "decisions.png"))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("wing", "mart"),
+    [("voting", "preboundary_recommendations"), ("lending", "csu_daily_panel"), ("bars", "pre_paper_parity"),
+     ("markets", "experiment_scores")],
+)  # fmt: skip
+def test_the_overview_leads_to_the_lineage_of_each_wing(page: object, site: Path, wing: str, mart: str) -> None:
+    page.goto(f"{site.as_uri()}#!/overview")  # type: ignore[attr-defined]
+    page.click(f"a[href='#!/overview?g_v=1&g_i=tag:{wing}']")  # type: ignore[attr-defined]
+    drawing = f"() => document.getElementById('cy')?._cyreg && {GRAPH}.nodes().length > 10"
+    page.wait_for_function(drawing)  # type: ignore[attr-defined]
+    drawn = set(page.evaluate(f"{GRAPH}.nodes().map(node => node.id())"))  # type: ignore[attr-defined]
+    assert f"model.foreshore.{mart}" in drawn and "model.foreshore.extract_ledger" not in drawn

@@ -146,7 +146,10 @@ def test_a_report_is_swapped_whole(site: Path, warehouse: Warehouse, tmp_path: P
     folder = tmp_path / "again"
     shutil.copytree(site, folder)
     (folder / "left.html").write_text("an old page")
-    build(warehouse, folder, docs)
+    build(warehouse, folder, docs, own_pages(Config(ROOT / "foreshore.toml", {}, {}), [EXAMPLE]))
     assert not (folder / "left.html").exists() and (folder / "docs.html").read_text() == "docs"
-    assert "docs.html#!/model/model.foreshore.preboundary_recommendations" in (folder / "voting.html").read_text()
+    voting = (folder / "voting.html").read_text()
+    assert "docs.html#!/model/model.foreshore.preboundary_recommendations" in voting
+    assert "docs.html#!/overview?g_v=1&amp;g_i=tag:voting" in voting
+    assert "g_i=tag" not in (folder / "operations.html").read_text() + (folder / "bribes.html").read_text()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
