@@ -96,6 +96,7 @@ def test_a_recommended_vote_can_be_followed_to_the_raw_zone(page: object, site: 
      ("markets", "experiment_scores")],
 )  # fmt: skip
 def test_the_overview_leads_to_the_lineage_of_each_wing(page: object, site: Path, wing: str, mart: str) -> None:
+    page.goto("about:blank")  # type: ignore[attr-defined]  # the graph of another test would lie over the page
     page.goto(f"{site.as_uri()}#!/overview")  # type: ignore[attr-defined]
     page.click(f"a[href='#!/overview?g_v=1&g_i=tag:{wing}']")  # type: ignore[attr-defined]
     drawing = f"() => document.getElementById('cy')?._cyreg && {GRAPH}.nodes().length > 10"
