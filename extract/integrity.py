@@ -81,6 +81,8 @@ def audit(lake: Lake, everything: bool = False) -> list[Damage]:
 def _audit(lake: Lake, everything: bool) -> list[Damage]:
     committed = lake.committed_loads()
     here, known = _files(lake), _verified(lake)
+    for load in lake.replaced_loads():
+        here.pop(load, None), known.pop(load, None)
     remembered = {} if everything else known
     doubtful = [load for load in committed if not _is_unchanged(here.get(load, {}), remembered.get(load))]
     lake.bring(file.name for load in doubtful for file in here.get(load, {}).values())

@@ -193,16 +193,29 @@ class Lake:
     def join(self, *parts: str) -> str:
         return str(PurePosixPath(self.path, *parts))
 
+    def commit_records(self) -> list[dict[str, Any]]:
+        """Records of the loads that count, oldest first: committed, and not replaced by a compacted one."""
+        done = self._done()
+        gone = {name for record in done for name in record.get("replaces") or ()}
+        return [record for record in done if record["load_id"] not in gone]
+
     def committed_loads(self) -> list[str]:
-        """Load ids with a commit record, oldest first."""
+        """Load ids with a commit record that counts, oldest first."""
+        return [str(record["load_id"]) for record in self.commit_records()]
+
+    def replaced_loads(self) -> set[str]:
+        """Loads that a compacted one stands for; their files, where still there, are read by nobody."""
+        return {str(name) for record in self._done() for name in record.get("replaces") or ()}
+
+    def _done(self) -> list[dict[str, Any]]:
         names = [name for name in self.names("_dlt_loads") if name.endswith(".jsonl")]
         self.bring(names)
         records = []
         for name in names:
             with self.open(name) as handle:
                 records += _records(handle.read())
-        done = [r for r in records if r["status"] == 0 and r["load_id"] != NO_LOAD]
-        return [r["load_id"] for r in sorted(done, key=lambda r: (r["inserted_at"], r["load_id"]))]
+        done = [record for record in records if record["status"] == 0 and record["load_id"] != NO_LOAD]
+        return sorted(done, key=lambda record: (record["inserted_at"], record["load_id"]))
 
     def for_reading(self) -> Lake:
         """A folder that holds what an object store has committed by now: dbt reads that, and nobody else changes it.
@@ -298,7 +311,18 @@ class Lake:
             if is_table and is_orphan and file.changed_at <= oldest:
                 self.fs.rm_file(file.name)
                 dropped += 1
+        self._forget_replaced()
         return dropped
+
+    def _forget_replaced(self) -> None:
+        """Delete commit records of replaced loads of which no file is left: who replaced them says they were there."""
+        if not (replaced := self.replaced_loads()):
+            return
+        left = {load_id_of(file.name) for file in self.files() if file.name.endswith(".parquet")}
+        for name in self.names("_dlt_loads"):
+            load = PurePosixPath(name).name.removesuffix(".jsonl").rpartition("__")[2]
+            if load in replaced and load not in left:
+                self.fs.rm_file(name)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -61,7 +61,7 @@ def test_the_line_of_bars_on_an_object_store(
     assert first[0]["n"] and store.faults.seen["throttled"] > 0
 
     store.faults.heal()
-    key = next(key for key in sorted(store.stored()) if "/bars_rows/" in key and "empty" not in key)
+    key = next(key for key in sorted(store.stored()) if "/bars/" in key and "empty" not in key)
     store.write(key, store.read(key)[:-20])
     refused = clean(bars_line.cli("build"))
     assert refused.returncode == 1 and "foreshore repair" in refused.stdout + refused.stderr

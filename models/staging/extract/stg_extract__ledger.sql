@@ -1,5 +1,13 @@
-with loads as (
+with records as (
     select * from {{ source('raw', '_dlt_loads') }}
+),
+
+-- a compacted load stands for others, whose files may still be there
+loads as (
+    select * from records
+    where
+        status = 0
+        and load_id not in (select unnest(replaces) from records where status = 0 and replaces is not null)
 ),
 
 store as (
@@ -37,8 +45,7 @@ select
     store.is_simulated,
     ledger.started_at,
     ledger.finished_at,
-    loads.inserted_at as committed_at
+    coalesce(ledger.committed_at, loads.inserted_at) as committed_at
 from ledger
 inner join loads on ledger.load_id = loads.load_id
 cross join store
-where loads.status = 0
