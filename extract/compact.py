@@ -12,7 +12,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -57,10 +57,7 @@ def plan(lake: Lake, least_loads: int = LEAST_LOADS, most_bytes: int = MOST_BYTE
     """What would be merged. Errors: StorageError where raw files are not as they were landed."""
     if audit(lake):
         raise StorageError("raw files are not as they were landed: run `foreshore repair`, then compact")
-    files: dict[str, dict[str, Stored]] = {}
-    for file in lake.files():
-        if file.name.endswith(".parquet") and load_id_of(file.name) != NO_LOAD:
-            files.setdefault(load_id_of(file.name), {})[PurePosixPath(file.name).parent.name] = file
+    files = files_by_load(lake)
     by_source: dict[str, list[dict[str, Any]]] = {}
     for record in lake.commit_records():
         by_source.setdefault(record["schema_name"], []).append(record)
@@ -72,9 +69,18 @@ def plan(lake: Lake, least_loads: int = LEAST_LOADS, most_bytes: int = MOST_BYTE
     ]
 
 
+def files_by_load(lake: Lake) -> dict[str, dict[str, Stored]]:
+    """Landed files by load and table."""
+    found: dict[str, dict[str, Stored]] = {}
+    for file in lake.files():
+        if file.name.endswith(".parquet") and load_id_of(file.name) != NO_LOAD:
+            found.setdefault(load_id_of(file.name), {})[PurePosixPath(file.name).parent.name] = file
+    return found
+
+
 def compact(lake: Lake, groups: Sequence[Group]) -> list[str]:
     """Merge each group into one load; returns their ids. Call it while holding the lock; kill it anywhere."""
-    merged = [_merge(lake, group) for group in groups]
+    merged = [merge(lake, group) for group in groups]
     lake.sweep()
     return merged
 
@@ -126,11 +132,16 @@ def _partitions(lake: Lake, files: dict[str, Stored]) -> set[str] | None:
     return found
 
 
-def _merge(lake: Lake, group: Group) -> str:
-    """Write the merged files, then the one record that makes them count and the old ones not."""
+def merge(lake: Lake, group: Group, is_kept: Callable[[str, str], bool] | None = None) -> str:
+    """Write the merged files, then the one record that makes them count and the old ones not; returns the load's id.
+
+    `is_kept` says of a table and a partition whether its rows stay; ledger rows always do.
+    """
     load_id = f"{time.time():.7f}"
     with tempfile.TemporaryDirectory(prefix="foreshore-") as folder:
-        written = {table: _write(lake, group, table, Path(folder) / f"{table}.parquet") for table in group.tables}
+        written = {
+            table: _write(lake, group, table, Path(folder) / f"{table}.parquet", is_kept) for table in group.tables
+        }
         listing = [
             {"table_name": table, "rows": rows, "bytes": path.stat().st_size, "sha256": _sha256(path)}
             for table, (path, rows) in written.items()
@@ -162,7 +173,9 @@ def _carried(lake: Lake, group: Group, record: dict[str, Any]) -> list[dict[str,
     return [{"load_id": record["load_id"], "inserted_at": record["inserted_at"], "files_sha256": told}]
 
 
-def _write(lake: Lake, group: Group, table: str, target: Path) -> tuple[Path, int]:
+def _write(
+    lake: Lake, group: Group, table: str, target: Path, is_kept: Callable[[str, str], bool] | None
+) -> tuple[Path, int]:
     """One table's rows of all loads, in order of commit, a load at a time; and how many they are."""
     schema = pa.unify_schemas([_schema(lake, tables[table]) for tables in group.files.values() if table in tables])
     if table == LEDGER_TABLE:
@@ -176,6 +189,9 @@ def _write(lake: Lake, group: Group, table: str, target: Path) -> tuple[Path, in
                 part = pq.ParquetFile(handle).read()
             if table == LEDGER_TABLE:
                 part = _with_commit(part, record["inserted_at"])
+            elif is_kept is not None:
+                stays = [is_kept(table, name) for name in part["partition_id"].to_pylist()]
+                part = part.filter(pa.array(stays, pa.bool_()))
             writer.write_table(_in(part, schema))
             rows += part.num_rows
     return target, rows

@@ -40,7 +40,7 @@ def test_a_compacted_store_builds_the_same(bars_line: Line, bars_market: Running
     loads = len(lake.committed_loads())
     done = bars_line.cli("compact", "--least", "2", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["groups"], done.stderr
-    assert len(lake.committed_loads()) < loads / 2
+    assert len(lake.committed_loads()) <= loads / 2
     assert built(bars_line) == before
     assert bars_line.cli("compact", "--least", "2").returncode == 3
     assert extract(bars_line, bars_market).returncode == 3, "what is complete is not fetched again"
