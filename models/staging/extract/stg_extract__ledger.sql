@@ -1,13 +1,20 @@
 with records as (
     select * from {{ source('raw', '_dlt_loads') }}
+    where status = 0
 ),
 
 -- a compacted load stands for others, whose files may still be there
+replaced as (
+    select unnest(replaces) as load_id
+    from records
+    where replaces is not null
+),
+
 loads as (
-    select * from records
-    where
-        status = 0
-        and load_id not in (select unnest(replaces) from records where status = 0 and replaces is not null)
+    select records.*
+    from records
+    left join replaced on records.load_id = replaced.load_id
+    where replaced.load_id is null
 ),
 
 store as (
