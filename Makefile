@@ -8,7 +8,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PYTHONWARNINGS := ignore::DeprecationWarning
 
-.PHONY: help setup demo test test-long extract build docs report bench lint sbom audit hooks clean
+.PHONY: help setup demo test test-long chaos extract build docs report bench lint sbom audit hooks clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is
@@ -33,6 +33,9 @@ test: setup ## the tests, but for the suites of many minutes
 
 test-long: setup ## the suites of many minutes: every lie of a node, builds and publications killed at forty points
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long
+
+chaos: setup ## kill -9 at random moments of the verbs that write raw data; ROUNDS=200 SEED=7
+	@FORESHORE_CHAOS_ROUNDS=$(or $(ROUNDS),30) FORESHORE_CHAOS_SEED=$(or $(SEED),17) $(BIN)/python -m pytest -q -s -m long tests/integration/test_chaos.py
 
 extract: setup ## land what is missing, from your providers or (none configured) the embedded world
 	@$(BIN)/foreshore demo with extract all $(ARGS)

@@ -15,6 +15,7 @@ from typing import Any
 
 from extract.errors import ConfigError
 from extract.shapes import misshapen
+from extract.store import without_secrets
 
 DEFAULT_CONFIG = "foreshore.toml"
 WORLD_CONFIG = "data/world/foreshore.toml"  # from the default one's folder; its own folder is the world's root
@@ -37,8 +38,8 @@ class Config:
 
     @property
     def raw_url(self) -> str:
-        """Where raw parquet lands: a folder or any fsspec URL (`[storage] raw_url`)."""
-        named = self._storage("raw_url", "")
+        """Where raw parquet lands: a folder or an object store's URL (`[storage] raw_url`), without credentials."""
+        named = without_secrets(self._storage("raw_url", ""))
         return named if "://" in named else (self.beside(named) if named else self.root / "raw").as_posix()
 
     @property

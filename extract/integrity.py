@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,21 +22,15 @@ import pyarrow.parquet as pq
 
 from extract.land import FILES_SCHEMA, FILES_TABLE, NO_LOAD, Lake, land, load_id_of
 from extract.ledger import COMPLETE, DAMAGED, LEDGER_TABLE, LedgerRow, declare, ledger_table, now, partition_of
+from extract.mirror import Stored
 
 VERIFIED_FILE = "_verified.json"  # what was verified: load -> table -> [file, bytes, changed, sha256]
 ASIDE = "_damaged"  # damaged loads are kept here, out of every reader's way
 SOURCE = "repair"
+LISTING_PATIENCE = (1.0, 3.0, 6.0)  # seconds between two looks at what an object store does not list
+_LACKING = ("is gone", "was deleted")
 _THREADS = 4
 Listing = dict[str, tuple[str, int, str, str]]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A file in the raw zone as it is now; `changed` is whatever the store says of its newest write."""
-
-    name: str
-    bytes: int
-    changed: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,7 @@ class Damage:
     reasons: tuple[str, ...]
     partitions: tuple[str, ...] = ()
     files: tuple[str, ...] = field(default=(), repr=False)
+    lacks_files: bool = False  # something of it is not there at all
 
     def spoken(self) -> str:
         """One line for people."""
@@ -67,13 +63,29 @@ def prepare(lake: Lake, tables: Mapping[str, pa.Schema]) -> list[Damage]:
 
 
 def audit(lake: Lake, everything: bool = False) -> list[Damage]:
-    """Loads that are not as they were landed, oldest first. `everything` also reads files that have not changed."""
+    """Loads that are not as they were landed, oldest first. `everything` also reads files that have not changed.
+
+    What an object store does not list is looked for again before it counts as deleted: listings may lag.
+    """
     if not lake.has_landed():
         return []
+    found = _audit(lake, everything)
+    for pause in () if lake.is_local else LISTING_PATIENCE:
+        if not any(damage.lacks_files for damage in found):
+            break
+        time.sleep(pause)
+        found = _audit(lake, everything)
+    return found
+
+
+def _audit(lake: Lake, everything: bool) -> list[Damage]:
     committed = lake.committed_loads()
     here, known = _files(lake), _verified(lake)
+    for load in lake.replaced_loads():
+        here.pop(load, None), known.pop(load, None)
     remembered = {} if everything else known
     doubtful = [load for load in committed if not _is_unchanged(here.get(load, {}), remembered.get(load))]
+    lake.bring(file.name for load in doubtful for file in here.get(load, {}).values())
     with ThreadPoolExecutor(_THREADS) as pool:
         looked = list(pool.map(lambda load: _look(lake, load, here.get(load, {}), known.get(load)), doubtful))
     reasons = {load: why for load, (why, _) in zip(doubtful, looked, strict=True) if why}
@@ -87,7 +99,8 @@ def audit(lake: Lake, everything: bool = False) -> list[Damage]:
         return []
     partitions = _partitions(lake, reasons, here)
     files = {load: tuple(file.name for file in here.get(load, {}).values()) for load in reasons}
-    return [Damage(load, reasons[load], partitions[load], files[load]) for load in sorted(reasons)]
+    lacking = {load for load in reasons if any(word in reason for reason in reasons[load] for word in _LACKING)}
+    return [Damage(load, reasons[load], partitions[load], files[load], load in lacking) for load in sorted(reasons)]
 
 
 def put_aside(lake: Lake, damages: Sequence[Damage]) -> None:
@@ -100,7 +113,7 @@ def put_aside(lake: Lake, damages: Sequence[Damage]) -> None:
     for damage in damages:
         for name in damage.files:
             target = lake.join(ASIDE, damage.load_id, f"{PurePosixPath(name).parent.name}.parquet")
-            lake.fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+            lake.make_folder(str(PurePosixPath(target).parent))
             lake.fs.mv(name, target)
         for name in _commit_records(lake, damage.load_id):
             lake.fs.rm_file(name)
@@ -115,29 +128,24 @@ def _tombstone(name: str, damage: Damage) -> LedgerRow:
     return replace(row, error_class="Damaged", error_message=damage.spoken()[:500])
 
 
-def _files(lake: Lake) -> dict[str, dict[str, Found]]:
+def _files(lake: Lake) -> dict[str, dict[str, Stored]]:
     """Landed files by load and table."""
-    found: dict[str, dict[str, Found]] = defaultdict(dict)
-    for folder in lake.fs.ls(lake.path, detail=False):
-        table = PurePosixPath(folder).name
-        if table.startswith("_") or not lake.fs.isdir(folder):
-            continue
-        for info in lake.fs.ls(folder, detail=True):
-            name = str(info["name"])
-            if name.endswith(".parquet") and load_id_of(name) != NO_LOAD:
-                changed = info.get("ETag") or info.get("mtime") or info.get("LastModified")
-                found[load_id_of(name)][table] = Found(name, int(info["size"]), str(changed))
+    found: dict[str, dict[str, Stored]] = defaultdict(dict)
+    for file in lake.files():
+        table = PurePosixPath(file.name).parent.name
+        if not table.startswith("_") and file.name.endswith(".parquet") and load_id_of(file.name) != NO_LOAD:
+            found[load_id_of(file.name)][table] = file
     return found
 
 
-def _is_unchanged(here: Mapping[str, Found], verified: Listing | None) -> bool:
+def _is_unchanged(here: Mapping[str, Stored], verified: Listing | None) -> bool:
     if verified is None or here.keys() != verified.keys():
         return False
     return all((f.name, f.bytes, f.changed) == tuple(verified[table][:3]) for table, f in here.items())
 
 
 def _look(
-    lake: Lake, load: str, here: Mapping[str, Found], verified: Listing | None
+    lake: Lake, load: str, here: Mapping[str, Stored], verified: Listing | None
 ) -> tuple[tuple[str, ...], Listing]:
     """Why a load is damaged (empty: it is sound), and what to remember of it."""
     hashes = {table: _sha256(lake, file.name) for table, file in here.items()}
@@ -156,11 +164,11 @@ def _look(
     return tuple(reasons), {table: (f.name, f.bytes, f.changed, hashes[table]) for table, f in here.items()}
 
 
-def _listing(lake: Lake, file: Found | None) -> dict[str, str] | None:
+def _listing(lake: Lake, file: Stored | None) -> dict[str, str] | None:
     if file is None:
         return None
     try:
-        rows = pq.read_table(lake.fs.open(file.name), columns=FILES_SCHEMA.names).to_pylist()
+        rows = pq.read_table(lake.open(file.name), columns=FILES_SCHEMA.names).to_pylist()
     except (pa.ArrowException, OSError):
         return None
     return {row["table_name"]: row["sha256"] for row in rows}
@@ -168,7 +176,7 @@ def _listing(lake: Lake, file: Found | None) -> dict[str, str] | None:
 
 def _sha256(lake: Lake, name: str) -> str:
     found = hashlib.sha256()
-    with lake.fs.open(name, "rb") as handle:
+    with lake.open(name) as handle:
         while part := handle.read(1 << 20):
             found.update(part)
     return found.hexdigest()
@@ -189,7 +197,7 @@ def _entry(name: str, size: int, changed: str, sha256: str) -> tuple[str, int, s
 
 
 def _partitions(
-    lake: Lake, damaged: Iterable[str], here: Mapping[str, Mapping[str, Found]]
+    lake: Lake, damaged: Iterable[str], here: Mapping[str, Mapping[str, Stored]]
 ) -> dict[str, tuple[str, ...]]:
     """For each damaged load, its partitions that no other load holds newer and complete."""
     bad = set(damaged)
@@ -213,11 +221,11 @@ def _partitions(
     }
 
 
-def _ledger_rows(lake: Lake, file: Found | None) -> list[dict[str, Any]]:
+def _ledger_rows(lake: Lake, file: Stored | None) -> list[dict[str, Any]]:
     if file is None:
         return []
     try:
-        found = pq.read_table(lake.fs.open(file.name), columns=["partition_id", "status"])
+        found = pq.read_table(lake.open(file.name), columns=["partition_id", "status"])
         return list(found.to_pylist())
     except (pa.ArrowException, OSError):
         return []
@@ -225,11 +233,10 @@ def _ledger_rows(lake: Lake, file: Found | None) -> list[dict[str, Any]]:
 
 def _partition_column(lake: Lake, name: str) -> set[str]:
     try:
-        return set(pq.read_table(lake.fs.open(name), columns=["partition_id"]).column(0).to_pylist()) - {None}
+        return set(pq.read_table(lake.open(name), columns=["partition_id"]).column(0).to_pylist()) - {None}
     except (pa.ArrowException, OSError):
         return set()
 
 
 def _commit_records(lake: Lake, load: str) -> list[str]:
-    folder = lake.join("_dlt_loads")
-    return [name for name in lake.fs.ls(folder, detail=False) if PurePosixPath(name).name.endswith(f"__{load}.jsonl")]
+    return [name for name in lake.names("_dlt_loads") if PurePosixPath(name).name.endswith(f"__{load}.jsonl")]

@@ -8,13 +8,16 @@ extract nothing new (measured on dlt 1.31); what can be fetched again need not b
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -29,7 +32,9 @@ from dlt.destinations import filesystem
 from fsspec.implementations.local import LocalFileSystem
 
 from extract.config import Config
-from extract.errors import Busy, ConfigError, StorageError
+from extract.errors import Busy, StorageError
+from extract.mirror import Mirror, Stored, stored
+from extract.store import file_system, refusal
 
 LAYOUT = "{table_name}/{load_id}.{file_id}.{ext}"
 FILES_TABLE = "extract_files"
@@ -41,6 +46,7 @@ FILES_SCHEMA = pa.schema(
         pa.field("sha256", pa.string(), nullable=False),
     ]
 )
+ORPHAN_SECONDS = 86_400.0  # no load of ours takes a day, no store's listing lags by one
 NO_LOAD = "0"  # load id of the empty typed files that give every table its columns before its first row
 
 
@@ -77,19 +83,6 @@ fsspec.register_implementation("file", AtomicLocalFileSystem, clobber=True)
 fsspec.register_implementation("local", AtomicLocalFileSystem, clobber=True)
 
 
-def _file_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL and the path in it; ConfigError where nothing here speaks its protocol."""
-    try:
-        fs, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        protocol = url.split("://", 1)[0]
-        raise ConfigError(
-            f"[storage] raw_url {protocol}://...: nothing installed speaks it ({type(error).__name__}); this release "
-            "builds from folders only: name a folder, which may be a mounted one"
-        ) from None
-    return fs, str(path)
-
-
 STORE_FILE = "_store.json"  # what a store is: its layout's version, and whether its data are simulated
 STORE_VERSION = 1
 
@@ -97,17 +90,59 @@ STORE_VERSION = 1
 class Lake:
     """The raw zone at a folder or an fsspec URL; `is_simulated` None takes the store for what it says it is."""
 
-    def __init__(self, url: str, is_simulated: bool | None = None) -> None:
+    def __init__(self, url: str, is_simulated: bool | None = None, mirror: Path | None = None) -> None:
         self.is_simulated = is_simulated
-        self.fs, path = _file_system(url)
+        self.fs, path = file_system(url)
         self.path = str(path).rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url = Path(self.path).as_uri() if self.is_local else url.rstrip("/")
+        self.mirror = None if self.is_local else Mirror(self.fs, self.path, mirror or _mirror_for_now())
+        self._seen: dict[str, Stored] = {}  # what the newest listings showed of an object store
 
     @classmethod
     def of(cls, config: Config) -> Lake:
-        """The raw zone of a configuration."""
-        return cls(config.raw_url, config.is_simulated)
+        """The raw zone of a configuration; an object store's is read from a mirror under the storage root."""
+        return cls(config.raw_url, config.is_simulated, mirror_folder(config.root, config.raw_url))
+
+    def files(self, folder: str = "") -> list[Stored]:
+        """Files directly in a table's folder (or, without one, in every table's), as they are this moment."""
+        if self.mirror is not None:
+            found = self.fs.find(self.join(folder) if folder else self.path, detail=True).values()
+            listed = [stored(info) for info in found]
+            self._seen |= {file.name: file for file in listed}
+            depth = len(PurePosixPath(self.path).parts) + 2
+            return [file for file in listed if len(PurePosixPath(file.name).parts) == depth]
+        tables = [self.join(folder)] if folder else self.fs.ls(self.path, detail=False)
+        return [
+            stored(info)
+            for table in tables
+            if self.fs.isdir(table)
+            for info in self.fs.ls(table, detail=True)
+            if info["type"] == "file"
+        ]
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a table's folder; none where it is not there."""
+        if self.mirror is not None:
+            return [file.name for file in self.files(folder)]
+        return list(self.fs.ls(self.join(folder), detail=False)) if self.fs.exists(self.join(folder)) else []
+
+    def bring(self, names: Iterable[str]) -> None:
+        """Have these listed files at hand: those of an object store are copied side by side."""
+        if self.mirror is not None:
+            self.mirror.bring(self._seen[name] for name in names)
+
+    def open(self, name: str) -> IO[bytes]:
+        """One listed file, from the mirror where the raw zone is an object store."""
+        if self.mirror is None:
+            return self.fs.open(name, "rb")  # type: ignore[no-any-return]
+        self.bring([name])
+        return self.mirror.copy_of(name).open("rb")
+
+    def make_folder(self, folder: str) -> None:
+        """Folders are made where there are such things: in an object store the call would make a bucket."""
+        if self.is_local:
+            self.fs.makedirs(folder, exist_ok=True)
 
     def claim(self) -> None:
         """Say what this store is, or check that it is what the configuration takes it for: StorageError where not."""
@@ -115,7 +150,7 @@ class Lake:
         if self.fs.exists(target):
             self.check()
             return
-        self.fs.makedirs(self.path, exist_ok=True)
+        self.make_folder(self.path)
         told = {"version": STORE_VERSION, "is_simulated": bool(self.is_simulated)}
         self.fs.pipe_file(target, (json.dumps(told) + "\n").encode())
 
@@ -158,17 +193,44 @@ class Lake:
     def join(self, *parts: str) -> str:
         return str(PurePosixPath(self.path, *parts))
 
+    def commit_records(self) -> list[dict[str, Any]]:
+        """Records of the loads that count, oldest first: committed, and not replaced by a compacted one."""
+        done = self._done()
+        gone = {name for record in done for name in record.get("replaces") or ()}
+        return [record for record in done if record["load_id"] not in gone]
+
     def committed_loads(self) -> list[str]:
-        """Load ids with a commit record, oldest first."""
-        folder = self.join("_dlt_loads")
-        if not self.fs.exists(folder):
-            return []
+        """Load ids with a commit record that counts, oldest first."""
+        return [str(record["load_id"]) for record in self.commit_records()]
+
+    def replaced_loads(self) -> set[str]:
+        """Loads that a compacted one stands for; their files, where still there, are read by nobody."""
+        return {str(name) for record in self._done() for name in record.get("replaces") or ()}
+
+    def _done(self) -> list[dict[str, Any]]:
+        names = [name for name in self.names("_dlt_loads") if name.endswith(".jsonl")]
+        self.bring(names)
         records = []
-        for name in self.fs.ls(folder, detail=False):
-            if name.endswith(".jsonl"):
-                records += _records(self.fs.cat_file(name))
-        done = [r for r in records if r["status"] == 0 and r["load_id"] != NO_LOAD]
-        return [r["load_id"] for r in sorted(done, key=lambda r: (r["inserted_at"], r["load_id"]))]
+        for name in names:
+            with self.open(name) as handle:
+                records += _records(handle.read())
+        done = [record for record in records if record["status"] == 0 and record["load_id"] != NO_LOAD]
+        return sorted(done, key=lambda record: (record["inserted_at"], record["load_id"]))
+
+    def for_reading(self) -> Lake:
+        """A folder that holds what an object store has committed by now: dbt reads that, and nobody else changes it.
+
+        Call it while holding the lock of builds. Errors: StorageError where the store cannot be read.
+        """
+        assert self.mirror is not None, "a folder is read where it is"
+        files, committed = self.files(), set(self.committed_loads())
+        records = [f for f in files if PurePosixPath(f.name).parent.name == "_dlt_loads"]
+        rows = [f for f in files if f.name.endswith(".parquet") and load_id_of(f.name) in committed]
+        self.mirror.bring([*rows, *records, *self._listed(STORE_FILE)])
+        return Lake(str(self.mirror.show(rows, [*self._listed(STORE_FILE), *records], NO_LOAD)))
+
+    def _listed(self, name: str) -> list[Stored]:
+        return [stored(self.fs.info(self.join(name)))] if self.fs.exists(self.join(name)) else []
 
     def has_landed(self) -> bool:
         """Whether anything was ever declared or landed here."""
@@ -177,10 +239,10 @@ class Lake:
     def read_committed(self, table: str, schema: pa.Schema, without: Collection[str] = ()) -> pa.Table:
         """All committed rows of a (small) table with a leading `load_id`, in order of commit; `without` some loads."""
         order = {load_id: n for n, load_id in enumerate(self.committed_loads()) if load_id not in without}
-        folder = self.join(table)
-        names = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
+        names = self.names(table)
         files = [(load_id_of(n), n) for n in names if n.endswith(".parquet") and load_id_of(n) in order]
         files.sort(key=lambda pair: order[pair[0]])
+        self.bring(name for _, name in files)
 
         def read(pair: tuple[str, str]) -> pa.Table:
             rows = self._read_file(pair[1], schema)
@@ -193,14 +255,13 @@ class Lake:
 
     def read_load(self, table: str, load_id: str, schema: pa.Schema) -> pa.Table:
         """Rows of a table that one committed load holds (a table of many days need not be read for one of them)."""
-        folder = self.join(table)
-        names = self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
+        names = self.names(table)
         mine = sorted(n for n in names if n.endswith(".parquet") and load_id_of(n) == load_id)
         return pa.concat_tables([schema.empty_table(), *(self._read_file(name, schema) for name in mine)])
 
     def _read_file(self, name: str, schema: pa.Schema) -> pa.Table:
         try:
-            with self.fs.open(name) as handle:
+            with self.open(name) as handle:
                 file = pq.ParquetFile(handle)
                 landed = [column for column in schema.names if column in file.schema_arrow.names]
                 return _as_declared(file.read(columns=landed), schema)
@@ -217,14 +278,14 @@ class Lake:
             target = self.join(table, f"{NO_LOAD}.empty.parquet")
             if self.fs.exists(target) and self._read_schema(target).equals(schema):
                 continue
-            self.fs.makedirs(self.join(table), exist_ok=True)
+            self.make_folder(self.join(table))
             with tempfile.TemporaryDirectory() as folder:
                 local = Path(folder) / "empty.parquet"
                 pq.write_table(schema.empty_table(), local)
                 self.fs.put_file(str(local), target)
         marker = self.join("_dlt_loads", "none.jsonl")
         if not self.fs.exists(marker):
-            self.fs.makedirs(self.join("_dlt_loads"), exist_ok=True)
+            self.make_folder(self.join("_dlt_loads"))
             row = {"load_id": NO_LOAD, "schema_name": "none", "status": 0, "inserted_at": "1970-01-01T00:00:00+00:00"}
             self.fs.pipe_file(marker, (json.dumps(row) + "\n").encode())
 
@@ -234,29 +295,45 @@ class Lake:
     def sweep(self) -> int:
         """Delete files of loads that never committed (a killed attempt); returns how many.
 
-        Call it only while holding the lock: a running load is not committed yet either.
+        Call it only while holding the lock: a running load is not committed yet either. In an object store others may
+        be landing, and listings may lag: only what has been there for a day is taken for an orphan.
         """
+        if not self.fs.exists(self.path):
+            return 0
+        files = self.files()  # before the commit records: what is committed in between is kept
         keep = {*self.committed_loads(), NO_LOAD}
+        oldest = float("inf") if self.is_local else time.time() - ORPHAN_SECONDS
         dropped = 0
-        for folder in self.fs.ls(self.path, detail=False) if self.fs.exists(self.path) else []:
-            if PurePosixPath(folder).name.startswith("_") or not self.fs.isdir(folder):
-                continue
-            for name in self.fs.ls(folder, detail=False):
-                is_part = name.endswith(".part")
-                if is_part or (name.endswith(".parquet") and load_id_of(name) not in keep):
-                    self.fs.rm_file(name)
-                    dropped += 1
+        for file in files:
+            is_part = file.name.endswith(".part")
+            is_orphan = is_part or (file.name.endswith(".parquet") and load_id_of(file.name) not in keep)
+            is_table = not PurePosixPath(file.name).parent.name.startswith("_")
+            if is_table and is_orphan and file.changed_at <= oldest:
+                self.fs.rm_file(file.name)
+                dropped += 1
+        self._forget_replaced()
         return dropped
+
+    def _forget_replaced(self) -> None:
+        """Delete commit records of replaced loads of which no file is left: who replaced them says they were there."""
+        if not (replaced := self.replaced_loads()):
+            return
+        left = {load_id_of(file.name) for file in self.files() if file.name.endswith(".parquet")}
+        for name in self.names("_dlt_loads"):
+            load = PurePosixPath(name).name.removesuffix(".jsonl").rpartition("__")[2]
+            if load in replaced and load not in left:
+                self.fs.rm_file(name)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One extraction at a time per local lake; Busy names who holds it. Object stores rely on idempotence."""
-        if not self.is_local:
-            self.claim()
-            yield
-            return
-        Path(self.path).mkdir(parents=True, exist_ok=True)
-        with Path(self.join("_lock")).open("a+") as handle:
+        """One extraction at a time per folder, or per object store and machine; Busy names who holds it.
+
+        Extractions of several machines into one object store rely on idempotence: each lands what it fetched, and the
+        newest load of a partition counts.
+        """
+        folder = Path(self.path) if self.mirror is None else self.mirror.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "_lock").open("a+") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -280,6 +357,17 @@ def _records(text: bytes) -> list[dict[str, Any]]:
     return [row for row in found if isinstance(row, dict) and {"status", "load_id", "inserted_at"} <= row.keys()]
 
 
+def mirror_folder(root: Path, url: str) -> Path:
+    """Where the mirror of an object store's raw zone stands."""
+    return root / "mirror" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:12]
+
+
+def _mirror_for_now() -> Path:
+    folder = tempfile.mkdtemp(prefix="foreshore-mirror-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 def _note_holder(handle: IO[str]) -> None:
     handle.truncate(0)
     handle.write(str(os.getpid()))
@@ -300,6 +388,8 @@ def land(lake: Lake, source: str, tables: Mapping[str, pa.Table]) -> str:
         try:
             return _run_package(lake, source, tables, Path(folder))
         except Exception as error:
+            if told := refusal(error):
+                raise StorageError(f"{told} (nothing of this load is visible)") from None
             cause = _os_error(error)
             if cause is None:
                 raise

@@ -48,6 +48,7 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("to_block", pa.int64()),
         pa.field("to_block_hash", pa.string()),
         pa.field("run_id", pa.string(), nullable=False),
+        pa.field("committed_at", _UTC),  # said only where compaction moved the row to another load
     ]
 )
 

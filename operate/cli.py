@@ -30,6 +30,8 @@ VERBS = {
     "doctor": Verb("operate.night_commands:doctor", "What a set-up needs, each with its cure."),
     "overnight": Verb("operate.night_commands:overnight", "Everything above, alone and at night."),
     "repair": Verb("operate.repair:repair", "Fetch again what is not as it was landed."),
+    "compact": Verb("operate.upkeep:compact_command", "Merge small raw files; rows, ledger and times stay."),
+    "prune": Verb("operate.upkeep:prune_command", "Drop raw rows that no table is built from."),
     "build": Verb("operate.commands:build", "Run dbt build and publish what passed."),
     "report": Verb("operate.report.command:report", "Pages of figures over what was published."),
     "tables": Verb("operate.describe:tables", "What is published."),

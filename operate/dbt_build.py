@@ -10,6 +10,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 
 from extract.errors import Busy
 from extract.land import Lake
+from extract.store import is_remote
 from operate.lock import hold
 from operate.stamp import absolute_url
 
@@ -26,6 +27,11 @@ class Plugin(BasePlugin):
     """Named in profiles.yml, before the plugins that read."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
+        if is_remote(plugin_config["raw"]):
+            raise BuildInUse(
+                "dbt reads folders, and FORESHORE_RAW names an object store: run `foreshore build`, which brings "
+                "what is new to a mirror under the storage root first"
+            )
         self.raw_url = absolute_url(plugin_config["raw"])
         self.is_simulated = Lake(plugin_config["raw"]).holds_simulated()
         try:

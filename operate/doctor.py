@@ -17,6 +17,7 @@ from extract.evm.config import ChainSpec, load_chains
 from extract.evm.errors import EvmError
 from extract.evm.redact import redact
 from extract.land import Lake
+from extract.store import refusal
 from extract.voting.families import load_protocols
 from operate.checks import FAIL, OK, WARN, Check
 
@@ -56,8 +57,10 @@ def _store(config: Config) -> Check:
     lake = Lake.of(config)
     try:
         told = lake.holds_simulated()
-    except (OSError, ValueError) as error:
-        said = f"{config.raw_url} cannot be read: {type(error).__name__}"
+    except Exception as error:  # an object store's libraries each raise their own
+        if (refused := refusal(error)) is None and not isinstance(error, OSError | ValueError):
+            raise
+        said = f"{config.raw_url} cannot be read: {refused or type(error).__name__}"
         return Check("store", FAIL, said, "check [storage] raw_url")
     if told is None:
         return Check("store", OK, f"{config.raw_url}: empty yet")

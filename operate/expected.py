@@ -10,11 +10,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from statistics import median
 from zoneinfo import ZoneInfo
 
 from extract.ledger import Ledger, Partition, PartitionState, partition_of
 
 EPOCH = timedelta(weeks=1)
+USUAL_PERIODS = 8  # whose middle is the usual number of rows
+LEAST_PERIODS = 3  # before the newest: fewer say nothing of what is usual
+LEAST_ROWS = 10  # a usual number below it varies by itself
+SMALL_SHARE = 0.5
 _NEW_YORK = ZoneInfo("America/New_York")
 
 
@@ -51,8 +56,42 @@ class Expectation:
     cure: str
 
 
+@dataclass(frozen=True)
+class Unusual:
+    """Of one family: its newest complete period, the rows it has, and what the periods before it usually had."""
+
+    wing: str
+    family: str
+    period: str
+    rows: int
+    usual_rows: int
+
+
 def expectations(ledger: Ledger, now: datetime) -> list[Expectation]:
     """Every family of the ledger that was fetched lately, by wing; `now` in UTC."""
+    told = [_expect(wing, family, states, now) for (wing, family), states in sorted(_families(ledger).items())]
+    return [one for one in told if one is not None]
+
+
+def unusual(ledger: Ledger) -> list[Unusual]:
+    """Families whose newest complete period has far fewer rows than usual: a source may have given half an answer.
+
+    Bars are not among them: their newest month is not over, and `bar_coverage` counts every session.
+    """
+    found = []
+    for (wing, family), states in sorted(_families(ledger).items()):
+        rows = [(name, int(state.complete["rows"])) for name, state in sorted(states.items()) if state.complete]
+        if wing == "bars" or len(rows) <= LEAST_PERIODS:
+            continue
+        usual = int(median(number for _, number in rows[-USUAL_PERIODS - 1 : -1]))
+        period, newest = rows[-1]
+        if usual >= LEAST_ROWS and newest < SMALL_SHARE * usual:
+            found.append(Unusual(wing, family, period, newest, usual))
+    return found
+
+
+def _families(ledger: Ledger) -> dict[tuple[str, str], dict[str, PartitionState]]:
+    """States by wing and family, and in it by the period's name."""
     families: dict[tuple[str, str], dict[str, PartitionState]] = defaultdict(dict)
     for partition_id, state in ledger.states.items():
         partition = partition_of(partition_id)
@@ -60,8 +99,7 @@ def expectations(ledger: Ledger, now: datetime) -> list[Expectation]:
         found = cadence.split(partition) if cadence else None
         if found:
             families[partition.source, found[0]][found[1]] = state
-    told = [_expect(wing, family, states, now) for (wing, family), states in sorted(families.items())]
-    return [one for one in told if one is not None]
+    return families
 
 
 def _expect(wing: str, family: str, states: Mapping[str, PartitionState], now: datetime) -> Expectation | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from extract.errors import ForeshoreError
 from extract.evm.redact import redact
+from extract.store import refusal
 from operate.console import err, printable, say_error
 
 TRACEBACK_VARIABLE = "FORESHORE_TRACEBACK"
@@ -34,6 +35,8 @@ def spoken(error: BaseException) -> str:
     """One error in words: known ones as they are, the system's with their cure, others as faults of ours."""
     if isinstance(error, ForeshoreError):
         return redact(str(error))
+    if said := refusal(error):
+        return redact(said)
     if isinstance(error, OSError) and error.errno in _CURES:
         where = f" ({error.filename})" if error.filename else ""
         return redact(f"{error.strerror}{where}: {_CURES[error.errno]}")

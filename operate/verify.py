@@ -11,7 +11,7 @@ from extract.integrity import audit
 from extract.land import Lake
 from extract.ledger import Ledger, PartitionState
 from operate.checks import FAIL, OK, WARN, Check
-from operate.expected import Expectation, expectations
+from operate.expected import Expectation, Unusual, expectations, unusual
 from operate.gates import failing_gates
 from operate.overnight import is_running, last_night
 from operate.warehouse import Warehouse
@@ -44,6 +44,7 @@ def verify(config: Config, now: datetime | None = None) -> list[Check]:
         checks += [_partitions(wing, of), _freshness(wing, of, moment)]
     if not config.is_simulated:  # the embedded world lives in another year: no calendar of ours holds for it
         checks += [_expected(one) for one in expectations(ledger, moment) if one.missing]
+        checks += [_unusual(one) for one in unusual(ledger)]
     return [*checks, *_published(config), _gates(config), _growth(states, moment), _disk(config)]
 
 
@@ -52,6 +53,14 @@ def _expected(one: Expectation) -> Check:
     more = f" and {len(one.missing) - 3} more" if len(one.missing) > 3 else ""
     said = f"{one.family}: {one.actual} of {one.expected} complete; missing {', '.join(one.missing[:3])}{more}"
     return Check(f"{one.wing} expected", FAIL, said, one.cure)
+
+
+def _unusual(one: Unusual) -> Check:
+    said = f"{one.family}: {one.rows:,} rows of {one.period}, usually {one.usual_rows:,}"
+    cure = f"look at the source, then fetch it anew: foreshore extract {one.wing} --no-resume"
+    if one.wing == "markets":
+        cure = "look at the source: what it listed on a day that passed cannot be asked for again"
+    return Check(f"{one.wing} rows", WARN, said, cure)
 
 
 def _night(config: Config, now: datetime) -> Check:

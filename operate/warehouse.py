@@ -24,6 +24,10 @@ from rich.markup import escape
 
 from extract.config import Config
 from extract.errors import Busy, ForeshoreError, RequestError
+from extract.integrity import audit
+from extract.land import Lake, mirror_folder
+from extract.mirror import view_folder
+from extract.store import is_remote
 from operate import publish as publication
 from operate.build_lines import QUIET, lines, say_failures
 from operate.console import err, out
@@ -40,11 +44,15 @@ class Warehouse:
     """The files of one warehouse, all under one storage root."""
 
     root: Path
-    raw_url: str
+    raw_url: str  # what dbt reads: the raw zone, or the view of an object store's mirror
+    store_url: str | None = None  # the object store behind such a view
 
     @classmethod
     def of(cls, config: Config) -> Warehouse:
-        return cls(config.root, config.raw_url)
+        url = config.raw_url
+        if is_remote(url):
+            return cls(config.root, str(view_folder(mirror_folder(config.root, url))), url)
+        return cls(config.root, url)
 
     @property
     def build_file(self) -> Path:
@@ -136,6 +144,7 @@ def _dbt(warehouse: Warehouse) -> Iterator[None]:
             f"{Path.cwd()} holds no dbt project: call from the project's folder, or lay one with `foreshore init`"
         )
     with building(warehouse.build_file.parent), _environment(warehouse.environment()), _mute_when_interrupted():
+        _fetch_store(warehouse)
         try:
             yield
         finally:
@@ -143,6 +152,20 @@ def _dbt(warehouse: Warehouse) -> Iterator[None]:
             DuckDBConnectionManager.close_all_connections()
             if opened is not None:
                 opened.close()  # dbt only lets go of it: whatever else holds it (a frame, say) keeps the file open
+
+
+def _fetch_store(warehouse: Warehouse) -> None:
+    """Bring the view of an object store to this moment; a copy that went wrong on its way is fetched once more."""
+    if warehouse.store_url is None:
+        return
+    store = Lake(warehouse.store_url, mirror=mirror_folder(warehouse.root, warehouse.store_url))
+    assert store.mirror is not None
+    damages = audit(store.for_reading())
+    for damage in damages:
+        for name in damage.files:
+            store.mirror.drop(name)
+    if damages:
+        store.for_reading()
 
 
 @contextmanager

@@ -99,6 +99,8 @@ def decode_alpaca(answer: Any, symbols: Sequence[str], provider: str) -> dict[st
     foreign = sorted(set(pages) - set(symbols))
     if foreign:
         raise MalformedAnswer(f"bar provider {provider} answered for {foreign[0]}, which was not asked for")
+    if odd := [symbol for symbol, rows in pages.items() if not isinstance(rows, list | None)]:
+        raise MalformedAnswer(f"bar provider {provider} answered for {odd[0]} without a list of bars")
     return {
         symbol: [bar_of(row, symbol, f"bar provider {provider}, {symbol}, row {i}") for i, row in enumerate(rows or [])]
         for symbol, rows in pages.items()

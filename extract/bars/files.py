@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -54,6 +55,9 @@ READERS = {
     "open": price, "high": price, "low": price, "close": price, "volume": number, "trade_count": count, "vwap": price,
 }  # fmt: skip
 PRICES = ("open", "high", "low", "close")
+MOST_BYTES = (
+    2**31
+)  # of one file unpacked: forty years of a symbol's five-minute bars are 50 MB; more is a mistake or a bomb
 STRAY_SHARE = 0.01  # of the distances between rows that need not fit a bar's length: off-grid rows occur
 
 
@@ -291,20 +295,44 @@ def _columns(path: Path) -> dict[str, list[Any]]:
     try:
         if _suffix(path) in (".parquet", ".pq"):
             with path.open("rb") as handle:
+                _refuse_bomb(path, _unpacked(pq.ParquetFile(handle).metadata))
                 table = pq.read_table(handle)
         else:
             table = _read_csv(path)
-    except (pa.ArrowException, OSError, EOFError, StopIteration) as error:
+        titles = table.column_names
+        columns = [_plain(table.column(place)) for place in range(len(titles))]
+    except (pa.ArrowException, OSError, EOFError, StopIteration, UnicodeError, csv.Error, zlib.error) as error:
         raise BarProviderError(f"{path} cannot be read as bars: {error}") from None
-    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    twice = sorted({name for name in titles if titles.count(name) > 1})
     if twice:
         raise BarProviderError(f"{path} has two columns called {twice[0]!r}: remove or rename one")
     if not table.num_rows:
         raise BarProviderError(f"{path} has no rows under its head line")
-    return {name: _plain(table.column(name)) for name in table.column_names}
+    return dict(zip(titles, columns, strict=True))
+
+
+def _unpacked(metadata: pq.FileMetaData) -> int:
+    """Bytes of a parquet file's columns once unpacked; eight a value at least, because encodings shrink them, too."""
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    return int(max(sum(group.total_byte_size for group in groups), 8 * metadata.num_rows * metadata.num_columns))
+
+
+def _refuse_bomb(path: Path, size: int) -> None:
+    if size > MOST_BYTES:
+        raise BarProviderError(f"{path} unpacks to more than {MOST_BYTES:,} bytes: split it by symbol or year")
+
+
+def _zipped_size(path: Path) -> int:
+    """Bytes that a gzip file unpacks to, counted no further than the limit."""
+    size = 0
+    with gzip.open(path, "rb") as handle:
+        while size <= MOST_BYTES and (part := handle.read(1 << 20)):
+            size += len(part)
+    return size
 
 
 def _read_csv(path: Path) -> pa.Table:
+    _refuse_bomb(path, _zipped_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size)
     with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as handle:
         head = handle.readline().decode("utf-8-sig", "replace").strip()
     if not head:

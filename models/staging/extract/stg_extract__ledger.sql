@@ -1,5 +1,20 @@
-with loads as (
+with records as (
     select * from {{ source('raw', '_dlt_loads') }}
+    where status = 0
+),
+
+-- a compacted load stands for others, whose files may still be there
+replaced as (
+    select unnest(replaces) as load_id
+    from records
+    where replaces is not null
+),
+
+loads as (
+    select records.*
+    from records
+    left join replaced on records.load_id = replaced.load_id
+    where replaced.load_id is null
 ),
 
 store as (
@@ -37,8 +52,7 @@ select
     store.is_simulated,
     ledger.started_at,
     ledger.finished_at,
-    loads.inserted_at as committed_at
+    coalesce(ledger.committed_at, loads.inserted_at) as committed_at
 from ledger
 inner join loads on ledger.load_id = loads.load_id
 cross join store
-where loads.status = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from extract.ledger import Ledger, LedgerRow, Partition, ledger_table, now
-from operate.expected import expectations
+from operate.expected import Unusual, expectations, unusual
 
 
 def ledger(*partitions: Partition) -> Ledger:
@@ -45,3 +45,20 @@ def test_markets_are_expected_by_run_date_and_resolutions_never() -> None:
     )
     (one,) = expectations(held, datetime(2026, 11, 24, 13, tzinfo=UTC))
     assert one.missing == ("2026-11-22",)
+
+
+def of_rows(*numbers: int, wing: str = "lending") -> Ledger:
+    rows = [
+        LedgerRow(Partition(wing, "panel", "a", f"2026-11-{day:02}"), "complete", "f", "r", now(), now(), rows=number)
+        for day, number in enumerate(numbers, 1)
+    ]
+    return Ledger(ledger_table(rows).to_pylist())
+
+
+def test_half_an_answer_is_held_against_the_usual() -> None:
+    assert unusual(of_rows(40, 44, 38, 19)) == [Unusual("lending", "panel a", "2026-11-04", 19, 40)]
+    assert unusual(of_rows(40, 44, 38, 21)) == [], "half of it is still usual"
+    assert unusual(of_rows(40, 44, 1)) == [], "three are too few to say"
+    assert unusual(of_rows(*[400] * 5, *[40] * 9, 30)) == [], "the usual is of the last eight"
+    assert unusual(of_rows(4, 4, 4, 4, 0)) == [], "small numbers vary by themselves"
+    assert unusual(of_rows(40, 44, 38, 1, wing="bars")) == [], "a month that is not over"

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tarfile
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+from extract.compact import compact, plan
 from extract.errors import ConfigError, StorageError
-from extract.land import STORE_VERSION, Lake
+from extract.integrity import audit, prepare
+from extract.land import STORE_VERSION, Lake, land
+from extract.ledger import COMPLETE, LEDGER_TABLE, Ledger, LedgerRow, ledger_table, now, partition_of
 from operate.cli import cli
 from operate.version import checkout_commit
 
@@ -57,3 +63,51 @@ def test_a_damaged_mark_is_named(tmp_path: Path) -> None:
 def test_a_store_that_nothing_here_speaks_is_one_line() -> None:
     with pytest.raises(ConfigError, match="name a folder"):
         Lake("nosuchprotocol://bucket/raw")
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Lake:
+    """A store as the release before compaction wrote it (`80b08cd`): a failure before its success, a partition fetched
+    twice, a damaged load that was put aside; its ledger has no `committed_at`, its records no `replaces`."""
+    with tarfile.open(ROOT / "tests" / "stores" / "before-compaction.tar.gz") as kept:
+        kept.extractall(tmp_path, filter="data")
+    return Lake(str(tmp_path / "raw"), is_simulated=False)
+
+
+THINGS = pa.schema(
+    [pa.field("partition_id", pa.string(), nullable=False), pa.field("value", pa.int64(), nullable=False)]
+)
+
+
+def standing(lake: Lake) -> dict[str, tuple[list[int], int, bool]]:
+    """By partition: values of its newest complete load, attempts, whether it was damaged."""
+    rows, found = lake.read_committed("things", THINGS).to_pylist(), {}
+    for name, state in Ledger.read(lake).states.items():
+        load = state.complete["load_id"] if state.complete else None
+        mine = [row["value"] for row in rows if row["partition_id"] == name and row["load_id"] == load]
+        found[name] = (mine, state.attempts, state.was_damaged)
+    return found
+
+
+KEPT = {
+    "bars/m5/HOOD/2025-11": ([5, 6], 1, False),
+    "bars/m5/TIDE/2025-11": ([3, 4], 1, False),
+    "bars/m5/REEF/2025-11": ([], 1, True),
+}
+
+
+def test_a_store_of_the_release_before_is_read_resumed_and_compacted(earlier: Lake) -> None:
+    assert audit(earlier) == [] and standing(earlier) == KEPT
+    with earlier.lock():
+        assert prepare(earlier, {"things": THINGS}) == []
+    ledger = f"read_parquet('{earlier.path}/extract_ledger/*.parquet', union_by_name = true)"
+    assert duckdb.sql(f"select count(*), count(committed_at) from {ledger}").fetchall() == [(5, 0)], (
+        "the new column is there for dbt, and empty"
+    )
+    with earlier.lock():
+        assert len(compact(earlier, plan(earlier, least_loads=2))) == 1
+    assert audit(earlier) == [] and standing(earlier) == KEPT
+    row = LedgerRow(partition_of("bars/m5/REEF/2025-11"), COMPLETE, "f00d", "r", now(), now(), rows=1)
+    names = pa.table({"partition_id": [row.partition.partition_id], "value": [9]}, schema=THINGS)
+    land(earlier, "bars", {"things": names, LEDGER_TABLE: ledger_table([row])})
+    assert standing(earlier)["bars/m5/REEF/2025-11"] == ([9], 1, False)
