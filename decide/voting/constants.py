@@ -28,6 +28,7 @@ def forecast_rules(candidates: Rows, values: Mapping[str, float]) -> ForecastRul
                 cluster_by=row["cluster_by"],
                 clusters=int(row["clusters"]),
                 half_life=float(row["half_life_epochs"]),
+                chase=float(row["chase_share"]),
             )
             for row in ordered
         ),

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from decide.voting.optimum.curve import Codes, Flags, Floats
+from decide.voting.optimum.curve import Codes, Flags
 from decide.voting.optimum.model import Model
 
 STRONG = 4  # times the gauges that may be voted for: enough to rule out most of the others, in a fraction of the time
