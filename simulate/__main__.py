@@ -23,6 +23,7 @@ from simulate.lending.world import LendingWorld
 from simulate.markets.language_model import language_model
 from simulate.markets.server import markets
 from simulate.voting import world as voting_world
+from simulate.voting.agents import LATENESS
 from simulate.voting.world import GENESIS, Size, World
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -54,11 +55,22 @@ main.add_command(language_model)
 @click.option("--seed", default=7, show_default=True, help="Same seed and sizes, same blocks.")
 @click.option("--stops-before", default=40, show_default=True, help="Seconds before the open epoch's boundary.")
 @click.option(
+    "--lateness", type=click.Choice(list(LATENESS)), default="usual", show_default=True, help="How late conduits vote."
+)
+@click.option(
     "--out", type=FOLDER, default="data/world", show_default=True, help="Where world.json and actions.jsonl go."
 )
 @click.option("--artifacts", type=FOLDER, default=ARTIFACTS, help="Where compiled contracts are kept.")
 def voting(
-    port: int, epochs: int, gauges: int, voters: int, seed: int, stops_before: int, out: Path, artifacts: Path
+    port: int,
+    epochs: int,
+    gauges: int,
+    voters: int,
+    seed: int,
+    stops_before: int,
+    lateness: str,
+    out: Path,
+    artifacts: Path,
 ) -> None:
     """Build a world and serve it until stopped; `world.json` appears when all is ready.
 
@@ -70,7 +82,7 @@ def voting(
     (out / "world.json").unlink(missing_ok=True)
 
     def make(rpc: Rpc, say: Callable[[str], None]) -> World:
-        return World(rpc, Size(epochs, gauges, voters, seed, stops_before), artifacts, say)
+        return World(rpc, Size(epochs, gauges, voters, seed, stops_before, lateness), artifacts, say)
 
     _run(make, voting_world.CHAIN_ID, lambda: GENESIS, out, port)
 

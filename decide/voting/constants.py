@@ -28,6 +28,7 @@ def forecast_rules(candidates: Rows, values: Mapping[str, float]) -> ForecastRul
                 cluster_by=row["cluster_by"],
                 clusters=int(row["clusters"]),
                 half_life=float(row["half_life_epochs"]),
+                chase=float(row.get("chase_share") or 0.0),  # a store built before there was one has none
             )
             for row in ordered
         ),

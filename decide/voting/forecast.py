@@ -8,6 +8,7 @@ on those forecasts, and the one with the least past pinball loss speaks next.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from decide.quantiles import (
     pooled_shares,
     support,
 )
+from decide.voting.chasing import filled, usual_total
 
 LEVELS = np.array([0.10, 0.25, 0.50, 0.75, 0.90])
 MEDIAN = 2  # its place in LEVELS: the one quantile that calibration leaves alone
@@ -41,6 +43,9 @@ class Candidate:
     cluster_by: Literal["gap", "reward"]
     clusters: int
     half_life: float  # epochs; 0: no decay
+    chase: float = (
+        0.0  # share of the votes still to come that go where a vote is paid most; moves are learned beside it
+    )
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,9 @@ class Race:
         self._scored = 0  # epochs whose losses are counted
         self._has_history = np.zeros(n, dtype=np.bool_)
         self._codes: list[Codes] | None = None
-        self._ladders: dict[float, Ladder] = {}
+        self._ladders: dict[tuple[float, float], Ladder] = {}
+        self._offsets: dict[float, Floats] = {}  # by share that chases, of the epoch in hand
+        self._finals = apply_move(panel.votes, moves, rules.drift_floor)
 
     @property
     def codes(self) -> list[Codes]:
@@ -190,6 +197,25 @@ class Race:
             found = {kind: clusters(self.panel, *kind, self.rules) for kind in dict.fromkeys(kinds)}
             self._codes = [found[kind] for kind in kinds]
         return self._codes
+
+    def offset(self, chase: float, epoch: int, known: Codes) -> Floats:
+        """The move (N,) of votes if that share of those still to come chased rewards, in an epoch and in those known.
+
+        How many are to come is learned from the ends of the known rows; the same number says where votes would have
+        gone in each of the epochs learned from, so that what is learned beside it is what is forecast beside it.
+        """
+        if chase not in self._offsets:
+            found, panel, floor = np.zeros(len(self.moves)), self.panel, self.rules.drift_floor
+            total = usual_total(self._finals[known], self.epoch[known])
+            for place in [*np.unique(self.epoch[known]), epoch] if chase > 0 else []:
+                rows = self.rows(place)
+                votes = panel.votes[rows]
+                seen = fsum(votes.tolist())
+                coming = max(total - seen, 0.0)
+                spread = votes * (1 + (1 - chase) * coming / max(seen, floor))
+                found[rows] = move(votes, filled(spread, panel.rewards[rows], chase * coming), floor)
+            self._offsets[chase] = found
+        return self._offsets[chase]
 
     def rows(self, epoch: int) -> Codes:
         """The rows of an epoch."""
@@ -215,6 +241,7 @@ class Race:
             self.counts["sample"][rows] = len(known)
             self.counts["epochs"][rows] = len(np.unique(self.epoch[known]))
             self._ladders.clear()
+            self._offsets.clear()
             for place in range(len(self.rules.candidates)):
                 self._predict(place, rows, known, keep=place == best)
         self.final[rows] = self._calibrated(rows, known, self.raw[best, rows])
@@ -241,18 +268,19 @@ class Race:
         candidate, codes, panel = self.rules.candidates[place], self.codes[place], self.panel
         age = self.epoch[rows[0]] - self.epoch[known]
         weight = np.exp2(-age / candidate.half_life) if candidate.half_life else np.ones(len(known))
-        sample = Sample(self.moves[known], weight, panel.gauge[known], codes[known], self.epoch[known])
+        offset = self.offset(candidate.chase, int(self.epoch[rows[0]]), known)
+        sample = Sample(self.moves[known] - offset[known], weight, panel.gauge[known], codes[known], self.epoch[known])
         held = support(sample, panel.gauge[rows], codes[rows])
         if candidate.pooling == "pooled":
             shares = pooled_shares(held, candidate.strength)
         else:
             shares = fallback_shares(held, self.rules.min_gauge_epochs, self.rules.min_cluster_epochs)
-        ladder = self._ladders.get(candidate.half_life)
+        key = candidate.half_life, candidate.chase
+        ladder = self._ladders.get(key)
         if ladder is None:
-            ladder = self._ladders[candidate.half_life] = Ladder.of(
-                sample.value, weight, sample.gauge, panel.gauge[rows]
-            )
-        self.raw[place, rows] = ladder_quantiles(ladder, sample.cluster, codes[rows], shares, LEVELS)
+            ladder = self._ladders[key] = Ladder.of(sample.value, weight, sample.gauge, panel.gauge[rows])
+        quantiles = ladder_quantiles(ladder, sample.cluster, codes[rows], shares, LEVELS)
+        self.raw[place, rows] = quantiles + offset[rows][:, None]
         if keep:
             self.counts["gauge"][rows], self.counts["cluster"][rows] = held.gauge_epochs, held.cluster_epochs
             own, near = shares

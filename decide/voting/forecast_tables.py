@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from math import fsum
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decide.columns import NEVER, booleans, codes, floats, groups, in_order, integers, microseconds, timestamps
+from decide.columns import (
+    NEVER,
+    booleans,
+    codes,
+    floats,
+    groups,
+    in_order,
+    integers,
+    microseconds,
+    runs,
+    timestamps,
+)
 from decide.once import Answers, Kept, digest
 from decide.quantiles import Codes, Floats
 from decide.thresholds import Rows, thresholds
 from decide.voting.constants import forecast_rules, scenario_sets
-from decide.voting.forecast import LEVELS, Forecast, ForecastRules, Panel, Past, Race, move
+from decide.voting.forecast import LEVELS, MEDIAN, Forecast, ForecastRules, Panel, Past, Race, apply_move, move
 from decide.voting.scenarios import ScenarioSet, scenario_values
 
 QUANTILES = [f"p{round(level * 100)}" for level in LEVELS]
@@ -55,6 +68,8 @@ class _Measure:
         self, rows: pa.Table, measure: str, rules: ForecastRules, values: Mapping[str, float], code: str
     ) -> None:
         now, final = (floats(rows, column) for column in MEASURES[measure])
+        if measure != "drift":  # rewards chase nobody
+            rules = replace(rules, candidates=tuple(replace(c, chase=0.0) for c in rules.candidates))
         self.table, self.measure, self.rules, self.values = rows, measure, rules, values
         self.gauges = rows["gauge_address"].to_pylist()
         self.panel = Panel(
@@ -189,17 +204,47 @@ def _confidence(rows: pa.Table, found: Forecast, values: Mapping[str, float]) ->
 
 
 def forecast_scenarios(panel: pa.Table, quantiles: pa.Table, sets: Rows, threshold_rows: Rows) -> pa.Table:
-    """One row per panel row, scenario set and scenario: others' votes and rewards at the truth if it comes about."""
+    """One row per panel row, scenario set and scenario: others' votes and rewards at the truth if it comes about.
+
+    Rewards count those that come to no gauge in particular: see `reward_growth`.
+    """
     values = thresholds(threshold_rows)
     floors = values["drift_floor_votes"], values["uplift_floor_usd"]
     ordered = in_order(panel, KEYS)
     drift, uplift = (_matrix(quantiles, measure) for measure in MEASURES)
     votes, rewards = floats(ordered, "other_votes_now"), floats(ordered, "rewards_now_usd")
-    parts = [
-        _scenario_rows(ordered, wanted, scenario_values(wanted, votes, rewards, drift, uplift, floors))
-        for wanted in scenario_sets(sets).values()
-    ]
+    growth = reward_growth(ordered, apply_move(rewards, uplift[:, MEDIAN], floors[1]), values["min_calibration_epochs"])
+    parts = []
+    for wanted in scenario_sets(sets).values():
+        others, paid = scenario_values(wanted, votes, rewards, drift, uplift, floors)
+        parts.append(_scenario_rows(ordered, wanted, (others, paid * growth[:, None])))
     return pa.concat_tables(parts)
+
+
+def reward_growth(rows: pa.Table, expected: Floats, least_epochs: float) -> Floats:
+    """By how much all rewards of an exchange outgrew the sum of their medians (N,): rows in order of KEYS.
+
+    Late bribes are rare and large: no gauge's median knows them, their sum does. The median over the epochs known
+    before a decision, 1 below `least_epochs` of them. It is the same for all gauges of a decision, so it changes what
+    is promised and never where votes go.
+    """
+    found = np.ones(rows.num_rows)
+    finals, known_at = floats(rows, "rewards_final_usd"), microseconds(rows, "known_at")
+    decision_at, epoch = microseconds(rows, "decision_at"), integers(rows, "epoch")
+    for _, unit in runs(rows, KEYS[:3]):
+        first = unit.start
+        ends = np.r_[np.flatnonzero(np.diff(epoch[unit])) + 1, unit.stop - first] + first
+        ratios: list[tuple[int, float]] = []  # known from when, and how much
+        for start, stop in zip(np.r_[first, ends[:-1]], ends, strict=True):
+            part = slice(int(start), int(stop))
+            past = [ratio for known, ratio in ratios if known < decision_at[part].min()]
+            if len(past) >= least_epochs:
+                found[part] = np.median(past)
+            labelled = np.isfinite(finals[part])
+            total = fsum(expected[part][labelled].tolist())
+            if total > 0:
+                ratios.append((int(known_at[part][labelled].max()), fsum(finals[part][labelled].tolist()) / total))
+    return found
 
 
 def _matrix(quantiles: pa.Table, measure: str) -> Floats:

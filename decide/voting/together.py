@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,16 +17,26 @@ from decide.quantiles import Floats
 from decide.voting.allocate import Allocation
 from decide.voting.decision_tables import Case
 from decide.voting.joint import JointAllocation, JointProblem, Nft, solve_together
+from decide.voting.limits import costs
 from decide.voting.recommend import Recommendation, Setting, recommend
 from decide.voting.revote import Stage, StageDecision, VotingRule, decide_stage, landing
 from decide.voting.situation import DECISION, Answer, RiskProfile, Situation, returns
+
+NO_LIMITS: dict[str, Any] = {
+    "max_turnover": None,
+    "max_share": None,
+    "max_pools": None,
+    "allowed": frozenset(),
+    "denied": frozenset(),
+}
 
 
 @dataclass(frozen=True)
 class Part:
     """One NFT's part of a joint decision. `situation`: others' votes as they would be with its sisters' new ones.
 
-    `joint_expected_usd` and `joint_standing_usd` are of all NFTs; None where there is no allocation.
+    `joint_expected_usd` and `joint_standing_usd` are of all NFTs; None where there is no allocation. So are `made`'s
+    `unlimited_usd`, `limits_cost_share` and `limit_costs`: limits of one NFT are made up for by another.
     """
 
     case: Case
@@ -80,6 +91,8 @@ class _Shared:
         weights = self.problem.weights
         totals = float(weights @ new.sum(axis=0)), float(weights @ old.sum(axis=0))
         together = self._decision(*totals)
+        unlimited, costs = self._without_limits(totals[0])
+        cost = max(1 - totals[0] / unlimited, 0.0) if unlimited > 0 else np.nan
         found = []
         for n, (case, place) in enumerate(zip(self.cases, places, strict=True)):
             theirs = self.problem.votes + (self.made.votes.sum(axis=0) - self.made.votes[n])[:, None]
@@ -87,7 +100,7 @@ class _Shared:
             votes = self.made.votes[n][place]
             decision = self._own(n, together, float(weights @ new[n]), float(weights @ old[n]))
             answer = Answer("ok", "", self._allocation(n, votes, situation))
-            own = Recommendation(answer, decision, votes, new[n], old[n], np.nan, np.nan, {})
+            own = Recommendation(answer, decision, votes, new[n], old[n], unlimited, cost, costs)
             found.append(Part(case, situation, own, *totals))
         return found
 
@@ -125,6 +138,33 @@ class _Shared:
             value_if_submitted_usd=p * new_usd + (1 - p) * standing_usd - setting.guard.gas_usd,
             value_if_kept_usd=standing_usd,
         )
+
+    def _without_limits(self, expected_usd: float) -> tuple[float, dict[str, float | None]]:
+        """USD that all could expect under the exchange's own limits alone, and what each limit costs all of them."""
+        profile, rule = self.setting.profile, self.setting.rule
+
+        def without(other: RiskProfile) -> float | None:
+            try:
+                return solve_together(joint_problem(self.cases, other, rule)[0], DECISION).expected_return
+            except DecisionError:
+                return None
+
+        free = replace(profile, min_votes=float(rule.vote_unit), k_max=len(self.gauges), **NO_LIMITS)
+        unlimited = without(free)
+        able = [n for n, nft in enumerate(self.problem.nfts) if not nft.is_fixed]
+        votes = self.made.votes[able]
+        moves = [
+            self.made.turnover[n] >= most - self.problem.nfts[n].k_max
+            for n in able
+            if (most := (self.problem.nfts[n].max_turnover or np.inf) * self.problem.nfts[n].power) < np.inf
+        ]
+        touched = {
+            "pools": int((votes > 0).sum(axis=1).max(initial=0)),
+            "moves": any(moves),
+            "share": float((votes.max(axis=1) / np.maximum(votes.sum(axis=1), 1.0)).max(initial=0.0)),
+        }
+        each = costs(profile, rule, len(self.gauges), expected_usd, touched, without)
+        return np.nan if unlimited is None else unlimited, each
 
     def _allocation(self, n: int, votes: Floats, situation: Situation) -> Allocation:
         """An NFT's votes with the proof of all: objective, bound, gap and downside are of the joint allocation."""

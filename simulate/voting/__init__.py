@@ -13,15 +13,16 @@ CONTRACTS = Path(__file__).parent / "contracts"
 
 @contextmanager
 def running(
-    out: Path, epochs: int = 3, gauges: int = 10, voters: int = 8, seed: int = 7, stops_before: int = 40
+    out: Path,
+    epochs: int = 3,
+    gauges: int = 10,
+    voters: int = 8,
+    seed: int = 7,
+    stops_before: int = 40,
+    lateness: str = "usual",
 ) -> Iterator[simulate.RunningWorld]:
     """The voting world in a process of its own, for the duration."""
-    sizes = [
-        f"--epochs={epochs}",
-        f"--gauges={gauges}",
-        f"--voters={voters}",
-        f"--seed={seed}",
-        f"--stops-before={stops_before}",
-    ]
+    wanted = {"epochs": epochs, "gauges": gauges, "voters": voters, "seed": seed, "lateness": lateness}
+    sizes = [f"--{name}={value}" for name, value in wanted.items()] + [f"--stops-before={stops_before}"]
     with simulate.serving("voting", "world.json", out, sizes) as world:
         yield world

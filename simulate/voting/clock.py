@@ -10,7 +10,7 @@ HEAD_AFTER_T1 = 20  # seconds from the open epoch's T-1 moment to its head; some
 TWIN_BOUNDARY, TWIN_T5 = 1, 2  # weeks in which two blocks share that moment's second
 
 
-def block_times(number: int, start: int, chance: random.Random) -> list[int]:
+def block_times(number: int, start: int, chance: random.Random, hourly: bool = False) -> list[int]:
     """Times of the blocks of week `number`, ascending; a second may come twice, as on chains with sub-second blocks.
 
     The node hashes its whole state at each block, so blocks are what a world costs (15-25 ms each).
@@ -18,6 +18,7 @@ def block_times(number: int, start: int, chance: random.Random) -> list[int]:
     end = start + WEEK
     times = {start + int(chance.uniform(0.002, 0.995) * (WEEK - DAY // 2)) for _ in range(14)}
     times |= {end - DAY + offset for offset in (-4, -2, 0, 2)}
+    times |= {end - 3_600 * hours for hours in range(2, 14)} if hourly else set()
     times |= {end - 3_660 + offset for offset in (-4, -2, 0, 2)}
     times |= {end - before for before in range(3_600, 700, -580)}
     times |= {end - before + chance.randrange(3) for before in range(660, 310, -70)}

@@ -13,7 +13,7 @@ from simulate.chain.chain import Chain, account
 from simulate.chain.contracts import MULTICALL3, compile_all
 from simulate.chain.rpc import Rpc
 from simulate.voting import CONTRACTS
-from simulate.voting.agents import Act, Agents
+from simulate.voting.agents import LATENESS, Act, Agents
 from simulate.voting.books import Books
 from simulate.voting.clock import DAY, HEAD_AFTER_T1, WEEK, block_times, spread
 from simulate.voting.exchange import Exchange, Gauge, Lock, Thena, Velodrome, Voter
@@ -22,7 +22,6 @@ from simulate.voting.tokens import ORACLE, Market
 CHAIN_ID = 31_337
 FIRST_EPOCH = 1_757_548_800  # Thursday 2025-09-11 00:00 UTC
 GENESIS = FIRST_EPOCH - 5 * DAY
-CONDUITS, NFTS_PER_CONDUIT = 2, 3  # of Hydrex's 500 largest locks 323 are run by about 11 accounts
 CONDUIT_ID, HOLDER_ID, MANAGED_ID = 7_001, 8_001, 9_001
 FLIP_AFTER = range(9, 14)  # seconds from the calendar boundary to the flip transaction, as on Base
 
@@ -31,7 +30,7 @@ FLIP_AFTER = range(9, 14)  # seconds from the calendar boundary to the flip tran
 class Size:
     """How much world: `epochs` that have ended, gauges and voters per exchange, and the seed of it all.
 
-    `stops_before`: seconds before the open epoch's boundary at which the world stops.
+    `stops_before`: seconds before the open epoch's boundary at which the world stops; `lateness`: how late it votes.
     """
 
     epochs: int
@@ -39,10 +38,13 @@ class Size:
     voters: int
     seed: int
     stops_before: int = 60 - HEAD_AFTER_T1
+    lateness: str = "usual"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.gauges < 8 or self.voters < 4:
             raise ValueError("a world needs at least 1 epoch, 8 gauges and 4 voters")
+        if self.lateness not in LATENESS:
+            raise ValueError(f"lateness is {self.lateness!r}: use one of {', '.join(LATENESS)}")
 
 
 class World:
@@ -60,7 +62,7 @@ class World:
         self.thena = Thena("hydrex", self.chain, contracts, self.books, FIRST_EPOCH - WEEK)
         self.velodrome = Velodrome("velodrome", self.chain, contracts, self.books, FIRST_EPOCH - WEEK)
         self.exchanges: list[Exchange] = [self.thena, self.velodrome]
-        self.agents = Agents(self.thena, self.velodrome, self.market, self.chance)
+        self.agents = Agents(self.thena, self.velodrome, self.market, self.chance, LATENESS[size.lateness])
         self.deployed_block = 0
         self.flips: list[dict[str, Any]] = []
         self._unborn: list[tuple[Exchange, str]] = []  # gauges created in the block to come, by their pool
@@ -104,12 +106,15 @@ class World:
         if isinstance(exchange, Velodrome):
             exchange.create_managed(Voter(count, account(f"{exchange.name} manager"), MANAGED_ID, 0))
             return
-        for number in range(CONDUITS):
+        late = LATENESS[self.size.lateness]
+        theirs = None if late.share is None else int(total * late.share / (1 - late.share))  # of all conduits' NFTs
+        for number in range(late.conduits):
             conduit = Voter(count + number, account(f"{exchange.name} conduit {number}"), 0, 0, is_conduit=True)
             exchange.join(conduit)
-            for nft in range(NFTS_PER_CONDUIT):
-                token_id = CONDUIT_ID + number * NFTS_PER_CONDUIT + nft
-                lock = Lock(token_id, account(f"{exchange.name} holder {token_id}"), total // (9 + nft) + nft)
+            for nft in range(late.nfts):
+                token_id = CONDUIT_ID + number * late.nfts + nft
+                power = total // (9 + nft) + nft if theirs is None else theirs // (late.conduits * late.nfts) + token_id
+                lock = Lock(token_id, account(f"{exchange.name} holder {token_id}"), power)
                 exchange.lock(lock)
                 lock.moves.append((1, conduit.address))
                 self.chain.send(lock.owner, exchange.escrow, "delegate(uint256,address)", token_id, conduit.address)
@@ -158,9 +163,9 @@ class World:
         """Week `number`: actions wait for the first block after their moment; returns the flip's time at its end."""
         start, is_open = FIRST_EPOCH + number * WEEK, number == self.size.epochs
         end = start + WEEK - (self.size.stops_before if is_open else 0)
-        times = [
-            t for t in block_times(number, start, random.Random(self.size.seed * 1_000 + number)) if flipped < t <= end
-        ]
+        chance = random.Random(self.size.seed * 1_000 + number)
+        hourly = LATENESS[self.size.lateness].is_hourly
+        times = [t for t in block_times(number, start, chance, hourly) if flipped < t <= end]
         plan = self.agents.week(number, start, lambda exchange: self._create(exchange, len(exchange.gauges))).ordered()
         acts: list[list[Act]] = [[] for _ in times]
         tail: list[tuple[int, Act]] = []
@@ -204,6 +209,7 @@ class World:
         return {
             "chain_id": CHAIN_ID,
             "seed": self.size.seed,
+            "lateness": self.size.lateness,
             "sizes": {"epochs": self.size.epochs, "gauges": self.size.gauges, "voters": self.size.voters},
             "genesis_timestamp": GENESIS,
             "head": {"number": self.chain.number, "timestamp": self.chain.timestamp},

@@ -10,7 +10,7 @@ import numpy as np
 from decide.voting.optimum.curve import Codes, Flags
 from decide.voting.optimum.dual import ERROR
 from decide.voting.optimum.model import Model, Vote
-from decide.voting.optimum.order import contenders
+from decide.voting.optimum.order import contenders, order
 from decide.voting.optimum.pieces import Pieces, Pool
 from decide.voting.optimum.primal import fill, fits, may_fit, settled
 from decide.voting.optimum.relax import Prices, Relaxed, is_separable, relax, relax_all
@@ -76,7 +76,7 @@ class Search:
         self.made = 0
         self.tried: set[bytes] = set()
         self.place = np.full(len(model.high), -1)  # of a gauge in `over`
-        self.over = np.zeros((0, 0), dtype=np.bool_)  # which gauges stand in for which; known from the first node on
+        self.over = np.zeros((0, 0), dtype=np.bool_)  # which gauges stand in for which; known from the first split on
 
     def run(self) -> Found:
         """Search until the gap is within the tolerance, or the effort is spent."""
@@ -139,13 +139,15 @@ class Search:
                 return
             gauges, forced, found = self._shrink(gauges, forced, found)
             if self.nodes == 1 and turn == 0:
-                gauges, forced, found = self._rank(gauges, forced, found)
+                needed = contenders(self.model, gauges) | forced
+                gauges, forced, found = gauges[needed], forced[needed], found.take(needed)
             if is_separable(self.model, self.pool):
                 break
             if turn and not self._is_missing(gauges, found):
                 break
         if self.nodes == 1:
             self.prices = prices
+            gauges, forced, found = self._rank(gauges, forced, found)
         self._split(gauges, forced, found, prices, limit)
 
     def _relaxed(self, gauges: Codes, forced: Flags, prices: Prices, turn: int) -> Relaxed:
@@ -155,8 +157,11 @@ class Search:
         return relax_all(self.model, pieces, gauges, forced, prices, self.on_grid, self._enough())
 
     def _rank(self, gauges: Codes, forced: Flags, found: Relaxed) -> tuple[Codes, Flags, Relaxed]:
-        """Without the gauges that enough others can stand in for; who stands in for whom among the rest is kept."""
-        needed, over = contenders(self.model, gauges)
+        """Without the gauges that enough others can stand in for; who stands in for whom among the rest is kept.
+
+        Asked when the first node must be split, of the gauges it left open: most searches end before.
+        """
+        needed, over = order(self.model, gauges)
         needed |= forced
         self.over = over[np.ix_(needed, needed)]
         self.place[gauges[needed]] = np.arange(int(needed.sum()))

@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from decide.columns import NEVER
+from decide.columns import NEVER, floats, in_order
 from decide.errors import DecisionError
 from decide.evaluate import pinball_rows
 from decide.once import SEAL
 from decide.thresholds import thresholds
 from decide.voting.constants import scenario_sets
 from decide.voting.forecast import LEVELS, Panel, apply_move, clusters, move, walk_forward
-from decide.voting.forecast_tables import forecast_quantiles, forecast_scenarios
+from decide.voting.forecast_tables import KEYS, forecast_quantiles, forecast_scenarios, reward_growth
 from decide.voting.scenarios import scenario_values
 from decide.voting.situation import returns
 from tests.decision_fixtures import WEEK, Exchange, Floats, rules, seed_rows, stationary
@@ -188,6 +188,13 @@ def test_scenarios_move_what_stands_by_their_quantiles() -> None:
     moved = {(*(q[k] for k in key), q["measure"]): q for q in quantiles.to_pylist()}
     now = {tuple(p[k] for k in key): p for p in panel.to_pylist()}
     wanted = {(s["scenario_set"], s["scenario"]): s for s in seed_rows("scenario_weights")}
+    ordered = in_order(panel, KEYS)
+    medians = [moved[(*(p[k] for k in key), "uplift")]["p50"] for p in ordered.to_pylist()]
+    middle = apply_move(floats(ordered, "rewards_now_usd"), np.array(medians), 1.0)
+    least = next(t["value"] for t in seed_rows("thresholds") if t["threshold"] == "min_calibration_epochs")
+    numbers = reward_growth(ordered, middle, least)
+    growth = {tuple(p[k] for k in key): g for p, g in zip(ordered.to_pylist(), numbers, strict=True)}
+    assert len(set(growth.values())) > 2
     for row in scenarios.to_pylist():
         place, scenario = tuple(row[k] for k in key), wanted[row["scenario_set"], row["scenario"]]
         for measure, floor, before, after in (
@@ -195,7 +202,10 @@ def test_scenarios_move_what_stands_by_their_quantiles() -> None:
             ("uplift", 1.0, "rewards_now_usd", "rewards_usd"),
         ):
             z = moved[(*place, measure)][f"p{round(100 * scenario[f'{measure}_quantile'])}"]
-            assert row[after] == pytest.approx(max((now[place][before] + floor) * np.exp(z) - floor, 0), abs=1e-6)
+            wanted_now = max((now[place][before] + floor) * np.exp(z) - floor, 0)
+            if measure == "uplift":  # and by what all rewards outgrow their medians, one number a decision
+                wanted_now *= growth[place]
+            assert row[after] == pytest.approx(wanted_now, abs=1e-6)
         assert row["scenario_weight"] == scenario["weight"] and row["scenario_position"] == scenario["position"]
     assert scenarios.num_rows == panel.num_rows * len(wanted)
 

@@ -135,3 +135,18 @@ def test_cases_of_several_decisions_are_refused() -> None:
     first, second = two()
     with pytest.raises(DecisionError, match="one exchange, epoch and window"):
         together([first, replace(second, key=("x", "2", EPOCH, "T-0"))])
+
+
+def test_limits_cost_all_of_them_together() -> None:
+    """One gauge an NFT keeps both from a third gauge; what it costs is the difference of the two decisions."""
+    cases = two()
+    narrow, wide = together(cases, replace(PROFILE, k_max=1)), together(cases)
+    made, free = narrow[0].made, wide[0].made
+    assert narrow[0].joint_expected_usd is not None and wide[0].joint_expected_usd is not None
+    lost = wide[0].joint_expected_usd - narrow[0].joint_expected_usd
+    assert made.limit_costs["k_max"] == pytest.approx(max(lost, 0.0), abs=1e-9) and made.limit_costs["k_max"] > 0
+    assert made.limit_costs["min_votes"] == 0.0 and made.limit_costs["max_turnover"] is None
+    assert made.unlimited_usd == pytest.approx(wide[0].joint_expected_usd, rel=1e-3)
+    assert made.limits_cost_share == pytest.approx(1 - narrow[0].joint_expected_usd / made.unlimited_usd)
+    assert free.limit_costs["k_max"] == 0.0 and free.limits_cost_share == pytest.approx(0.0, abs=1e-3)
+    assert narrow[1].made.limit_costs == made.limit_costs, "the same of each NFT"
