@@ -40,7 +40,7 @@ class ChainClient:
 
     def __init__(self, spec: ChainSpec, pool: Pool, cache: Cache) -> None:
         self.spec, self._pool, self._cache = spec, pool, cache
-        self._headers = Headers(pool, spec.finality_depth)
+        self._headers = Headers(pool, spec.finality_depth, keeps_head=spec.reads_head)
         self._state = StateReader(pool, spec, self._headers.blocks)
         self._scanner = LogScanner(pool, cache, self._headers, spec)
         self._final: Block | None = None
@@ -97,8 +97,8 @@ class ChainClient:
     async def head(self) -> Block:
         """The newest block; never an older one than before, whatever a provider that is behind says."""
         head = await self._headers.head()
-        if self.spec.finality_depth == 0 and not self.spec.use_finalized_tag:
-            self._final = head  # every block counts at once
+        if self.spec.reads_head:
+            self._final = head
         return head
 
     async def finalized(self) -> Block:
@@ -106,6 +106,8 @@ class ChainClient:
         `finalized` tag where that is older and the chain is configured to use it.
         """
         head = await self.head()
+        if self.spec.reads_head:
+            return head
         number = max(0, head.number - self.spec.finality_depth)
         if self.spec.use_finalized_tag:
             [tagged] = await self._pool.request([header_call("finalized")])

@@ -49,7 +49,8 @@ class ChainSpec:
     block_number_from: `evm`, or `arbsys` where the EVM's own block number is another chain's (Arbitrum).
     evm_parent_hash: whether BLOCKHASH gives the parent's hash (Scroll's does not). confirm_share: share of log
     ranges that are confirmed a second way, 0 to 1. patience_seconds: how long a chain may go without one useful
-    answer before it is given up.
+    answer before it is given up. reads_head: every block counts at once, also one that may be taken back; no key of
+    the configuration, a night sets it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ChainSpec:
     evm_parent_hash: bool = True
     confirm_share: float = 0.05
     patience_seconds: float = 300.0
+    reads_head: bool = False
 
     @property
     def allowed_lag_seconds(self) -> float:
@@ -108,7 +110,7 @@ def load_chains(config: Mapping[str, Any], environ: Mapping[str, str]) -> Mappin
 
 def _chain(name: str, table: Any, environ: Mapping[str, str]) -> ChainSpec:
     where = f"[chains.{name}]"
-    values = _values(where, table, ChainSpec, {"name", "providers"}, {"chain_id", "finality_depth"})
+    values = _values(where, table, ChainSpec, {"name", "providers", "reads_head"}, {"chain_id", "finality_depth"})
     address = values.get("multicall_address", MULTICALL3)
     if not _ADDRESS.fullmatch(address):
         raise ConfigError(f"{where} multicall_address = {address!r} is not an address: write 0x and 40 hex digits")

@@ -19,15 +19,17 @@ log = logging.getLogger(__name__)
 class Headers:
     """Headers of one run. Final ones are remembered; a header that contradicts another is put to every provider."""
 
-    def __init__(self, pool: Pool, finality_depth: int) -> None:
-        self.pool, self._depth = pool, finality_depth
+    def __init__(self, pool: Pool, finality_depth: int, keeps_head: bool = False) -> None:
+        """`keeps_head`: the newest block is not asked for again as long as it is the newest."""
+        self.pool, self._depth, self._keeps_head = pool, finality_depth, keeps_head
         self.witness = Witness()
         self._newest: Block | None = None
 
     async def head(self) -> Block:
         """The newest block any provider has named so far."""
         [answer] = await self._ask([header_call("latest")], max(self.pool.heads.values()))
-        block = await self._fitting(answer.value, answer.provider)
+        block: Block = answer.value
+        self._reached(answer.provider, block)
         if self._newest is None or block.number >= self._newest.number:
             self._newest = block
         elif self._newest.number - block.number > self._depth:
@@ -38,6 +40,8 @@ class Headers:
     async def blocks(self, numbers: Sequence[int], fresh: bool = False) -> list[Block]:
         """Headers in the order asked. `fresh` asks again for what is remembered. Disagreement, ProviderError."""
         known = {} if fresh else {n: b for n in numbers if (b := self.witness.get(n)) is not None}
+        if self._keeps_head and self._newest is not None and not fresh:
+            known.setdefault(self._newest.number, self._newest)
         missing = sorted({n for n in numbers if n not in known})
         if missing:
             answers = await self._ask([header_call(n) for n in missing], missing[-1])

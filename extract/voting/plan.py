@@ -150,7 +150,7 @@ async def chain_at_head(config: Config, protocol: str) -> AsyncIterator[ChainRun
     request = Request(protocols=(protocol,))
     wanted = _wanted_protocols(config, request)
     spec = load_chains(config.section("chains"), config.environ)[wanted[0].chain]
-    spec = replace(spec, finality_depth=0, use_finalized_tag=False, confirm_share=0)
+    spec = replace(spec, reads_head=True, confirm_share=0)
     async with ChainClient.open(spec) as client:
         yield await _chain_run(config, request, Ledger(()), "live", client, wanted)
 

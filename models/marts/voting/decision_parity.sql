@@ -54,12 +54,14 @@ joined as (
         decided.expected_usd as final_expected_usd,
         live.read_seconds,
         live.decide_seconds,
-        live.votes_signature is not distinct from states.votes_signature as is_votes_seen_equal,
-        live.rewards_signature is not distinct from states.rewards_signature as is_rewards_seen_equal,
-        live.outcome is not distinct from decided.outcome
-        and live.action is not distinct from decided.action
-        and live.votes_signed is not distinct from decided.votes_signed
-        and live.expected_usd is not distinct from decided.expected_usd as is_decided_equal,
+        (live.votes_signature is not distinct from states.votes_signature) as is_votes_seen_equal,
+        (live.rewards_signature is not distinct from states.rewards_signature) as is_rewards_seen_equal,
+        (
+            live.outcome is not distinct from decided.outcome
+            and live.action is not distinct from decided.action
+            and live.votes_signed is not distinct from decided.votes_signed
+            and live.expected_usd is not distinct from decided.expected_usd
+        ) as is_decided_equal,
         decided.protocol is not null as is_decided,
         windows.protocol is not null as is_final,
         live.decision_at,
