@@ -81,6 +81,25 @@ def bars(rows: Sequence[Row], x: str, y: str, by: str | None, *, x_title: str, y
     return spec(alt.Chart(data(rows)).mark_bar().encode(**encoding))
 
 
+def waterfall(rows: Sequence[Row], step: str, start: str, end: str, *, y_title: str) -> Spec:
+    """Steps from one total to another: totals stand on zero, what adds is green, what takes away is red."""
+    told = [
+        {**row, "kind": "total" if not row[start] else "more" if (row[end] or 0) >= (row[start] or 0) else "less"}
+        for row in rows
+        if row[end] is not None
+    ]
+    domain = {"total": PALETTE[0], "more": GOOD, "less": BAD}
+    chart = alt.Chart(data(told)).mark_bar()
+    words = alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')")  # a line a word, on a phone too
+    axis = alt.Y(f"{start}:Q", title=y_title, axis=alt.Axis(format="~s"))
+    return spec(
+        chart.encode(
+            x=alt.X(f"{step}:N", title=None, sort=None, axis=words), y=axis, y2=f"{end}:Q",
+            color=color("kind", "", domain), tooltip=_tips(rows),
+        )
+    )  # fmt: skip
+
+
 def intervals(rows: Sequence[Row], y: str, value: str, low: str, high: str, by: str | None, *, x_title: str,
               x_format: str, reference: float | None = None, rows_high: int = 22) -> Spec:  # fmt: skip
     """A point and its interval a line, groups side by side, and a rule at a reference value."""

@@ -8,6 +8,7 @@ from textwrap import dedent
 from operate.report.charts import BAD, GOOD, OPEN, against, bars, fans, heat, intervals, lines
 from operate.report.page import Figure, Grid, Note, Page, Section, columns
 from operate.report.reading import Reader
+from operate.voting.watch.page import section as week_after
 
 SHOWN = 8  # gauges in one chart
 EXTRACT = "Run `foreshore extract voting`, then `foreshore build`."
@@ -206,6 +207,7 @@ def _exchange(read: Reader, protocol: str) -> list[Section]:
             ]
             or [Note("No backtest", f"It takes ended epochs before others. {EXTRACT}")],
         ),
+        week_after(read, protocol, sql),
     ]
 
 

@@ -13,8 +13,10 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -52,11 +54,14 @@ _SCHEMAS = ("raw", "main_staging", "main_intermediate", "main_seeds")
 
 @dataclass(frozen=True)
 class Model:
-    """One of the warehouse's models as dbt compiled it. `sql` reads raw tables by name."""
+    """One of the warehouse's models as dbt compiled it. `sql` reads raw tables by name; `level`: 1 more than any model
+    it reads, so that models of one level can be computed side by side.
+    """
 
     name: str
     relation: str
     sql: str
+    level: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,8 @@ def _ordered(found: Mapping[str, tuple[Model, list[str]]], wanted: Sequence[str]
         model, reads = found[name]
         for other in reads:
             visit(other)
-        done[name] = model
+        level = 1 + max((done[other].level for other in reads if other in done), default=0)
+        done[name] = replace(model, level=level)
 
     for name in wanted:
         visit(name)
@@ -137,35 +143,45 @@ class LiveModels:
         self._take_past(project.sources, protocol, epoch)
         for model in project.models:
             self._run(f"create or replace table {model.relation} as {model.sql}")
-        self._models = [model for model in project.models if model.name not in AFTER_THE_TRUTH]
-        for place, model in enumerate(self._models):
-            self._run(f"delete from {model.relation}")
-            self._run(f"prepare model_{place} as insert into {model.relation} {model.sql}")
+        models = sorted((m for m in project.models if m.name not in AFTER_THE_TRUTH), key=lambda model: model.level)
+        self._levels = [list(level) for _, level in groupby(models, key=lambda model: model.level)]
+        self._workers = ThreadPoolExecutor(max(map(len, self._levels)))
+        self._clear()
 
     @contextmanager
     def at(self, tables: Mapping[str, pa.Table]) -> Iterator[LiveModels]:
         """The models computed over these raw tables beside the past; afterwards nothing of it is left."""
-        self._run("begin")
         try:
-            for name, table in tables.items():
-                if name not in self._raw:
-                    continue  # no model on the way to a decision reads it
-                self._connection.register("arrived", table)
+            for name in tables.keys() & self._raw:  # others no model on the way to a decision reads
+                self._connection.register("arrived", tables[name])
                 self._run(f"insert into raw.{name} by name select *, '{_LIVE_FILE}' as filename from arrived")
                 self._connection.unregister("arrived")
             committed = f"select '{LIVE_LOAD}' as load_id, 'voting' as schema_name, 0 as status, now() as inserted_at"
             self._run(f"insert into raw._dlt_loads by name {committed}")
-            for place in range(len(self._models)):
-                self._run(f"execute model_{place}")
+            for level in self._levels:
+                list(self._workers.map(self._compute, level))
             yield self
         finally:
-            self._run("rollback")
+            self._clear()
+
+    def _compute(self, model: Model) -> None:
+        with self._connection.cursor() as own:
+            own.execute(f"insert into {model.relation} {model.sql}")
+
+    def _clear(self) -> None:
+        """Back to the past alone."""
+        for model in (model for level in self._levels for model in level):
+            self._run(f"truncate {model.relation}")
+        for name in self._raw - set(WHOLE):
+            self._run(f"delete from raw.{name} where filename = '{_LIVE_FILE}'")
+        self._run(f"delete from raw._dlt_loads where load_id = '{LIVE_LOAD}'")
 
     def query(self, queries: Mapping[str, str]) -> dict[str, pa.Table]:
         """Answers to queries on the models, as `read_tables` gives those on what is published."""
         return {name: self._connection.sql(sql).to_arrow_table() for name, sql in queries.items()}
 
     def close(self) -> None:
+        self._workers.shutdown()
         self._connection.close()
 
     def _run(self, sql: str) -> None:
