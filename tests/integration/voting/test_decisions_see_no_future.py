@@ -132,6 +132,7 @@ def test_deleting_everything_after_the_decision_changes_nothing(
     assert decided(past, at) == decided(built_line, at)
 
 
+@pytest.mark.long
 def test_changing_a_row_just_before_the_decision_moves_it(
     built_line: Line, moment: tuple[int, int, Any], tmp_path: Path
 ) -> None:

@@ -105,7 +105,7 @@ def slowly(given: dict[str, pa.Table], restarts: bool, clears: bool) -> set[tupl
     return answers
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(events, windows, st.booleans(), st.booleans())
 def test_ranges_of_windows_say_what_every_window_says(
     found: list[Event], observed: set[tuple[int, int]], restarts: bool, clears: bool
