@@ -11,7 +11,7 @@ import pytest
 
 from tests.line_fixtures import Line
 
-pytestmark = [pytest.mark.browser, pytest.mark.node]
+pytestmark = [pytest.mark.browser, pytest.mark.node, pytest.mark.long]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 GRAPH = "document.getElementById('cy')._cyreg.cy"
 

@@ -66,6 +66,7 @@ def test_configuration_names_what_is_missing() -> None:
 
 
 @pytest.mark.node
+@pytest.mark.long
 def test_only_tokens_without_a_feed_take_the_configured_price(line: Line, api: str) -> None:
     source = f'[[chains.world.price_sources]]\nname = "llama"\nchain_key = "world"\nurl = "{api}"\n'
     text = (

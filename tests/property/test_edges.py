@@ -49,7 +49,7 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SUBMISSION = {
     "protocol": "hydrex",
@@ -191,7 +191,7 @@ SHEETS = {".csv": CSV, ".csv.gz": gzip.compress(CSV), ".parquet": parquet_bytes(
 
 @pytest.mark.parametrize("suffix", SHEETS)
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_damage_to_a_sheet_of_bars(suffix: str, data: st.DataObject) -> None:
     body = bytearray(SHEETS[suffix])
     at = data.draw(st.integers(0, len(body) - 1))
@@ -239,7 +239,7 @@ MANIFEST: dict[str, Any] = {
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_manifest_with_any_value_anywhere_is_refused(data: st.DataObject) -> None:
     """Also one that was sealed anew after it was forged."""
     at = data.draw(st.sampled_from(list(places(MANIFEST))))
@@ -257,7 +257,7 @@ def test_a_manifest_with_any_value_anywhere_is_refused(data: st.DataObject) -> N
 
 
 @given(st.binary(max_size=200) | st.text(max_size=60).map(str.encode))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_manifest_of_any_bytes_is_refused(body: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run_manifest.json"
@@ -267,7 +267,7 @@ def test_a_manifest_of_any_bytes_is_refused(body: bytes) -> None:
 
 
 @given(st.binary(max_size=120) | ANYTHING.map(lambda value: json.dumps(value, default=str).encode()))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_bytes_as_commit_record_or_mark(body: bytes) -> None:
     """A damaged record commits nothing, a damaged mark is named."""
     with tempfile.TemporaryDirectory() as folder:
@@ -283,7 +283,7 @@ def test_any_bytes_as_commit_record_or_mark(body: bytes) -> None:
 
 
 @given(st.text(max_size=80))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_text_as_partition(text: str) -> None:
     try:
         assert partition_of(text).partition_id == text

@@ -25,6 +25,8 @@ from operate.warehouse import Warehouse, _fetch_store
 from tests.object_store import KEY, SECRET, ObjectStore, running
 from tests.unit.test_integrity import SCHEMA, landed, partition
 
+pytestmark = pytest.mark.long
+
 URL = "s3://lake/foreshore/raw"
 
 

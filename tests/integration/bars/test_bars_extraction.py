@@ -70,6 +70,7 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(
     assert ledger(bars_line) == ledger(quiet) and len(ledger(bars_line)) == 6
 
 
+@pytest.mark.long
 def test_faults_are_partitions_that_failed_and_no_secret_is_written(bars_line: Line, bars_market: RunningBars) -> None:
     bars_market.control("down", channel="rest", symbol="TIDE", value=403)
     partial = extract(bars_line, bars_market)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from extract.config import Config
 from operate.markets.demo import run_history
 from operate.markets.settings import MarketSettings
@@ -11,6 +13,7 @@ from operate.markets.store import Store
 from tests.market_run_fixtures import DAY, ROOT
 
 
+@pytest.mark.long
 def test_the_history_is_written_once_and_not_among_real_runs(tmp_path: Path) -> None:
     storage = {"root": str(tmp_path), "raw_url": f"{tmp_path}/raw", "seeds": str(ROOT / "seeds")}
     config = Config(tmp_path / "foreshore.toml", {"storage": storage}, {})

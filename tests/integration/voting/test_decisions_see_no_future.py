@@ -151,6 +151,7 @@ def test_changing_a_row_just_before_the_decision_moves_it(
     assert [name for name in DECIDED if after[name] == before[name]] == []
 
 
+@pytest.mark.long
 def test_a_planted_leak_fails_the_gates(built_line: Line, moment: tuple[int, int, Any], tmp_path: Path) -> None:
     """Final state read as if it had been seen five minutes before: the gate falls, and no decision is made on it."""
     epoch, _, _ = moment

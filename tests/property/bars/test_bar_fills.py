@@ -81,7 +81,7 @@ def any_signals(chance: np.random.Generator, bars: Bars) -> list[Signal]:
     return found
 
 
-@pytest.mark.parametrize("part", [0, 1, *(pytest.param(n, marks=pytest.mark.long) for n in (2, 3))])
+@pytest.mark.parametrize("part", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 3))])
 def test_a_second_program_agrees_trade_by_trade(part: int) -> None:
     chance = np.random.default_rng([11, part])
     seen: Counter[str] = Counter()
