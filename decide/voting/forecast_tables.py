@@ -203,10 +203,13 @@ def _confidence(rows: pa.Table, found: Forecast, values: Mapping[str, float]) ->
     }
 
 
-def forecast_scenarios(panel: pa.Table, quantiles: pa.Table, sets: Rows, threshold_rows: Rows) -> pa.Table:
+def forecast_scenarios(
+    panel: pa.Table, quantiles: pa.Table, sets: Rows, threshold_rows: Rows, epoch: int | None = None
+) -> pa.Table:
     """One row per panel row, scenario set and scenario: others' votes and rewards at the truth if it comes about.
 
-    Rewards count those that come to no gauge in particular: see `reward_growth`.
+    Rewards count those that come to no gauge in particular: see `reward_growth`. With `epoch` (Unix seconds) only its
+    rows are made; what was learned from the others is in them.
     """
     values = thresholds(threshold_rows)
     floors = values["drift_floor_votes"], values["uplift_floor_usd"]
@@ -214,6 +217,10 @@ def forecast_scenarios(panel: pa.Table, quantiles: pa.Table, sets: Rows, thresho
     drift, uplift = (_matrix(quantiles, measure) for measure in MEASURES)
     votes, rewards = floats(ordered, "other_votes_now"), floats(ordered, "rewards_now_usd")
     growth = reward_growth(ordered, apply_move(rewards, uplift[:, MEDIAN], floors[1]), values["min_calibration_epochs"])
+    if epoch is not None:
+        mine = np.flatnonzero(integers(ordered, "epoch") == epoch)
+        ordered, votes, rewards, growth = ordered.take(mine), votes[mine], rewards[mine], growth[mine]
+        drift, uplift = drift[mine], uplift[mine]
     parts = []
     for wanted in scenario_sets(sets).values():
         others, paid = scenario_values(wanted, votes, rewards, drift, uplift, floors)

@@ -67,16 +67,15 @@ class Decider:
             }
         )
         panel = seen["panel"]
-        quantiles = self._quantiles_of(panel, window)
-        scenarios = forecast_scenarios(panel, quantiles, self.seeds.scenario_weights, self.seeds.thresholds)
+        quantiles, scenarios = self._forecast(panel, window)
         made = recommend_tables(panel, quantiles, scenarios, seen["windows"], self.seeds)
         places = {row.pop("gauge_address"): row for row in seen["places"].to_pylist()}
         windows = {row["voter_id"]: row for row in seen["windows"].to_pylist()}
         rows = [self._placed(row, windows[row["voter_id"]], places) for row in made.drop_columns(["seal"]).to_pylist()]
         return Decided(rows, seen["states"].to_pylist())
 
-    def _quantiles_of(self, panel: pa.Table, window: str) -> pa.Table:
-        """The open epoch's forecasts; those of closed epochs are taken over as they were built."""
+    def _forecast(self, panel: pa.Table, window: str) -> tuple[pa.Table, pa.Table]:
+        """Quantiles and scenarios of the open epoch; those of closed epochs are taken over as they were built."""
         if window not in self._of_window:
             self._of_window[window] = (
                 self._panel.filter(pc.equal(self._panel["decision_window"], window)),
@@ -85,7 +84,9 @@ class Decider:
         past, kept = self._of_window[window]
         whole = pa.concat_tables([past, panel.cast(past.schema)])
         found = forecast_quantiles(whole, self._candidates, self.seeds.thresholds, kept, self._code)
-        return found.filter(pc.equal(found["epoch"], self.epoch)).drop_columns(["seal"])
+        sets, thresholds = self.seeds.scenario_weights, self.seeds.thresholds
+        scenarios = forecast_scenarios(whole, found, sets, thresholds, self.epoch)
+        return found.filter(pc.equal(found["epoch"], self.epoch)).drop_columns(["seal"]), scenarios
 
     def _placed(
         self, row: dict[str, Any], window: Mapping[str, Any], places: Mapping[str, dict[str, Any]]
