@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +16,8 @@ from decide.voting.recommend_tables import Seeds, Settings, recommend_tables
 from operate.voting.recommend import SEED_TABLES, placed, places_query, seed_queries, settings_of
 from operate.voting.watch.models import LiveModels
 from operate.warehouse import Warehouse, read_tables
-from python_models.kept import code_version
 
+KEPT = Path("python_models") / "kept.py"  # of the project that is worked in, as dbt finds it
 FORECASTER = "decide.voting.forecast_tables"  # as the dbt model names it: what it kept may be used again
 
 
@@ -47,7 +49,7 @@ class Decider:
         self._senders = {(row["protocol"], row["voter_id"]): row["sender"] for row in tables["places"].to_pylist()}
         self._panel, self._quantiles = tables["panel"], tables["quantiles"]
         self._of_window: dict[str, tuple[pa.Table, pa.Table]] = {}
-        self._code = code_version(FORECASTER)
+        self._code = _code_version()
         self.protocol, self.epoch = protocol, epoch
 
     @property
@@ -93,3 +95,15 @@ class Decider:
     ) -> dict[str, Any]:
         sender = self._senders.get((self.protocol, row["voter_id"]))
         return placed(row, {**window, "sender": sender}, places, is_what_if=False)
+
+
+def _code_version() -> str:
+    """The forecaster's version as the project's models seal it; without them nothing that was kept fits, and history is
+    forecast again: slower, and the same.
+    """
+    spec = spec_from_file_location("kept", KEPT)
+    if spec is None or spec.loader is None or not KEPT.exists():
+        return ""
+    kept = module_from_spec(spec)
+    spec.loader.exec_module(kept)
+    return str(kept.code_version(FORECASTER))
