@@ -1,7 +1,7 @@
 """Several providers of one chain side by side: the first good answer wins, the next is asked when one is slow.
 
 A pool sends each question to the provider it expects most of, and waits for it; where seconds count, a provider that
-hangs must not cost more than `after` seconds. Every answer is checked as ever: an answer that is not proven loses.
+hangs must not cost more than `after` seconds. Every answer is checked as ever: one of another block is no answer.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from extract.errors import ForeshoreError
 from extract.evm.blocks import Block
 from extract.evm.calls import Call, Reply
 from extract.evm.hedge import Hedge
-from extract.evm.views import view
+from extract.evm.views import call, view, word
 from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, ledger_table, now
 from extract.seeds import WEEK, DecisionWindow, threshold
 from extract.voting.decode import epoch_table, merge, voter_tables, window_tables
@@ -47,12 +47,12 @@ STILL = (
 
 
 class Foresight:
-    """View calls at one block after another: everything that was asked at the last block is asked at once."""
+    """View calls at one block after another: everything that was asked at blocks before is asked at once."""
 
     def __init__(self, chain: Hedge, still: Sequence[str]) -> None:
         self._chain = chain
         self._still = {view(signature).selector for signature in still}
-        self._usual: dict[Call, None] = {}  # asked at the last block, in order
+        self._usual: dict[Call, None] = {}  # asked so far, in order: a reading that was broken off loses none of it
         self._past: dict[int, dict[Call, Reply]] = {}  # blocks that are not the present one: they do not change
         self._kept: dict[Call, Reply] = {}
         self._known: dict[Call, Reply] = {}
@@ -65,14 +65,14 @@ class Foresight:
     @property
     def usual(self) -> Sequence[Call]:
         """What is asked again at the next block."""
-        return [call for call in self._usual if call not in self._kept]
+        return [one for one in self._usual if one not in self._kept]
 
     async def come_to(self, block: int, is_whole: bool = False) -> None:
-        """Ask at `block` what was asked last time; `is_whole`: also what is kept."""
+        """Ask at `block` what was asked before; `is_whole`: also what is kept."""
         if is_whole:
             self._kept = {}
         asked = self.usual
-        self.block, self._usual, self._known = block, {}, dict(self._kept)
+        self.block, self._known = block, dict(self._kept)
         if asked:
             self._note(asked, await self._chain.read(asked, block))
 
@@ -83,7 +83,7 @@ class Foresight:
     async def _of(self, block: int, calls: Sequence[Call]) -> list[Reply]:
         is_present = block == self.block
         known = self._known if is_present else self._past.setdefault(block, {})
-        unknown = [call for call in dict.fromkeys(calls) if call not in known]
+        unknown = [one for one in dict.fromkeys(calls) if one not in known]
         if unknown:
             found = await self._chain.read(unknown, block)
             if is_present:
@@ -92,13 +92,13 @@ class Foresight:
                 known.update(zip(unknown, found, strict=True))
         if is_present:
             self._usual.update(dict.fromkeys(calls))
-        return [known[call] for call in calls]
+        return [known[one] for one in calls]
 
     def _note(self, calls: Sequence[Call], replies: Sequence[Reply]) -> None:
-        for call, reply in zip(calls, replies, strict=True):
-            self._known[call] = reply
-            if call.data[:10] in self._still:
-                self._kept[call] = reply
+        for one, reply in zip(calls, replies, strict=True):
+            self._known[one] = reply
+            if one.data[:10] in self._still:
+                self._kept[one] = reply
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,12 @@ class OpenEpoch:
     def last_moment(self) -> int:
         """The last second (Unix, chain time) that a block may be stamped with to take a vote."""
         return self.boundary - (self.protocol.family.last_vote == "before_boundary")
+
+    async def last_voted(self, voter: str | int, block: int) -> int | None:
+        """When an account or NFT voted last, as the contract says at a block (Unix seconds); None: no answer."""
+        asked = call(self.protocol.voter, self.protocol.family.last_voted_view, voter)
+        (reply,) = await self.providers.read([asked], block)
+        return word(reply)
 
     async def read(
         self, block: Block, window: DecisionWindow, is_whole: bool = False, is_frozen: bool = False
@@ -192,20 +198,19 @@ class OpenEpoch:
         where = (self.timeline, chain_id, point, state)
         state_id, voters_id = (self._partition(group, name) for group in ("state", "voters"))
         epoch_id, events_id = self._partition("epoch", "all"), self._partition("events", "all")
+        seen = self._events.filter(pc.less_equal(self._events["block_number"], state.block))
         provider = state.totals["length"].provider
         tables = merge(
             [
                 window_tables(*where, self.run.feeds, self.run.price_rules, PoolNames(), state_id.partition_id, moment),
                 voter_tables(*where, voters, voters_id.partition_id, moment),  # type: ignore[arg-type]
                 {"voting_epochs": epoch_table(self.timeline, chain_id, epoch_id.partition_id, provider, moment)},
-                {"voting_events": self._events},
+                {"voting_events": seen},
             ]
         )
         rows = [_complete(one, chain_id, moment) for one in (state_id, voters_id, epoch_id)]
         rows.append(
-            replace(
-                _complete(events_id, chain_id, moment), from_block=self.timeline.start_block, to_block=self._scanned
-            )
+            replace(_complete(events_id, chain_id, moment), from_block=self.timeline.start_block, to_block=state.block)
         )
         return {**tables, LEDGER_TABLE: ledger_table(rows)}
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,13 @@ def test_the_walls_between_rooms_and_wings_hold() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("room", ["extract", "decide", "operate", "simulate"])
+def test_what_is_installed_imports_nothing_that_is_not(room: str) -> None:
+    """`python -m` finds the working folder's packages, the installed command does not."""
+    for path in python_files(room):
+        assert not imports(path) & {"python_models", "tests", "benchmarks", "docs"}, path
 
 
 def test_python_models_call_decide_only() -> None:

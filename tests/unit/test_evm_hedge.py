@@ -121,3 +121,22 @@ def test_what_was_asked_at_the_last_block_is_asked_at_once_and_what_is_still_is_
 
     assert run(night()) == [(10, 10), (11, 10), (12, 10)], "votes are of the block, decimals of the whole reading"
     assert provider.asked == [(10, 1), (10, 1), (3, 1), (11, 1), (12, 1), (12, 1)], "a past block is asked once"
+
+
+def test_a_reading_that_was_broken_off_costs_the_next_block_nothing() -> None:
+    provider = Provider("one")
+    views = Foresight(hedge(provider), [])
+    calls = [Call("0xa", "0x11111111"), Call("0xb", "0x22222222")]
+
+    async def night() -> None:
+        await views.come_to(10)
+        await views.read_blocks([(10, calls)])
+        provider.delay = 60
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await views.come_to(11)
+        provider.delay = 0
+        await views.come_to(12)
+
+    run(night())
+    assert provider.asked[-1] == (12, 2), "both are asked at once again"

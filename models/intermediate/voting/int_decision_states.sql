@@ -11,13 +11,13 @@ select
     count(*) as gauge_count,
     md5(
         string_agg(
-            concat_ws('|', gauge_address, other_votes_now, own_votes_now, previous_votes, is_candidate),
+            row(gauge_address, other_votes_now, own_votes_now, previous_votes, is_candidate)::varchar,
             ',' order by gauge_address
         )
     ) as votes_signature,
     md5(
         string_agg(
-            concat_ws('|', gauge_address, rewards_now_usd, data_confidence, is_price_stale),
+            row(gauge_address, rewards_now_usd, data_confidence, is_price_stale)::varchar,
             ',' order by gauge_address
         )
     ) as rewards_signature

@@ -64,8 +64,10 @@ class Attempts:
         if not answer.may_have_sent:
             self.settle(number, "not_sent")
 
-    def settle(self, number: int, outcome: Outcome) -> None:
-        """Note what the chain said of an attempt. A reorg may change it: the newest outcome holds."""
+    def settle(self, number: int, outcome: Outcome | None) -> None:
+        """Note what the chain said of an attempt. A reorg may change it: the newest outcome holds, and None is that it
+        may land again.
+        """
         self._note("settled", number, outcome=outcome)
 
     @property

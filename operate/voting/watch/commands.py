@@ -20,12 +20,13 @@ from operate.notify import Notifier
 from operate.options import config_option, json_option
 from operate.voting.watch.checks import check_night
 from operate.voting.watch.decisions import Decider
-from operate.voting.watch.hands import Hands, check_sender
+from operate.voting.watch.hands import Hands
 from operate.voting.watch.models import LiveModels, load_models
 from operate.voting.watch.night import Night
 from operate.voting.watch.review import reviews
 from operate.voting.watch.review import show as show_review
 from operate.voting.watch.screen import Screen
+from operate.voting.watch.sender import command_words
 from operate.voting.watch.voice import Voice
 from operate.warehouse import Warehouse
 
@@ -59,7 +60,8 @@ def watch(
       foreshore watch --protocol hydrex --json
     """
     config = load_config(config_file)
-    check_sender(sender)
+    if sender is not None:
+        command_words(sender)
     chosen = _protocol(config, protocol)
     if check:
         checks = asyncio.run(check_night(config, chosen, voters))

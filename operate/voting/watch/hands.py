@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from decide.voting.sending import Offer, SendingLimits, clear
 from extract.config import Config
-from extract.errors import Busy, ForeshoreError, RequestError, StorageError
+from extract.errors import Busy, ForeshoreError, StorageError
 from extract.evm.blocks import Block
 from extract.evm.proof import PROVEN
 from extract.land import Lake
@@ -24,11 +24,13 @@ from extract.voting.live import OpenEpoch, Reading
 from extract.voting.submissions import Submission, record_submission, submission_rows
 from operate.console import to_json
 from operate.voting.ballots import unsigned
-from operate.voting.watch.attempts import Attempt, Attempts
+from operate.voting.watch.attempts import Attempt, Attempts, Outcome
 from operate.voting.watch.sender import Answer, hand_over
 from operate.voting.watch.voice import Voice
 
 LONGEST_SENDING_SECONDS = 20.0
+HEAD_SECONDS = 1.0  # for one more look at the clock of the chain before a vote goes
+ASK_SECONDS = 5.0  # for what became of an attempt: nobody's silence keeps the next block from being decided
 SPARE_GAS = 1.2  # a later block's state may cost a little more than the one it was tried on
 GWEI, ETHER, VOTE = 10**9, 10**18, 10**18
 
@@ -40,6 +42,7 @@ class _Voter:
     log: Attempts
     sending: asyncio.Task[Answer] | None = None
     votes: dict[int, Submission] = field(default_factory=dict)  # by attempt of this process
+    asked_as: str | int | None = None  # how the voter contract knows who votes
 
 
 class Hands:
@@ -56,6 +59,11 @@ class Hands:
         for voter in voters:
             self._voters[voter] = _Voter(Attempts(self.folder / f"{voter}.jsonl"))
         self._unrecorded: list[Submission] = []
+        self._is_in_doubt = True  # what a process before this one saw is asked again once
+
+    def doubt(self) -> None:
+        """A block was taken back: what had landed is asked again."""
+        self._is_in_doubt = True
 
     def close(self) -> None:
         for of in self._voters.values():
@@ -75,6 +83,9 @@ class Hands:
         """Hand over every vote that may go now; say of the others why not."""
         for row in rows:
             of = self._voters.get(row["voter_id"])
+            if of is not None:
+                who = row["voter"]["account_address"] or row["voter"]["token_id"]
+                of.asked_as = int(who) if isinstance(who, str) and who.isdigit() else who
             if of is None or row["outcome"] != "ok" or row["action"] != "submit" or of.sending is not None:
                 continue
             try:
@@ -85,8 +96,14 @@ class Hands:
     async def _offer(self, of: _Voter, reading: Reading, row: Mapping[str, Any], block_seconds: int, left: int) -> None:
         block = reading.block
         _, asked = unsigned(self.epoch.protocol, row)
-        client = self.epoch.run.client
-        tried, price = await asyncio.gather(try_out(client, asked, block.number), client.gas_price())
+        providers = self.epoch.providers
+        tried, price, newest = await asyncio.gather(
+            providers.first(lambda client: try_out(client, asked, block.number)),
+            providers.first(lambda client: client.gas_price()),
+            providers.head(-1, HEAD_SECONDS),
+        )
+        now = max(block.timestamp, newest.timestamp if newest else 0)  # deciding took its time
+        left = self.epoch.last_moment - now
         if tried.status == "reverted":
             self.voice.say("refused", f"voter {row['voter_id']}: the contract refuses it: {tried.reason}", left)
             return
@@ -94,7 +111,7 @@ class Hands:
         offer = Offer(
             action=row["action"],
             is_proven=reading.state.confirmation == PROVEN,
-            head_at=block.timestamp,
+            head_at=now,
             block_seconds=block_seconds,
             last_votable_at=self.epoch.last_moment,
             gauges=[vote["gauge_address"] for vote in row["votes"] if vote["votes"] > 0],
@@ -167,37 +184,45 @@ class Hands:
         """Ask the chain what became of attempts; `is_over`: what is in no block by now never landed."""
         for voter, of in self._voters.items():
             for attempt in of.log.all:
-                if attempt.outcome is None or attempt.transaction_hash:
+                if attempt.outcome is None or (self._is_in_doubt and attempt.transaction_hash):
                     await self._settle(voter, of, attempt, head, left, is_over)
+        self._is_in_doubt = False
         self._record()
 
     async def _settle(self, voter: str, of: _Voter, attempt: Attempt, head: Block, left: int, is_over: bool) -> None:
-        outcome = await self._outcome(attempt, is_over)
-        if outcome is None and attempt.outcome in ("landed", "reverted"):
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                outcome = await self._outcome(of, attempt, head)
+        except (ForeshoreError, TimeoutError) as error:
+            self.voice.once("provider", f"what became of attempt {attempt.number} could not be asked: {error}")
+            outcome = attempt.outcome
+        if outcome is None and is_over:
+            outcome = "never"
+        if outcome == attempt.outcome:
+            return
+        hash_ = attempt.transaction_hash
+        of.log.settle(attempt.number, outcome)
+        if outcome is None:
             self.voice.say("reorg", f"voter {voter}: attempt {attempt.number} is in no block any more", left)
             return
-        if outcome is None or outcome == attempt.outcome:
-            return
-        of.log.settle(attempt.number, outcome)  # type: ignore[arg-type]
         said = "landed" if outcome == "landed" else "failed"
-        self.voice.say(
-            said, f"voter {voter}: attempt {attempt.number} {outcome}", left, transaction=attempt.transaction_hash
-        )
+        self.voice.say(said, f"voter {voter}: attempt {attempt.number} {outcome}", left, transaction=hash_)
         vote = of.votes.get(attempt.number)
         if vote is not None:
-            told = {"landed": "landed", "reverted": "reverted"}.get(outcome, "not_sent")
-            self._unrecorded.append(replace(vote, transaction_hash=attempt.transaction_hash, outcome=told))
+            told = outcome if outcome in ("landed", "reverted") else "not_sent"
+            self._unrecorded.append(replace(vote, transaction_hash=hash_, outcome=told))
 
-    async def _outcome(self, attempt: Attempt, is_over: bool) -> str | None:
-        if attempt.transaction_hash:
-            try:
-                found = await self.epoch.run.client.receipt(attempt.transaction_hash)
-            except ForeshoreError as error:
-                self.voice.once("provider", f"a receipt could not be read: {error}")
-                found = None
-            if found is not None:
-                return "landed" if found[1] else "reverted"
-        return "never" if is_over and attempt.outcome is None else None
+    async def _outcome(self, of: _Voter, attempt: Attempt, head: Block) -> Outcome | None:
+        """By its receipt; without a hash (the sender hung, or we were killed) by when the contract says one voted."""
+        providers, hash_ = self.epoch.providers, attempt.transaction_hash
+        if hash_:
+            found = await providers.first(lambda client: client.receipt(hash_))
+            return None if found is None else "landed" if found[1] else "reverted"
+        if of.asked_as is None:
+            return None
+        voted_at = await self.epoch.last_voted(of.asked_as, head.number)
+        (decided,) = await providers.first(lambda client: client.blocks([attempt.decision_block]))
+        return "landed" if voted_at is not None and voted_at > decided.timestamp else None
 
     def submitted(self) -> tuple[pa.Table, pa.Table]:
         """What this night has sent, as raw rows and their ledger rows: the next decision knows of it."""
@@ -232,9 +257,3 @@ class Hands:
             outcomes = [a.outcome or "pending" for a in of.log.all]
             told.append(f"voter {voter}: {', '.join(outcomes) if outcomes else 'nothing was sent'}")
         return "; ".join(told) or "nobody's vote was asked for"
-
-
-def check_sender(command: str | None) -> None:
-    """RequestError where a sender's command cannot be read."""
-    if command is not None and not command.strip():
-        raise RequestError("--sender is empty: name the command that signs and sends")

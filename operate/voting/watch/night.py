@@ -34,7 +34,9 @@ POLLS_PER_BLOCK = 6  # how often a provider is asked for its head while every bl
 FAR_POLL_SECONDS = 60.0  # at most so long between two looks at the head while nothing is due
 READ_DEADLINE_SECONDS = 8.0  # a reading that takes longer is given up: the next block is newer
 PING_SECONDS = 60.0
-KEPT_BLOCKS = 600
+KEPT_BLOCKS = 600  # headers, to notice which were taken back
+KEPT_MOMENTS = 10  # decisions with all that was read: a window's block is known a block or two later
+SILENCE_SECONDS = 30.0  # without a new block while every block counts: said, and again after as long
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Night:
     run_id: str
     moments: dict[int, Moment] = field(default_factory=dict)  # by block
     _stamps: deque[Block] = field(default_factory=lambda: deque(maxlen=KEPT_BLOCKS))
-    _unlanded: list[LiveDecision] = field(default_factory=list)
+    _unlanded: dict[tuple[str, str], LiveDecision] = field(default_factory=dict)  # by voter and window
+    _recorded: dict[str, str] = field(default_factory=dict)  # window -> hash of its block
     _whole_at: int = 0
     _pinged: float = 0.0
 
@@ -104,6 +107,7 @@ class Night:
 
     async def _next(self, head: Block | None) -> Block:
         """The next head, waited for as patiently as what is due next allows."""
+        since = time.monotonic()
         while True:
             wait = self._patience(head)
             found = await self.epoch.providers.head(-1 if head is None else head.number, max(wait, 2.0))
@@ -112,6 +116,9 @@ class Night:
                 await self._note(found)
                 self._ping()
                 return found
+            if head is not None and time.monotonic() - since > max(SILENCE_SECONDS, 2 * wait):
+                since = time.monotonic()
+                self.voice.say("blind", f"nobody tells of a block after {head.number:,}", self.left(head))
             await asyncio.sleep(wait)
 
     def _patience(self, head: Block | None) -> float:
@@ -136,6 +143,7 @@ class Night:
             self.voice.say("reorg", f"block {gone.number:,} was taken back", self.left(head))
             self.moments = {number: m for number, m in self.moments.items() if number < gone.number}
             self.epoch.forget(gone.number - 1)
+            self.hands.doubt()
         self._stamps.append(head)
 
     async def _still_stands(self, before: Block, head: Block) -> bool:
@@ -159,9 +167,7 @@ class Night:
         for window in self.phases.passed(since - self.block_seconds, head.timestamp):
             target = self.phases.target(window)
             assert target is not None
-            block = await self.epoch.run.client.block_at_or_before(target)
-            if block.timestamp + self.block_seconds > since:
-                await self._record(block, window, head)
+            await self._record(await self._at_or_before(target), window, head)
             if head.number not in self.moments:
                 await self._decide(head, window, head)  # what is sent is decided on the newest state
         self._land()
@@ -170,9 +176,16 @@ class Night:
         """The window that hangs on the last vote: its block is known once a block after the last moment is seen."""
         for window in self.phases.windows:
             if window.anchor == "last_vote":
-                client = self.epoch.run.client
-                last = await client.block_at_or_before(self.epoch.last_moment)
-                await self._record(await client.block(last.number - 1), window, head)
+                await self._record(await self._last_parent(), window, head)
+
+    async def _last_parent(self) -> Block:
+        """The parent of the last block that took votes."""
+        last = await self._at_or_before(self.epoch.last_moment)
+        (parent,) = await self.epoch.providers.first(lambda client: client.blocks([last.number - 1]))
+        return parent
+
+    async def _at_or_before(self, moment: int) -> Block:
+        return await self.epoch.providers.first(lambda client: client.block_at_or_before(moment))
 
     async def _decide(self, block: Block, window: DecisionWindow, head: Block) -> Moment | None:
         """Read and decide at a block, and offer what comes of it where the block is the head."""
@@ -195,6 +208,7 @@ class Night:
         decided = await asyncio.to_thread(self._think, reading)
         made = Moment(reading, decided, read - started, time.perf_counter() - read)
         self.moments[block.number] = made
+        self.moments = {number: self.moments[number] for number in sorted(self.moments)[-KEPT_MOMENTS:]}
         if block.number == head.number:
             self._say_decided(made, head)
             await self.hands.offer(reading, decided.rows, self.block_seconds, self.left(head))
@@ -220,6 +234,8 @@ class Night:
 
     async def _record(self, block: Block, window: DecisionWindow, head: Block) -> None:
         """Keep what was decided at a window's own block for landing; decided now where it was not live."""
+        if self._recorded.get(window.decision_window) == block.hash:
+            return
         made = self.moments.get(block.number)
         is_live = made is not None and made.window == window.decision_window and made.reading.block.hash == block.hash
         if not is_live:
@@ -227,7 +243,9 @@ class Night:
         if made is None:
             return
         behind = 0 if is_live else head.number - block.number
-        self._unlanded += [_live(made, row, behind) for row in made.decided.rows]
+        self._recorded[window.decision_window] = block.hash
+        for row in made.decided.rows:
+            self._unlanded[row["voter_id"], window.decision_window] = _live(made, row, behind)
         self.voice.say("window", f"{window.decision_window} was block {block.number:,}", self.left(head))
 
     def _land(self) -> None:
@@ -235,13 +253,15 @@ class Night:
         if not self._unlanded:
             return
         try:
-            land_decisions(Lake.of(self.config), self._unlanded, self.run_id)
-            self._unlanded = []
+            land_decisions(Lake.of(self.config), list(self._unlanded.values()), self.run_id)
+            self._unlanded = {}
         except (Busy, StorageError) as error:
             self.voice.once("waiting", f"decisions are not landed yet: {error}")
 
     async def _settle_all(self, head: Block) -> None:
         """Wait until every attempt has an outcome: until long enough after the last moment, it may still land."""
+        self.hands.doubt()  # a late reorg may have taken back what had landed
+        await self.hands.settle(head, self.left(head))
         while self.hands.has_pending:
             is_over = head.timestamp > self.epoch.last_moment + self.settle_seconds
             await self.hands.settle(head, self.left(head), is_over)

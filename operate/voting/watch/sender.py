@@ -48,7 +48,7 @@ def hand_over(command: str, transaction: Mapping[str, Any], seconds: float) -> A
 
     RequestError when the command is empty or cannot be split into words.
     """
-    words = _words(command)
+    words = command_words(command)
     try:
         running = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -67,7 +67,8 @@ def hand_over(command: str, transaction: Mapping[str, Any], seconds: float) -> A
     return Answer("answered", found) if found else Answer("garbage", reason=f"no hash in {_excerpt(told)!r}")
 
 
-def _words(command: str) -> list[str]:
+def command_words(command: str) -> list[str]:
+    """A sender's command as words; RequestError where it is empty or cannot be split."""
     try:
         words = shlex.split(command)
     except ValueError as error:

@@ -13,6 +13,7 @@ import pytest
 import simulate.voting
 from extract.seeds import decision_windows
 from extract.voting.live import OpenEpoch, open_epoch
+from operate.worlds import world_config
 from simulate.chain.contracts import ARTIFACTS, calldata, compile_all
 from simulate.voting import CONTRACTS
 from tests.line_fixtures import ROOT, Line
@@ -42,10 +43,10 @@ class Chain:
         now = int(ask(self.node, "eth_getBlockByNumber", "latest", False)["timestamp"], 16)
         ask(self.node, "evm_mine", {"timestamp": now + 1})
 
-    def vote(self, number: int, *gauges: int) -> None:
+    def vote(self, number: int, *gauges: int) -> str:
         voter = [v["address"] for v in self.hydrex["voters"] if int(v["power"])][number]
         pools = [self.hydrex["gauges"][gauge]["pool"] for gauge in gauges]
-        self.send(voter, self.hydrex["voter"], calldata("vote(address[],uint256[])", pools, [1] * len(pools)))
+        return self.send(voter, self.hydrex["voter"], calldata("vote(address[],uint256[])", pools, [1] * len(pools)))
 
     def deployed(self, transaction: str) -> str:
         return str(ask(self.node, "eth_getTransactionReceipt", transaction)["contractAddress"])
@@ -143,3 +144,35 @@ def test_a_quiet_block_costs_three_requests(chain: tuple[Chain, Line]) -> None:
             return found
 
     assert max(asyncio.run(quiet())) <= 3
+
+
+def test_a_provider_that_hangs_in_the_last_minute_costs_a_quarter_of_a_second(chain: tuple[Chain, Line]) -> None:
+    """Heads, state, logs, searches by time and receipts go on through the other one."""
+    world, line = chain
+    first = '[[chains.world.providers]]\nname = "world"'
+    second = f'[[chains.world.providers]]\nname = "other"\nurl = "{line.world.profile_url("second")}"\n'
+    config = line.configure(world_config(line.world.info).replace(first, second + first))
+
+    async def night() -> tuple[float, int]:
+        async with open_epoch(config, "hydrex_world") as epoch:
+            head = await epoch.providers.head(-1, 10)
+            assert head is not None
+            await epoch.read(head, WINDOW, is_whole=True)
+            sent = world.vote(0, 4)
+            world.mine()
+            line.world.control("hang", 60, profile="clean")
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            head = await epoch.providers.head(head.number, 10)
+            assert head is not None
+            found = await epoch.read(head, WINDOW)
+            await epoch.providers.first(lambda client: client.block_at_or_before(head.timestamp - 2))
+            landed = await epoch.providers.first(lambda client: client.receipt(sent))
+            assert landed == (head.number, True)
+            return loop.time() - started, found.tables["voting_gauges"].num_rows
+
+    try:
+        seconds, gauges = asyncio.run(night())
+    finally:
+        line.world.heal()
+    assert gauges and seconds < 5, seconds

@@ -132,3 +132,17 @@ def test_damage_inside_is_not_read_over(path):
     path.write_text("{broken\n" + path.read_text())
     with pytest.raises(StorageError, match="line 1"):
         read_attempts(path)
+
+
+def test_what_was_taken_back_may_land_again_and_holds_the_next_one_up(path):
+    log = Attempts(path)
+    number = hand(log).number
+    log.answer(number, Answer("answered", HASH))
+    log.settle(number, "landed")
+    assert not log.pending
+    log.settle(number, None)
+    assert [a.number for a in log.pending] == [number]
+    with pytest.raises(RequestError, match="no outcome"):
+        hand(log)
+    log.close()
+    assert read_attempts(path)[0].outcome is None
