@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
+from statistics import median_low
 from typing import Any
 
 import pyarrow as pa
@@ -99,11 +101,13 @@ class Night:
 
     @property
     def block_seconds(self) -> int:
-        """How far apart blocks are, by those seen last; a second at least."""
+        """How far apart blocks are, in the middle of those seen last: a chain that stood still for a while counts once.
+
+        A second at least.
+        """
         seen = list(self._stamps)[-20:]
-        if len(seen) < 2 or seen[-1].number == seen[0].number:
-            return 2
-        return max(1, round((seen[-1].timestamp - seen[0].timestamp) / (seen[-1].number - seen[0].number)))
+        apart = [(b.timestamp - a.timestamp) / (b.number - a.number) for a, b in pairwise(seen)]
+        return max(1, round(median_low(apart))) if apart else 2
 
     async def _next(self, head: Block | None) -> Block:
         """The next head, waited for as patiently as what is due next allows."""

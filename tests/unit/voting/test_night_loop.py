@@ -1,0 +1,189 @@
+"""A night's course without a chain: which blocks are decided, what is recorded once, what is kept, what is said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from extract.config import Config
+from extract.errors import Busy
+from extract.evm.blocks import Block
+from extract.voting.families import FAMILIES
+from extract.voting.nights import LiveDecision
+from extract.voting.tables import EVENTS
+from operate.notify import Notifier
+from operate.voting.watch import night as nights
+from operate.voting.watch.decisions import Decided
+from operate.voting.watch.night import KEPT_MOMENTS, Night
+from operate.voting.watch.voice import Voice
+
+SEEDS = Path(__file__).parents[3] / "seeds"
+BOUNDARY = 1_771_459_200
+VOTERS = ("a", "b")
+
+
+class Chain:
+    """Blocks as they come: every look at the head finds the next one."""
+
+    def __init__(self, stamps: list[int]) -> None:
+        self.blocks = [Block(n, BOUNDARY + at, f"0x{n}", f"0x{n - 1}") for n, at in enumerate(stamps)]
+        self.at, self.trouble = -1, dict[str, str]()
+
+    async def head(self, above: int, seconds: float) -> Block | None:
+        await asyncio.sleep(0)
+        self.at = min(self.at + 1, len(self.blocks) - 1)
+        return self.blocks[self.at] if self.blocks[self.at].number > above else None
+
+    async def first(self, ask: Callable[[Any], Any]) -> Any:
+        found = SimpleNamespace(block_at_or_before=self._at_or_before, blocks=self._numbered)
+        return await ask(found)
+
+    async def _at_or_before(self, moment: int) -> Block:
+        return [block for block in self.blocks[: self.at + 1] if block.timestamp <= moment][-1]
+
+    async def _numbered(self, numbers: list[int], fresh: bool = False) -> list[Block]:
+        return [self.blocks[number] for number in numbers]
+
+
+class Epoch:
+    """An open epoch whose every reading is empty."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.providers, self.boundary, self.last_moment, self.epoch = chain, BOUNDARY, BOUNDARY, BOUNDARY - 604_800
+        self.protocol = SimpleNamespace(name="world", family=FAMILIES["thena"])
+        self.read_at: list[tuple[int, str]] = []
+
+    async def read(self, block: Block, window: Any, is_whole: bool, is_frozen: bool) -> Any:
+        self.read_at.append((block.timestamp - BOUNDARY, window.decision_window))
+        state = SimpleNamespace(confirmation="proven", totals={"length": SimpleNamespace(provider="one")})
+        tables = {"voting_events": EVENTS.empty_table()}
+        return SimpleNamespace(block=block, window=window, state=state, tables=tables)
+
+    def forget(self, above: int) -> None: ...
+
+
+class Models:
+    @contextmanager
+    def at(self, tables: Any) -> Iterator[Models]:
+        yield self
+
+
+class Decider:
+    settings = SimpleNamespace(rules={})
+
+    def decide(self, models: Any, window: str) -> Decided:
+        common = {"protocol": "world", "epoch": BOUNDARY - 604_800, "decision_window": window, "votes": []}
+        return Decided([{**common, "voter_id": v, "outcome": "none", "action": "keep"} for v in VOTERS], [])
+
+
+class Hands:
+    has_pending = False
+    doubted = 0
+
+    def doubt(self) -> None:
+        self.doubted += 1
+
+    def submitted(self) -> tuple[pa.Table, pa.Table]:
+        return pa.table({}), pa.table({})
+
+    def summary(self) -> str:
+        return "nothing"
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    async def settle(self, *_: Any) -> None: ...
+
+    async def offer(self, *_: Any) -> None: ...
+
+
+class Ear(Voice):
+    def __init__(self) -> None:
+        super().__init__(Notifier())
+        self.heard: list[tuple[str, str]] = []
+
+    def say(self, event: str, text: str, seconds_left: int | None = None, **facts: Any) -> None:
+        self.heard.append((event, text))
+
+
+def played(
+    stamps: list[int], monkeypatch: pytest.MonkeyPatch, busy: int = 0
+) -> tuple[Night, Epoch, Ear, list[list[LiveDecision]]]:
+    """A night over blocks at these seconds after the boundary; the first `busy` landings find the raw zone held."""
+    epoch, ear, landed, left = Epoch(Chain(stamps)), Ear(), list[list[LiveDecision]](), [busy]
+
+    def land(_: Any, decisions: list[LiveDecision], run_id: str) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise Busy("somebody else lands")
+        landed.append(list(decisions))
+
+    monkeypatch.setattr(nights, "land_decisions", land)
+    monkeypatch.setattr(nights, "Lake", SimpleNamespace(of=lambda config: None))
+    monkeypatch.setattr(nights, "FAR_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(nights, "POLLS_PER_BLOCK", 10**6)
+    config = Config(Path("foreshore.toml"), {"storage": {"seeds": str(SEEDS)}}, {})
+    night = Night(config, epoch, Models(), Decider(), Hands(), ear, "test")  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(night.run(), 60))
+    return night, epoch, ear, landed
+
+
+def test_every_window_is_landed_once_and_only_what_can_land_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    night, epoch, _, landed = played([-90_000, -86_401, -86_399, *range(-605, 2, 2)], monkeypatch)
+    keys = [(one.voter_id, one.decision_window) for load in landed for one in load]
+    assert sorted(keys) == sorted((v, w) for v in VOTERS for w in ("day", "T-5", "T-1", "T-0"))
+    blocks = {one.decision_window: int(one.decision_at.timestamp()) - BOUNDARY for load in landed for one in load}
+    assert blocks == {"day": -86_401, "T-5": -301, "T-1": -61, "T-0": -3}
+    assert max(at for at, _ in epoch.read_at) == -3, "a block after which nothing lands is not decided on"
+    late = [at for at, _ in epoch.read_at if at >= -600]
+    assert late == sorted(set(late)) and len(late) >= 297, "each late block once, hours without one notwithstanding"
+    assert all(one.blocks_behind == 0 for load in landed for one in load if one.decision_window != "day")
+    assert len(night.moments) <= KEPT_MOMENTS
+
+
+def test_what_could_not_be_landed_is_landed_later_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two windows wait for the same landing: one load must not hold a row twice."""
+    _, _, ear, landed = played(list(range(-305, 2, 2)), monkeypatch, busy=10**3)
+    assert landed == [] and [e for e, _ in ear.heard].count("waiting") == 1
+    _, _, _, landed = played(list(range(-305, 2, 2)), monkeypatch, busy=100)
+    keys = [(one.voter_id, one.decision_window) for load in landed for one in load]
+    assert len(keys) == len(set(keys)) == 6
+
+
+def test_twenty_seconds_without_a_block_keep_nobody_from_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, epoch, _, landed = played([*range(-61, -23, 2), *range(-3, 2, 2)], monkeypatch)
+    assert epoch.read_at[-1] == (-3, "T-0") and {one.decision_window for one in landed[-1]} == {"T-0"}
+
+
+def test_a_chain_that_stands_still_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10**9, 7))
+    monkeypatch.setattr(nights, "time", SimpleNamespace(monotonic=lambda: next(clock), perf_counter=lambda: 0.0))
+    monkeypatch.setattr(nights, "READ_DEADLINE_SECONDS", 60)
+    chain = [-9, -7]
+
+    async def stand_still() -> Ear:
+        epoch, ear = Epoch(Chain(chain)), Ear()
+        config = Config(Path("foreshore.toml"), {"storage": {"seeds": str(SEEDS)}}, {})
+        night = Night(config, epoch, Models(), Decider(), Hands(), ear, "test")  # type: ignore[arg-type]
+        monkeypatch.setattr(nights, "POLLS_PER_BLOCK", 10**6)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(night.run(), 1)
+        return ear
+
+    heard = asyncio.run(stand_still()).heard
+    assert ("blind", "nobody tells of a block after 1") in heard
+
+
+def test_a_decision_says_when_and_on_what_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, _, landed = played([-7, -5, -3, -1, 1], monkeypatch)
+    (first, _) = landed[0]
+    assert (first.decision_window, first.decision_block, first.decision_block_hash) == ("T-0", 2, "0x2")
+    assert first.decision_at == datetime.fromtimestamp(BOUNDARY - 3, UTC) and first.decided_at.tzinfo is UTC
