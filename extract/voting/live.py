@@ -181,7 +181,7 @@ class OpenEpoch:
         emitters = [Emitters(self.protocol, state.bribes)]
         first = self._scanned + 1
         found, _, _ = await self.providers.first(lambda client: scan(client, emitters, stamp, first, block.number))
-        self._events = recounted(pa.concat_tables([self._events, found]), emitters)
+        self._events = pa.concat_tables([self._events, found])
         self._scanned = block.number
 
     def forget(self, above: int) -> None:
@@ -199,13 +199,14 @@ class OpenEpoch:
         state_id, voters_id = (self._partition(group, name) for group in ("state", "voters"))
         epoch_id, events_id = self._partition("epoch", "all"), self._partition("events", "all")
         seen = self._events.filter(pc.less_equal(self._events["block_number"], state.block))
+        counted = recounted(seen, [Emitters(self.protocol, state.bribes)])  # by what was replaced by this block
         provider = state.totals["length"].provider
         tables = merge(
             [
                 window_tables(*where, self.run.feeds, self.run.price_rules, PoolNames(), state_id.partition_id, moment),
                 voter_tables(*where, voters, voters_id.partition_id, moment),  # type: ignore[arg-type]
                 {"voting_epochs": epoch_table(self.timeline, chain_id, epoch_id.partition_id, provider, moment)},
-                {"voting_events": seen},
+                {"voting_events": counted},
             ]
         )
         rows = [_complete(one, chain_id, moment) for one in (state_id, voters_id, epoch_id)]

@@ -64,13 +64,14 @@ def bare(name: str, table: pa.Table) -> list[dict[str, Any]]:
     return sorted(kept.to_pylist(), key=repr)
 
 
-async def compare(config: Any, epoch: OpenEpoch) -> dict[str, Any]:
-    """The next block read as the night does, and by somebody who comes new; the first one's tables."""
+async def compare(config: Any, epoch: OpenEpoch, before: int = 0) -> dict[str, Any]:
+    """The next block (or one `before` it) read as the night does, and by somebody who comes new; the first's tables."""
     head = await epoch.providers.head(-1, 10)
     assert head is not None
-    ours = await epoch.read(head, WINDOW)
+    block = await epoch.run.client.block(head.number - before) if before else head
+    ours = await epoch.read(block, WINDOW)
     async with open_epoch(config, "hydrex_world") as fresh:
-        whole = await fresh.read(head, WINDOW, is_whole=True)
+        whole = await fresh.read(block, WINDOW, is_whole=True)
     for name, table in whole.tables.items():
         if name != "extract_ledger" and STILL.get(name, []) is not None:
             assert bare(name, ours.tables[name]) == bare(name, table), name
@@ -121,6 +122,11 @@ def test_whatever_happens_in_a_block_is_found(chain: tuple[Chain, Line]) -> None
             tables = await compare(config, epoch)
             replaced = {b["bribe_address"]: b["is_replaced"] for b in tables["voting_bribes"]}
             assert replaced[bribe] is False and replaced[gauges[5]["bribes"]["external"]] is True
+
+            newest = max(event["block_number"] for event in tables["voting_events"])
+            tables = await compare(config, epoch, before=3)
+            seen = max(event["block_number"] for event in tables["voting_events"])
+            assert seen <= newest - 3, "what came after a block is not in its reading, however much was read since"
 
     asyncio.run(night())
 
