@@ -9,13 +9,13 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from operate.console import out, printable
+from operate.console import out, printable, table
 
-LINES = 12  # of what was said last
+LINES = 8  # of what was said last
 COLUMNS = ("voter", "window", "action", "expected USD", "worst", "best", "stands USD", "gains", "gauges")
+DROPPED = ("gauges", "best", "worst", "stands USD", "window")  # where it is narrow, in this order
 
 
 class Screen:
@@ -56,13 +56,9 @@ class Screen:
         said = [Text.from_markup(line) for line in self._lines]
         return Group(head, self._table(), *said)
 
-    def _table(self) -> Table:
-        made = Table(box=None, pad_edge=False, header_style="bold")
-        for name in COLUMNS:
-            made.add_column(name, justify="left" if name in ("voter", "window", "action") else "right", no_wrap=True)
-        for voter, row in self._rows.items():
-            made.add_row(*(escape(printable(cell)) for cell in (_short(voter), *_cells(row))))
-        return made
+    def _table(self) -> RenderableType:
+        rows = [[escape(printable(cell)) for cell in (_short(v), *_cells(row))] for v, row in self._rows.items()]
+        return table("", COLUMNS, rows, right=COLUMNS[3:], drop=DROPPED)
 
 
 def _short(voter: str) -> str:
