@@ -32,6 +32,7 @@ BY_HAND = {  # what a person landed, a person lands again
     "decisions": "record it again: foreshore submitted --file FILE",
     "pre_paper": "land it again: foreshore pre-paper land --run RUN",
 }
+NEVER_AGAIN = {"nights"}  # decided live, once: what the warehouse decided after finality stands without it
 
 
 @click.command()
@@ -73,6 +74,8 @@ def repair(verify: bool, plan: bool, as_json: bool, config_file: str | None) -> 
         err.print(f"Still missing: {escape(', '.join(open_still))}")
     else:
         out.print(f"Repaired: {sum(map(len, due.values()))} partitions fetched again. Build again to publish them.")
+        if any(NEVER_AGAIN & {partition.split("/")[0] for partition in damage.partitions} for damage in damages):
+            out.print("Decisions of a night cannot be made live again: those made after finality stand without them.")
     sys.exit(0 if not open_still else 1 if codes and all(code == 1 for code in codes) else 2)
 
 
@@ -80,7 +83,8 @@ def _lost(lake: Lake) -> dict[str, list[Partition]]:
     """Partitions whose data were damaged and that nothing has replaced yet, by source."""
     found: dict[str, list[Partition]] = defaultdict(list)
     for name, state in Ledger.read(lake).states.items():
-        if state.complete is None and state.was_damaged:
+        is_lost = state.complete is None and state.was_damaged
+        if is_lost and state.newest["source"] not in NEVER_AGAIN:
             found[state.newest["source"]].append(partition_of(name))
     return dict(found)
 
