@@ -15,8 +15,10 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
+from decide.errors import DecisionError
 from extract.config import Config
 from extract.errors import Busy, ForeshoreError, StorageError
 from extract.evm.blocks import Block
@@ -209,7 +211,12 @@ class Night:
             return None
         self._whole_at = block.timestamp if is_whole else self._whole_at
         read = time.perf_counter()
-        decided = await asyncio.to_thread(self._think, reading)
+        try:
+            decided = await asyncio.to_thread(self._think, reading)
+        except (DecisionError, duckdb.Error) as error:  # one block that cannot be decided on is not the night
+            said = f"block {block.number:,} could not be decided on: {type(error).__name__}: {error}"
+            self.voice.say("blind", said, self.left(head))
+            return None
         made = Moment(reading, decided, read - started, time.perf_counter() - read)
         self.moments[block.number] = made
         self.moments = {number: self.moments[number] for number in sorted(self.moments)[-KEPT_MOMENTS:]}

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from decide.errors import DecisionError
 from extract.config import Config
 from extract.errors import Busy
 from extract.evm.blocks import Block
@@ -78,8 +79,12 @@ class Models:
 
 class Decider:
     settings = SimpleNamespace(rules={})
+    fails_at = -1
 
     def decide(self, models: Any, window: str) -> Decided:
+        self.fails_at -= 1
+        if self.fails_at == 0:
+            raise DecisionError("a share is not positive")
         common = {"protocol": "world", "epoch": BOUNDARY - 604_800, "decision_window": window, "votes": []}
         return Decided([{**common, "voter_id": v, "outcome": "none", "action": "keep"} for v in VOTERS], [])
 
@@ -156,6 +161,15 @@ def test_what_could_not_be_landed_is_landed_later_and_once(monkeypatch: pytest.M
     _, _, _, landed = played(list(range(-305, 2, 2)), monkeypatch, busy=100)
     keys = [(one.voter_id, one.decision_window) for load in landed for one in load]
     assert len(keys) == len(set(keys)) == 6
+
+
+def test_a_block_that_cannot_be_decided_on_is_not_the_night(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Decider, "fails_at", 3)
+    _, epoch, ear, landed = played([*range(-21, 2, 2)], monkeypatch)
+    assert [text for event, text in ear.heard if event == "blind"] == [
+        "block 2 could not be decided on: DecisionError: a share is not positive"
+    ]
+    assert len(epoch.read_at) == 10 and {one.decision_window for one in landed[-1]} == {"T-0"}
 
 
 def test_twenty_seconds_without_a_block_keep_nobody_from_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
