@@ -82,14 +82,9 @@ def bars(rows: Sequence[Row], x: str, y: str, by: str | None, *, x_title: str, y
 
 
 def waterfall(rows: Sequence[Row], step: str, start: str, end: str, *, y_title: str) -> Spec:
-    """Steps from one total to another: totals stand on zero, what adds is green, what takes away is red."""
-    told = [
-        {**row, "kind": "total" if not row[start] else "more" if (row[end] or 0) >= (row[start] or 0) else "less"}
-        for row in rows
-        if row[end] is not None
-    ]
+    """Steps from one total to another; `kind` of a row says what it does: `total` stands on zero, `more`, `less`."""
     domain = {"total": PALETTE[0], "more": GOOD, "less": BAD}
-    chart = alt.Chart(data(told)).mark_bar()
+    chart = alt.Chart(data(rows)).mark_bar()
     words = alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')")  # a line a word, on a phone too
     axis = alt.Y(f"{start}:Q", title=y_title, axis=alt.Axis(format="~s"))
     return spec(

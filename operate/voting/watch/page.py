@@ -16,15 +16,25 @@ _WEEK = """
         limit 1
     )
 
-    select 'promised at ' || decision_window as step, 1 as place, 0.0 as from_usd, promised_usd as to_usd from review
+    select
+        'promised at ' || decision_window as step, 1 as place, 'total' as kind, 0.0 as from_usd, promised_usd as to_usd
+    from review
     union all
-    select 'forecast error', 2, promised_usd, promised_usd + forecast_error_usd from review
+    select
+        'forecast error', 2, case when forecast_error_usd < 0 then 'less' else 'more' end, promised_usd,
+        promised_usd + forecast_error_usd
+    from review
+    where forecast_error_usd is not null
     union all
-    select 'voted otherwise', 3, promised_usd + forecast_error_usd, entitled_usd from review
+    select
+        'voted otherwise', 3, case when voted_otherwise_usd < 0 then 'less' else 'more' end,
+        promised_usd + forecast_error_usd, entitled_usd
+    from review
+    where voted_otherwise_usd is not null
     union all
-    select 'earned', 4, 0.0, entitled_usd from review
+    select 'earned', 4, 'total', 0.0, entitled_usd from review where entitled_usd is not null
     union all
-    select 'best possible', 5, 0.0, best_usd from review
+    select 'best possible', 5, 'total', 0.0, best_usd from review where best_usd is not null
     order by place
 """
 _WINDOWS = """
