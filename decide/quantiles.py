@@ -62,25 +62,58 @@ def fallback_shares(held: Support, least_gauge: int, least_cluster: int) -> tupl
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Distribution functions of groups over places 0..N-1 of a ladder, kept where they step: most groups have few
+    observations, and a row of N places for each would be mostly flat.
+    """
+
+    keys: Codes  # group * N + place of every observation, ascending
+    starts: Codes  # (G + 1,) where a group's keys begin
+    height: Floats  # (G, 1 + most observations of a group): after 0, 1, 2, ... of them
+    places: int
+
+    @classmethod
+    def of(cls, weight: Floats, group: Codes) -> Steps:
+        """Of N observations in the order of the ladder, each with its group's code."""
+        groups, places = int(group.max(initial=-1)) + 1, len(group)
+        keys = np.sort(group * places + np.arange(places))
+        starts = np.searchsorted(keys, np.arange(groups + 1) * places)
+        which, place = np.divmod(keys, max(places, 1))
+        rank = np.arange(places) - starts[which]
+        steps = np.zeros((groups, int(np.diff(starts).max(initial=0))))
+        steps[which, rank] = weight[place]
+        return cls(keys, starts, np.hstack([np.zeros((groups, 1)), _distribution(steps)]), places)
+
+    def at(self, group: Codes, place: Codes) -> Floats:
+        """Each group's function at a place; 0 for a group without observations."""
+        known = group < len(self.height)
+        group = np.where(known, group, 0)
+        count = np.searchsorted(self.keys, group * self.places + place, side="right") - self.starts[group]
+        return np.where(known, self.height[group, count], 0.0)
+
+
+@dataclass(frozen=True)
 class Ladder:
     """A sample in order of value, with the distributions that do not depend on clusters: shared by all forecasters."""
 
     order: npt.NDArray[np.intp]
     value: Floats  # (N,) ascending
     weight: Floats  # (N,) in that order
-    own: Floats  # (M, N) distribution function of each target's gauge; 0 where it has no observation
+    gauge: Codes  # (M,) of the targets
+    own: Steps  # by gauge
     everyone: Floats  # (N,)
 
     @classmethod
     def of(cls, value: Floats, weight: Floats, sample_gauge: Codes, gauge: Codes) -> Ladder:
-        """Ladder of N observations for M targets."""
+        """Ladder of N >= 1 observations for M targets."""
         order = np.argsort(value, kind="stable")
         sorted_weight = weight[order]
         return cls(
             order=order,
             value=value[order],
             weight=sorted_weight,
-            own=_distribution(sorted_weight * (sample_gauge[order] == gauge[:, None])),
+            gauge=gauge,
+            own=Steps.of(sorted_weight, sample_gauge[order]),
             everyone=_distribution(sorted_weight[None, :])[0],
         )
 
@@ -104,12 +137,24 @@ def ladder_quantiles(
     own, near = shares
     kinds, which = np.unique(cluster, return_inverse=True)
     clusters = _distribution(ladder.weight * (sample_cluster[ladder.order] == kinds[:, None]))
-    below = ladder.own * own[:, None]
-    below += clusters[which] * ((1 - own) * near)[:, None]
-    below += ladder.everyone * ((1 - own) * (1 - near))[:, None]
-    wanted = below[:, -1:] * levels - 1e-12
-    places = [np.searchsorted(row, goal) for row, goal in zip(below, wanted, strict=True)]
-    return np.asarray(ladder.value[np.array(places).reshape(len(below), len(levels))])
+    of_own, of_cluster, of_all = own[:, None], ((1 - own) * near)[:, None], ((1 - own) * (1 - near))[:, None]
+    gauge, which = ladder.gauge[:, None], which.reshape(-1, 1)
+
+    def below(place: Codes) -> Floats:
+        """The mixtures (M, Q) up to places; it never falls, also in floats, as rounding keeps order."""
+        mixed = ladder.own.at(gauge, place) * of_own
+        mixed += clusters[which, place] * of_cluster
+        mixed += ladder.everyone[place] * of_all
+        return mixed
+
+    low = np.zeros((len(gauge), len(levels)), dtype=np.int64)
+    high = np.full_like(low, len(ladder.value) - 1)
+    wanted = below(high[:, :1]) * levels - 1e-12
+    while (low < high).any():
+        middle = (low + high) // 2
+        is_enough = below(middle) >= wanted
+        high, low = np.where(is_enough, middle, high), np.where(is_enough, low, middle + 1)
+    return np.asarray(ladder.value[high])
 
 
 def _distribution(weight: Floats) -> Floats:
