@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 from extract.evm.abi import Function
@@ -26,7 +26,9 @@ def view(signature: str) -> Function:
     return Function(signature)
 
 
+@lru_cache(maxsize=65_536)
 def call(target: str, signature: str, *arguments: object) -> Call:
+    """A view call, made once: from block to block the same are asked."""
     return Call(target, view(signature).encode(*arguments))
 
 

@@ -68,13 +68,13 @@ def window_tables(
     """The state tables of one decision window."""
     key = _key(timeline, chain_id, point, partition_id, fetched_at)
     return {
-        "voting_windows": _table([_window_row(key, point, state)], WINDOWS),
-        "voting_gauges": _table(_gauge_rows(key, state), GAUGES),
-        "voting_pools": _table(_pool_rows(key, state, names), POOLS),
-        "voting_bribes": _table(_bribe_rows(key, state), BRIBES),
-        "voting_rewards": _table(_reward_rows(key, state, timeline.protocol.family.reward_word), REWARDS),
-        "voting_prices": _table(_price_rows(key, state, feeds, rules), PRICES),
-        "voting_quotes": _table(_quote_rows(key, state), QUOTES),
+        "voting_windows": _table(key, [_window_row(point, state)], WINDOWS),
+        "voting_gauges": _table(key, _gauge_rows(state), GAUGES),
+        "voting_pools": _table(key, _pool_rows(state, names), POOLS),
+        "voting_bribes": _table(key, _bribe_rows(state), BRIBES),
+        "voting_rewards": _table(key, _reward_rows(state, timeline.protocol.family.reward_word), REWARDS),
+        "voting_prices": _table(key, _price_rows(state, feeds, point.observed.timestamp, rules), PRICES),
+        "voting_quotes": _table(key, _quote_rows(state), QUOTES),
     }
 
 
@@ -90,9 +90,9 @@ def voter_tables(
     """What the planned voters have at one decision window."""
     key = _key(timeline, chain_id, point, partition_id, fetched_at) | {"provider": state.totals["length"].provider}
     return {
-        "voting_voters": _table([_voter_row(key, of) for of in voters], VOTERS),
+        "voting_voters": _table(key, [_voter_row(of) for of in voters], VOTERS),
         "voting_own_votes": _table(
-            (row for of in voters for row in _own_rows(key, state, of, timeline.protocol.voter)), OWN_VOTES
+            key, (row for of in voters for row in _own_rows(state, of, timeline.protocol.voter)), OWN_VOTES
         ),
     }
 
@@ -110,16 +110,24 @@ def _key(timeline: Timeline, chain_id: int, point: WindowPoint, partition_id: st
     }
 
 
-def _table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=schema)
+def _table(key: Row, rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
+    """Rows with the key's columns in each of them; what neither has is null."""
+    found = list(rows)
+    columns = [
+        pa.array([row.get(field.name) for row in found], field.type)
+        if field.name not in key
+        else pa.repeat(pa.scalar(key[field.name], field.type), len(found))
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
 
 
 def _text(value: int | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _window_row(key: Row, point: WindowPoint, state: BlockState) -> Row:
-    return key | {
+def _window_row(point: WindowPoint, state: BlockState) -> Row:
+    return {
         "target_at": utc(point.target),
         "decision_block": point.decision.number,
         "decision_at": utc(point.decision.timestamp),
@@ -132,10 +140,10 @@ def _window_row(key: Row, point: WindowPoint, state: BlockState) -> Row:
     }
 
 
-def _gauge_rows(key: Row, state: BlockState) -> Iterable[Row]:
+def _gauge_rows(state: BlockState) -> Iterable[Row]:
     for gauge, pool in state.gauges.items():
         alive, votes = word(state.alive[gauge]), state.votes[pool]
-        yield key | {
+        yield {
             "gauge_address": gauge,
             "pool_address": pool,
             "is_alive": None if alive is None else bool(alive),
@@ -146,14 +154,14 @@ def _gauge_rows(key: Row, state: BlockState) -> Iterable[Row]:
         }
 
 
-def _pool_rows(key: Row, state: BlockState, names: PoolNames) -> Iterable[Row]:
+def _pool_rows(state: BlockState, names: PoolNames) -> Iterable[Row]:
     for gauge, pool in state.gauges.items():
         symbol = names.pools.get((pool, VIEWS[0]))
         if symbol is None:
             continue
         tokens = [names.token(pool, view) for view in VIEWS[1:]]
         held = [symbol_of(names.tokens[token]) if token else None for token in tokens]
-        yield key | {
+        yield {
             "gauge_address": gauge,
             "pool_address": pool,
             "pool_symbol": symbol_of(symbol),
@@ -166,19 +174,20 @@ def _pool_rows(key: Row, state: BlockState, names: PoolNames) -> Iterable[Row]:
         }
 
 
-def _bribe_rows(key: Row, state: BlockState) -> Iterable[Row]:
+def _bribe_rows(state: BlockState) -> Iterable[Row]:
     """A row per bribe, and one without an address where the voter does not say which bribe a gauge has."""
     for (gauge, kind), reply in state.bribe_reads.items():
         if word(reply) is None:
             unread = {"supply_status": status(reply), "list_status": status(reply), "tokens_unread": 0}
-            yield (
-                key
-                | {"gauge_address": gauge, "bribe_kind": kind, "is_replaced": False, "provider": reply.provider}
-                | unread
-            )
+            yield {
+                "gauge_address": gauge,
+                "bribe_kind": kind,
+                "is_replaced": False,
+                "provider": reply.provider,
+            } | unread
     for bribe, (gauge, kind) in state.bribes.items():
         supply, length = state.supplies[bribe], state.lengths[bribe]
-        yield key | {
+        yield {
             "gauge_address": gauge,
             "bribe_kind": kind,
             "bribe_address": bribe,
@@ -192,11 +201,11 @@ def _bribe_rows(key: Row, state: BlockState) -> Iterable[Row]:
         }
 
 
-def _voter_row(key: Row, of: VoterState) -> Row:
+def _voter_row(of: VoterState) -> Row:
     voted, approved, exempt = of.number("last_voted"), of.number("approved"), of.number("exempt")
     owner = of.answers.get("owner")
     is_own = of.voter.sender in ("", of.account) if of.is_by_account else None
-    return key | {
+    return {
         "voter_id": of.voter.voter_id,
         "voter_kind": of.voter.kind,
         "account_address": of.account,
@@ -213,10 +222,10 @@ def _voter_row(key: Row, of: VoterState) -> Row:
     }
 
 
-def _own_rows(key: Row, state: BlockState, of: VoterState, voter: str) -> Iterable[Row]:
+def _own_rows(state: BlockState, of: VoterState, voter: str) -> Iterable[Row]:
     """Only what is not zero: `votes_status` of the voter says whether everything was read."""
     gauges = {pool: gauge for gauge, pool in state.gauges.items()}
-    mine = key | {"voter_id": of.voter.voter_id}
+    mine = {"voter_id": of.voter.voter_id}
     for pool, reply in of.votes.items():
         if votes := word(reply):
             found = {"gauge_address": gauges[pool], "asked": "voter", "contract_address": voter}
@@ -228,10 +237,10 @@ def _own_rows(key: Row, state: BlockState, of: VoterState, voter: str) -> Iterab
             yield mine | found | {"votes_raw": str(stake)}
 
 
-def _reward_rows(key: Row, state: BlockState, reward_word: int) -> Iterable[Row]:
+def _reward_rows(state: BlockState, reward_word: int) -> Iterable[Row]:
     for (bribe, token), reply in state.rewards.items():
         gauge, kind = state.bribes[bribe]
-        yield key | {
+        yield {
             "gauge_address": gauge,
             "bribe_address": bribe,
             "bribe_kind": kind,
@@ -245,18 +254,18 @@ def _reward_rows(key: Row, state: BlockState, reward_word: int) -> Iterable[Row]
         }
 
 
-def _price_rows(key: Row, state: BlockState, feeds: Mapping[str, str], rules: PriceRules) -> Iterable[Row]:
+def _price_rows(state: BlockState, feeds: Mapping[str, str], block_time: int, rules: PriceRules) -> Iterable[Row]:
     for token, reply in state.decimals.items():
         decimals = word(reply)
         known = decimals is not None and decimals <= MAX_DECIMALS
-        yield key | {
+        yield {
             "token_address": token,
             "token_symbol": symbol_of(state.symbols[token]),
             "token_decimals": decimals if known else None,
             "decimals_status": "ok" if known else ("malformed" if decimals is not None else status(reply)),
             "confirmation": reply.confirmation,
             "provider": reply.provider,
-            **_price(token, state, feeds, int(key["observed_at"].timestamp()), rules),
+            **_price(token, state, feeds, block_time, rules),
         }
 
 
@@ -284,12 +293,12 @@ def _price(token: str, state: BlockState, feeds: Mapping[str, str], block_time: 
     )
 
 
-def _quote_rows(key: Row, state: BlockState) -> Iterable[Row]:
+def _quote_rows(state: BlockState) -> Iterable[Row]:
     """Every quote that was at hand: one row per token, source and size of sale."""
     provider = state.totals["length"].provider
     for token, quotes in state.quotes.items():
         for quote in quotes:
-            yield key | {
+            yield {
                 "token_address": token,
                 "quote_source": quote.source,
                 "quote_kind": quote.kind,

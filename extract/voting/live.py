@@ -3,14 +3,18 @@
 A reading asks in rounds, because one answer names the next questions. From one block to the next the questions hardly
 change, so all that was asked at the last block is asked at once, and the reading runs over the answers; what is new at
 this block (a gauge, a bribe, a token) it finds and asks by itself. Nothing is assumed to be as it was but what `STILL`
-names, and that only until the next whole reading.
+names, and that only until the next whole reading, and what a planned voter has where nobody can have moved it: where a
+gauge's weight moved by exactly what events say that others did, his votes there stand.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence, Set
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +29,6 @@ from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, ledger_
 from extract.seeds import WEEK, DecisionWindow, threshold
 from extract.voting.decode import epoch_table, merge, voter_tables, window_tables
 from extract.voting.events import Emitters, Stamp, recounted, scan
-from extract.voting.families import Family
 from extract.voting.names import PoolNames
 from extract.voting.plan import SOURCE, ChainRun, chain_at_head
 from extract.voting.pricing import PriceQuote
@@ -33,7 +36,9 @@ from extract.voting.run import quote
 from extract.voting.state import BlockState, StateError, read_places, read_states
 from extract.voting.tables import EVENTS
 from extract.voting.timeline import OPEN, Timeline, WindowPoint, resolve
-from extract.voting.voters import read_voters
+from extract.voting.voters import VoterState, read_voters
+
+T = TypeVar("T")
 
 # Views that are asked at a whole reading only: lists that only grow at their end, names, what nobody decides on
 STILL = (
@@ -49,13 +54,15 @@ STILL = (
 class Foresight:
     """View calls at one block after another: everything that was asked at blocks before is asked at once."""
 
-    def __init__(self, chain: Hedge, still: Sequence[str]) -> None:
+    def __init__(self, chain: Hedge, still: Sequence[str], quiet: Sequence[str] = ()) -> None:
         self._chain = chain
-        self._still = {view(signature).selector for signature in still}
+        self._still = {view(signature).selector for signature in (*still, *quiet)}
+        self._quiet = {view(signature).selector for signature in quiet}
         self._usual: dict[Call, None] = {}  # asked so far, in order: a reading that was broken off loses none of it
         self._past: dict[int, dict[Call, Reply]] = {}  # blocks that are not the present one: they do not change
         self._kept: dict[Call, Reply] = {}
         self._known: dict[Call, Reply] = {}
+        self._fresh: set[Call] = set()  # of what is kept, asked at the present block
         self.block = -1
 
     @property
@@ -67,12 +74,24 @@ class Foresight:
         """What is asked again at the next block."""
         return [one for one in self._usual if one not in self._kept]
 
+    def forget(self) -> None:
+        """Keep nothing aside: what is asked next is asked whole."""
+        self._kept = {}
+
+    def stir(self, places: Iterable[str]) -> None:
+        """What quiet views say of these addresses (their target, or their last argument) is asked again when wanted."""
+        moved = {place[2:] for place in places}
+        quiet = [one for one in self._kept if one.data[:10] in self._quiet and one not in self._fresh]
+        for one in quiet if moved else ():
+            if one.target[2:] in moved or one.data[-40:] in moved:
+                del self._kept[one], self._known[one]
+
     async def come_to(self, block: int, is_whole: bool = False) -> None:
         """Ask at `block` what was asked before; `is_whole`: also what is kept."""
-        if is_whole:
-            self._kept = {}
+        if is_whole or block < self.block:
+            self.forget()
         asked = self.usual
-        self.block, self._known = block, dict(self._kept)
+        self.block, self._known, self._fresh = block, dict(self._kept), set()
         if asked:
             self._note(asked, await self._chain.read(asked, block))
 
@@ -99,6 +118,7 @@ class Foresight:
             self._known[one] = reply
             if one.data[:10] in self._still:
                 self._kept[one] = reply
+                self._fresh.add(one)
 
 
 @dataclass(frozen=True)
@@ -118,9 +138,14 @@ class OpenEpoch:
         self.run, self.timeline, self.providers = run, timeline, providers
         self.protocol = timeline.protocol
         self.boundary, self.epoch = timeline.boundary, timeline.epoch
-        self._views = Foresight(providers, _still(self.protocol.family))
+        family = self.protocol.family
+        self._views = Foresight(
+            providers, (*STILL, family.reward_token_view), (family.own_votes_view, family.stake_view)
+        )
         self._events = EVENTS.empty_table()
         self._scanned = timeline.start_block - 1
+        self._before: BlockState | None = None  # the last block's
+        self._ours: Set[str] = frozenset()  # the planned voters, as events name them
         self._quotes: dict[str, list[PriceQuote]] | None = None
 
     @property
@@ -147,18 +172,27 @@ class OpenEpoch:
 
         Errors: StateError where the block has no readable state of this epoch; those of a chain that does not answer.
         """
-        await self._views.come_to(block.number, is_whole)
-        protocol, run = self.protocol, self.run
-        places = await read_places(self._views, protocol, self.epoch, [block.number], self.timeline.start_block)
-        state = places[block.number]
-        if state.problem is not None:
-            raise StateError(state.problem)
-        await read_states(self._views, protocol, run.feeds, run.pools, [state])
-        voters = await read_voters(self._views, protocol, run.voters[protocol.name], [state])
+        bribes = {} if self._before is None else self._before.bribes
+        async with _beside(self._scan(bribes, block)) as scanned:
+            await self._views.come_to(block.number, is_whole)
+            protocol, run = self.protocol, self.run
+            places = await read_places(self._views, protocol, self.epoch, [block.number], self.timeline.start_block)
+            state = places[block.number]
+            if state.problem is not None:
+                raise StateError(state.problem)
+            await read_states(self._views, protocol, run.feeds, run.pools, [state])
+            fresh = await (scanned if state.bribes == bribes else self._scan(state.bribes, block))
+        if self._before is not None:
+            self._views.stir(_unexplained(self._before, state, fresh, self._ours))
+        voters = (await read_voters(self._views, protocol, run.voters[protocol.name], [state]))[block.number]
         await self._price(state, block, is_whole and not is_frozen)
-        await self._read_events(state, block)
+        self._events = pa.concat_tables([self._events, fresh])
+        if block.number < self._scanned:
+            self._views.forget()  # the next block is compared with this one, not with what came between
+        self._scanned, self._before = max(self._scanned, block.number), state
+        self._ours = {str(of.asked_as) for of in voters}
         point = WindowPoint(window, self.boundary - window.seconds_before, block, block)
-        tables = self._tables(point, state, voters[block.number])
+        tables = self._tables(point, state, voters)
         return Reading(block, window, state, tables)
 
     async def _price(self, state: BlockState, block: Block, is_anew: bool) -> None:
@@ -173,19 +207,19 @@ class OpenEpoch:
             if token in state.decimals:
                 state.quotes[token] = [*found, *state.quotes.get(token, [])]
 
-    async def _read_events(self, state: BlockState, block: Block) -> None:
+    async def _scan(self, bribes: Mapping[str, tuple[str, str]], block: Block) -> pa.Table:
         """Events since the last reading. A reorg is read again from the block it began at: `forget` first."""
-        if block.number <= self._scanned:
-            return
-        stamp = Stamp(self.run.spec.chain_id, self.epoch, self._partition("events", "all").partition_id, now())
-        emitters = [Emitters(self.protocol, state.bribes)]
         first = self._scanned + 1
+        if block.number < first:
+            return EVENTS.empty_table()
+        stamp = Stamp(self.run.spec.chain_id, self.epoch, self._partition("events", "all").partition_id, now())
+        emitters = [Emitters(self.protocol, bribes)]
         found, _, _ = await self.providers.first(lambda client: scan(client, emitters, stamp, first, block.number))
-        self._events = pa.concat_tables([self._events, found])
-        self._scanned = block.number
+        return found
 
     def forget(self, above: int) -> None:
-        """Drop what was read above a block: the chain has taken it back."""
+        """Drop what was read above a block: the chain has taken it back, and nothing kept aside is sure."""
+        self._views.forget()
         keep = pc.less_equal(self._events["block_number"], above)
         self._events, self._scanned = self._events.filter(keep), min(self._scanned, above)
 
@@ -193,7 +227,7 @@ class OpenEpoch:
         key = f"{self.run.spec.name if group == 'events' else self.protocol.name}/{self.epoch}"
         return Partition(SOURCE, group, key, window)
 
-    def _tables(self, point: WindowPoint, state: BlockState, voters: Sequence[object]) -> dict[str, pa.Table]:
+    def _tables(self, point: WindowPoint, state: BlockState, voters: Sequence[VoterState]) -> dict[str, pa.Table]:
         moment, chain_id, name = now(), self.run.spec.chain_id, point.window.decision_window
         where = (self.timeline, chain_id, point, state)
         state_id, voters_id = (self._partition(group, name) for group in ("state", "voters"))
@@ -204,7 +238,7 @@ class OpenEpoch:
         tables = merge(
             [
                 window_tables(*where, self.run.feeds, self.run.price_rules, PoolNames(), state_id.partition_id, moment),
-                voter_tables(*where, voters, voters_id.partition_id, moment),  # type: ignore[arg-type]
+                voter_tables(*where, voters, voters_id.partition_id, moment),
                 {"voting_epochs": epoch_table(self.timeline, chain_id, epoch_id.partition_id, provider, moment)},
                 {"voting_events": counted},
             ]
@@ -221,8 +255,39 @@ def _complete(partition: Partition, chain_id: int, moment: object) -> LedgerRow:
     return LedgerRow(partition, COMPLETE, "live", "live", chain_id=chain_id, **times)  # type: ignore[arg-type]
 
 
-def _still(family: Family) -> tuple[str, ...]:
-    return (*STILL, family.reward_token_view)
+def _unexplained(before: BlockState, state: BlockState, fresh: pa.Table, ours: Set[str]) -> set[str]:
+    """Pools and bribes where votes moved since the block before otherwise than by what events say that others did."""
+    gauges = {pool: gauge for gauge, pool in state.gauges.items()}
+    net, named = Counter[str](), set[str]()
+    for event in fresh.filter(pc.equal(fresh["event_kind"], "vote")).to_pylist():
+        gauge = event["gauge_address"] or gauges.get(event["pool_address"], "")
+        net[gauge] += event["sign"] * int(event["amount_raw"] or 0) if event["is_counted"] else 0
+        if event["actor"] in ours:
+            named.add(gauge)
+    moved = named | {g for g, pool in state.gauges.items() if _grown(before.votes, state.votes, pool) != net[g]}
+    for bribe, (gauge, _) in state.bribes.items():
+        if gauge not in net and _grown(before.supplies, state.supplies, bribe) != 0:
+            moved.add(gauge)
+    pools = {state.gauges[gauge] for gauge in moved if gauge in state.gauges}
+    return pools | {bribe for bribe, (gauge, _) in state.bribes.items() if gauge in moved}
+
+
+def _grown(before: Mapping[str, Reply], now: Mapping[str, Reply], place: str) -> int | None:
+    """By how much a number grew; None where it is not known."""
+    old, new = (word(replies[place]) if place in replies else None for replies in (before, now))
+    return None if old is None or new is None else new - old
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """A task that runs beside what is done here, and ends with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, ForeshoreError):
+            await task
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
@@ -146,11 +146,15 @@ class LiveModels:
         models = sorted((m for m in project.models if m.name not in AFTER_THE_TRUTH), key=lambda model: model.level)
         self._levels = [list(level) for _, level in groupby(models, key=lambda model: model.level)]
         self._workers = ThreadPoolExecutor(max(map(len, self._levels)))
-        self._clear()
+        self._clearing: Future[None] = self._workers.submit(self._clear)
 
     @contextmanager
     def at(self, tables: Mapping[str, pa.Table]) -> Iterator[LiveModels]:
-        """The models computed over these raw tables beside the past; afterwards nothing of it is left."""
+        """The models computed over these raw tables beside the past; afterwards nothing of it is left.
+
+        It is cleared away while the decision goes its way: the next block waits for that.
+        """
+        self._clearing.result()
         try:
             for name in tables.keys() & self._raw:  # others no model on the way to a decision reads
                 self._connection.register("arrived", tables[name])
@@ -162,7 +166,7 @@ class LiveModels:
                 list(self._workers.map(self._compute, level))
             yield self
         finally:
-            self._clear()
+            self._clearing = self._workers.submit(self._clear)
 
     def _compute(self, model: Model) -> None:
         with self._connection.cursor() as own:
@@ -170,11 +174,12 @@ class LiveModels:
 
     def _clear(self) -> None:
         """Back to the past alone."""
-        for model in (model for level in self._levels for model in level):
-            self._run(f"truncate {model.relation}")
-        for name in self._raw - set(WHOLE):
-            self._run(f"delete from raw.{name} where filename = '{_LIVE_FILE}'")
-        self._run(f"delete from raw._dlt_loads where load_id = '{LIVE_LOAD}'")
+        with self._connection.cursor() as own:
+            for model in (model for level in self._levels for model in level):
+                own.execute(f"truncate {model.relation}")
+            for name in self._raw - set(WHOLE):
+                own.execute(f"delete from foreshore.raw.{name} where filename = '{_LIVE_FILE}'")
+            own.execute(f"delete from foreshore.raw._dlt_loads where load_id = '{LIVE_LOAD}'")
 
     def query(self, queries: Mapping[str, str]) -> dict[str, pa.Table]:
         """Answers to queries on the models, as `read_tables` gives those on what is published."""

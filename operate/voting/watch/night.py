@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from decide.errors import DecisionError
 from extract.config import Config
@@ -293,12 +294,14 @@ def _changes(before: Moment | None, now: Moment) -> list[dict[str, Any]]:
     """Votes that moved since the block before: by gauge and actor, from the events of this block."""
     if before is None:
         return []
-    events = now.reading.tables["voting_events"].to_pylist()
-    mine = [e for e in events if e["block_number"] == now.reading.block.number and e["event_kind"] == "vote"]
+    events = now.reading.tables["voting_events"]
+    is_new = pc.and_(
+        pc.and_(pc.equal(events["block_number"], now.reading.block.number), pc.equal(events["event_kind"], "vote")),
+        events["is_counted"],
+    )
     return [
         {"actor": e["actor"], "gauge": e["gauge_address"], "votes_raw": e["amount_raw"], "sign": e["sign"]}
-        for e in mine
-        if e["is_counted"]
+        for e in events.filter(is_new).to_pylist()
     ]
 
 

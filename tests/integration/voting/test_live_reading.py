@@ -152,6 +152,50 @@ def test_a_quiet_block_costs_three_requests(chain: tuple[Chain, Line]) -> None:
     assert max(asyncio.run(quiet())) <= 3
 
 
+def test_what_a_planned_voter_has_is_asked_where_it_may_have_moved_and_only_there(chain: tuple[Chain, Line]) -> None:
+    """His own vote, also where another moves the weight back in the same block; what others do costs no request."""
+    world, line = chain
+    config, planned = line.configure(), set[str]()
+    accounts = [v["address"] for v in world.hydrex["voters"] if int(v["power"])]
+
+    def own(tables: dict[str, Any], account: str) -> set[str]:
+        rows = [r for r in tables["voting_own_votes"] if r["voter_id"] == account and r["asked"] == "voter"]
+        return {r["gauge_address"] for r in rows}
+
+    async def night() -> None:
+        async with open_epoch(config, "hydrex_world") as epoch:
+            planned.update(of.voter_id for of in epoch.run.voters["hydrex_world"])
+            me = next(n for n, account in enumerate(accounts) if account in planned)
+            other = next(n for n, account in enumerate(accounts) if account not in planned)
+            world.vote(other, 6, 2)
+            world.mine()
+            head = await epoch.providers.head(-1, 10)
+            assert head is not None
+            await epoch.read(head, WINDOW, is_whole=True)
+
+            world.vote(other, 6)
+            world.mine()
+            head = await epoch.providers.head(head.number, 10)
+            assert head is not None
+            before = sum(epoch.providers.requests.values())
+            await epoch.read(head, WINDOW)
+            assert sum(epoch.providers.requests.values()) - before <= 2, (
+                "the aggregate and the logs, as in a quiet block"
+            )
+
+            world.vote(me, 6)
+            world.mine()
+            tables = await compare(config, epoch)
+            assert own(tables, accounts[me]) == {world.hydrex["gauges"][6]["gauge"]}
+            world.vote(me, 2)
+            world.vote(other, 6, 2)
+            world.mine()
+            tables = await compare(config, epoch)
+            assert own(tables, accounts[me]) == {world.hydrex["gauges"][2]["gauge"]}
+
+    asyncio.run(night())
+
+
 def test_a_provider_that_hangs_in_the_last_minute_costs_a_quarter_of_a_second(chain: tuple[Chain, Line]) -> None:
     """Heads, state, logs, searches by time and receipts go on through the other one."""
     world, line = chain
