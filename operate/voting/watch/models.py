@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -46,6 +45,7 @@ PAST = {
     "voting_own_votes": _ENDS,
     "voting_events": "exists (select 1 from raw.voting_epochs as e where not e.votes_reset_each_epoch)",
 }
+WORKERS = 2  # models that are computed side by side
 LIVE_LOAD = "live"
 _LIVE_FILE = f"{LIVE_LOAD}.0.parquet"
 WHOLE = ("_dlt_loads", "_store")  # raw tables of the house itself
@@ -54,14 +54,12 @@ _SCHEMAS = ("raw", "main_staging", "main_intermediate", "main_seeds")
 
 @dataclass(frozen=True)
 class Model:
-    """One of the warehouse's models as dbt compiled it. `sql` reads raw tables by name; `level`: 1 more than any model
-    it reads, so that models of one level can be computed side by side.
-    """
+    """One of the warehouse's models as dbt compiled it. `sql` reads raw tables by name, and the models of `reads`."""
 
     name: str
     relation: str
     sql: str
-    level: int = 0
+    reads: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -101,27 +99,25 @@ def _compile(warehouse: Warehouse) -> Project:
         nodes = compiled_models(Warehouse(Path(folder), warehouse.raw_url), [f"+{name}" for name in WANTED])
     raw = re.escape(warehouse.raw_url)
     source = re.compile(rf"read_(?:parquet|json)\('{raw}/([^/'.]+)[^']*'(?:[^()]|\([^()]*\))*?\)")
-    found, sources = dict[str, tuple[Model, list[str]]](), dict[str, str]()
+    found, sources = dict[str, Model](), dict[str, str]()
     for node in nodes:
         sources |= {match.group(1): match.group(0) for match in source.finditer(node.compiled_code)}
         sql = source.sub(r"foreshore.raw.\1", node.compiled_code)
         reads = [name.split(".")[-1] for name in node.depends_on.nodes]
-        found[node.name] = Model(node.name, node.relation_name, sql), reads
+        found[node.name] = Model(node.name, node.relation_name, sql, reads)
     return Project(_ordered(found, WANTED), sources)
 
 
-def _ordered(found: Mapping[str, tuple[Model, list[str]]], wanted: Sequence[str]) -> list[Model]:
+def _ordered(found: Mapping[str, Model], wanted: Sequence[str]) -> list[Model]:
     taken = {name.split(".")[-1] for name in PUBLISHED}
     done: dict[str, Model] = {}
 
     def visit(name: str) -> None:
         if name in done or name in taken or name not in found:
             return
-        model, reads = found[name]
-        for other in reads:
+        for other in found[name].reads:
             visit(other)
-        level = 1 + max((done[other].level for other in reads if other in done), default=0)
-        done[name] = replace(model, level=level)
+        done[name] = replace(found[name], reads=[other for other in found[name].reads if other in done])
 
     for name in wanted:
         visit(name)
@@ -134,6 +130,7 @@ class LiveModels:
     def __init__(self, warehouse: Warehouse, project: Project, protocol: str, epoch: int) -> None:
         self._connection, self._raw = duckdb.connect(), frozenset(project.sources)
         self._run("set TimeZone = 'UTC'")
+        self._run("set threads = 1")  # small tables: models side by side are faster than threads within one
         self._run("set asof_loop_join_threshold = 0")  # as profiles.yml has it
         self._run("attach ':memory:' as foreshore")
         self._run("use foreshore")
@@ -143,9 +140,8 @@ class LiveModels:
         self._take_past(project.sources, protocol, epoch)
         for model in project.models:
             self._run(f"create or replace table {model.relation} as {model.sql}")
-        models = sorted((m for m in project.models if m.name not in AFTER_THE_TRUTH), key=lambda model: model.level)
-        self._levels = [list(level) for _, level in groupby(models, key=lambda model: model.level)]
-        self._workers = ThreadPoolExecutor(max(map(len, self._levels)))
+        self._models = [model for model in project.models if model.name not in AFTER_THE_TRUTH]
+        self._workers = ThreadPoolExecutor(WORKERS)
         self._clearing: Future[None] = self._workers.submit(self._clear)
 
     @contextmanager
@@ -162,20 +158,30 @@ class LiveModels:
                 self._connection.unregister("arrived")
             committed = f"select '{LIVE_LOAD}' as load_id, 'voting' as schema_name, 0 as status, now() as inserted_at"
             self._run(f"insert into raw._dlt_loads by name {committed}")
-            for level in self._levels:
-                list(self._workers.map(self._compute, level))
+            self._compute_all()
             yield self
         finally:
             self._clearing = self._workers.submit(self._clear)
 
-    def _compute(self, model: Model) -> None:
+    def _compute_all(self) -> None:
+        """Each model once those it reads are there: as they are in order, whoever waits waits for one at work."""
+        running: dict[str, Future[None]] = {}
+        for model in self._models:
+            before = [running[name] for name in model.reads if name in running]
+            running[model.name] = self._workers.submit(self._compute, model, before)
+        for one in running.values():
+            one.result()
+
+    def _compute(self, model: Model, before: Sequence[Future[None]]) -> None:
+        for one in before:
+            one.result()
         with self._connection.cursor() as own:
             own.execute(f"insert into {model.relation} {model.sql}")
 
     def _clear(self) -> None:
         """Back to the past alone."""
         with self._connection.cursor() as own:
-            for model in (model for level in self._levels for model in level):
+            for model in self._models:
                 own.execute(f"truncate {model.relation}")
             for name in self._raw - set(WHOLE):
                 own.execute(f"delete from foreshore.raw.{name} where filename = '{_LIVE_FILE}'")
