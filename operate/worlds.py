@@ -179,6 +179,7 @@ def world_config(world: dict[str, Any]) -> str:
         "[[chains.world.providers]]",
         'name = "world"',
         f'url = "{world["rpc_url"]}"',
+        f'ws_url = "{world["rpc_url"].replace("http:", "ws:")}"',
         "[chains.world.feeds]",
         *(f'"{t["address"]}" = "{t["feed"]}"' for t in world["tokens"] if t.get("feed")),
     ]

@@ -91,6 +91,11 @@ def _bloomed(header: _Header) -> BloomedBlock:
     return BloomedBlock(_block(header), bytes.fromhex(text[2:]) if len(text) == _BLOOM_CHARS else b"")
 
 
+def told_head(header: object) -> Block:
+    """The header in a notification of newHeads. Errors: DecodeError, msgspec.ValidationError."""
+    return _block(msgspec.convert(header, _Header))
+
+
 @dataclass
 class Search:
     """One target between two headers: `low.timestamp <= target < high.timestamp`, always."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from extract.evm.pool import CHAIN_ID, Pool
 from extract.evm.redact import remember
 from extract.evm.resolver import PatientResolver
 from extract.evm.sending import balance_call, gas_price_call, receipt_call
+from extract.evm.subscription import new_heads
 from extract.evm.transport import Answer, Endpoint, Outcome, ProviderStats, RpcCall
 from extract.evm.waits import Waits
 
@@ -38,8 +39,8 @@ class ChainClient:
     Block ranges are inclusive; times are unix seconds; addresses lower-case hex.
     """
 
-    def __init__(self, spec: ChainSpec, pool: Pool, cache: Cache) -> None:
-        self.spec, self._pool, self._cache = spec, pool, cache
+    def __init__(self, spec: ChainSpec, pool: Pool, cache: Cache, session: aiohttp.ClientSession) -> None:
+        self.spec, self._pool, self._cache, self._session = spec, pool, cache, session
         self._headers = Headers(pool, spec.finality_depth, keeps_head=spec.reads_head)
         self._state = StateReader(pool, spec, self._headers.blocks)
         self._scanner = LogScanner(pool, cache, self._headers, spec)
@@ -63,13 +64,14 @@ class ChainClient:
         cache = Cache(cache_path)
         for provider in spec.providers:
             remember(provider.url)
+            remember(provider.ws_url)
         async with _session(session) as connected:
             waits = Waits(f"chain {spec.name}", clock)
             endpoints = [Endpoint(p, connected, waits) for p in spec.providers]
             pool = Pool(spec, endpoints, waits)
             await _admit(spec, pool)
             try:
-                yield cls(spec, pool, cache)
+                yield cls(spec, pool, cache, connected)
             finally:
                 cache.save()
 
@@ -100,6 +102,21 @@ class ChainClient:
         if self.spec.reads_head:
             self._final = head
         return head
+
+    async def new_heads(self) -> AsyncGenerator[Block, None]:
+        """Newest blocks as the first provider with a websocket tells of them; nothing where none has one.
+
+        Errors: ProviderError when the connection ends.
+        """
+        spec = next((provider for provider in self.spec.providers if provider.ws_url), None)
+        if spec is None:
+            return
+        async with aclosing(new_heads(self._session, spec.ws_url, spec.name, self.chain_id)) as told:
+            async for block in told:
+                self._headers.take_head(block, spec.name)
+                if self.spec.reads_head:
+                    self._final = block
+                yield block
 
     async def finalized(self) -> Block:
         """The newest block that does not change any more: head minus finality_depth, or the node's

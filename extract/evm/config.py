@@ -18,17 +18,19 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 @dataclass(frozen=True)
 class ProviderSpec:
-    """One endpoint. Every limit is a first guess: what the provider says at run time overrules it.
+    """One endpoint, and its websocket where it has one: a night is told of blocks by it.
 
-    requests_per_second counts calls (an item of a batch is a call, as providers bill it); None is no limit.
-    max_batch: calls per HTTP request. multicall_size: view calls per Multicall3 call. max_in_flight: HTTP
-    requests at once. max_block_range: blocks per eth_getLogs, counted inclusively. timeout_seconds: for a whole
-    request with its answer. max_wait_seconds: the longest Retry-After that is kept to. max_body_bytes: the longest
-    answer that is read, unpacked. follow_redirects: whether an answer may send requests to another address.
+    Every limit is a first guess: what the provider says at run time overrules it. requests_per_second counts calls (an
+    item of a batch is a call, as providers bill it); None is no limit. max_batch: calls per HTTP request.
+    multicall_size: view calls per Multicall3 call. max_in_flight: HTTP requests at once. max_block_range: blocks per
+    eth_getLogs, counted inclusively. timeout_seconds: for a whole request with its answer. max_wait_seconds: the
+    longest Retry-After that is kept to. max_body_bytes: the longest answer that is read, unpacked. follow_redirects:
+    whether an answer may send requests to another address.
     """
 
     name: str
     url: str = field(repr=False)
+    ws_url: str = field(repr=False, default="")
     requests_per_second: float | None = None
     max_batch: int = 50
     multicall_size: int = 500
@@ -128,12 +130,14 @@ def _providers(chain: str, tables: Any, environ: Mapping[str, str]) -> tuple[Pro
     found, unset = [], []
     for table in tables:
         where = f"[[chains.{chain}.providers]]"
-        values = _values(where, table, ProviderSpec, {"url"}, {"name"}, extra={"url", "url_env"})
-        variable = values.pop("url_env", None)
-        url = _url(f"{where} {values['name']}", values.pop("url", None), variable, environ)
+        extra = {"url", "url_env", "ws_url", "ws_url_env"}
+        values = _values(where, table, ProviderSpec, {"url", "ws_url"}, {"name"}, extra)
+        variable, place = values.pop("url_env", None), f"{where} {values['name']}"
+        url = _url(place, "url", values.pop("url", None), variable, environ)
+        socket, of = values.pop("ws_url", None), values.pop("ws_url_env", None)
+        ws_url = _url(place, "ws_url", socket, of, environ, ("ws", "wss")) if socket or of else None
         if url:
-            remember(url)
-            found.append(ProviderSpec(url=url, **values))
+            found.append(ProviderSpec(url=url, ws_url=ws_url or "", **values))
         else:
             unset.append(str(variable))
     if not found:
@@ -145,19 +149,29 @@ def _providers(chain: str, tables: Any, environ: Mapping[str, str]) -> tuple[Pro
     return tuple(found)
 
 
-def _url(where: str, literal: str | None, variable: str | None, environ: Mapping[str, str]) -> str | None:
+def _url(
+    where: str,
+    key: str,
+    literal: str | None,
+    variable: str | None,
+    environ: Mapping[str, str],
+    schemes: tuple[str, ...] = ("http", "https"),
+) -> str | None:
     """The provider's URL; None when its variable is unset. A literal URL may only point at this machine."""
     if literal is not None:
         if urlsplit(literal).hostname not in LOOPBACK:
             raise ConfigError(
-                f"{where}: `url` is for loopback only: put the URL in a variable and name it in `url_env`"
+                f"{where}: `{key}` is for loopback only: put the URL in a variable and name it in `{key}_env`"
             )
         return literal
     if not variable:
-        raise ConfigError(f"{where}: name the environment variable with its URL in `url_env`")
+        raise ConfigError(f"{where}: name the environment variable with its URL in `{key}_env`")
     url = environ.get(variable, "").strip()
-    if url and urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(f"{where}: {variable} does not hold an http(s) URL: set {variable} to one")
+    if url:
+        remember(url)
+    if url and urlsplit(url).scheme not in schemes:
+        kinds = f"{schemes[0]}({schemes[1].removeprefix(schemes[0])})"
+        raise ConfigError(f"{where}: {variable} does not hold a {kinds} URL: set {variable} to one")
     return url or None
 
 

@@ -28,12 +28,15 @@ class Headers:
     async def head(self) -> Block:
         """The newest block any provider has named so far."""
         [answer] = await self._ask([header_call("latest")], max(self.pool.heads.values()))
-        block: Block = answer.value
-        self._reached(answer.provider, block)
+        return self.take_head(answer.value, answer.provider)
+
+    def take_head(self, block: Block, provider: str) -> Block:
+        """A head that a provider told of, asked or not; the newest that any has named so far."""
+        self._reached(provider, block)
         if self._newest is None or block.number >= self._newest.number:
             self._newest = block
         elif self._newest.number - block.number > self._depth:
-            said = (self.pool.chain, answer.provider, block.number, self._newest.number)
+            said = (self.pool.chain, provider, block.number, self._newest.number)
             log.warning("chain %s: %s says the newest block is %d; %d was seen before", *said)
         return self._newest
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from extract.errors import ForeshoreError
 from extract.evm.blocks import Block
@@ -19,17 +19,24 @@ from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec
 from extract.evm.errors import ChainError
 
+SILENT_BLOCKS = 2  # after so many blocks' time without one, who tells of them is asked as well
+SILENT_SECONDS = 3.0  # at least
+LISTEN_AGAIN_SECONDS = 5.0
+
 T = TypeVar("T")
 
 
 class Hedge:
     """Clients of one chain by provider. `trouble` says by provider what is wrong with it now."""
 
-    def __init__(self, clients: Mapping[str, ChainClient], after: float) -> None:
+    def __init__(self, clients: Mapping[str, ChainClient], after: float, block_seconds: float = 2.0) -> None:
         self._clients, self._after = dict(clients), after
+        self._silence = max(SILENT_SECONDS, SILENT_BLOCKS * block_seconds)
         self._order = list(clients)  # who told of the newest block first, first
         self._polls: dict[str, asyncio.Task[Block]] = {}
         self._heads: dict[str, Block] = {}
+        self._told_at: dict[str, float] = {}  # when a provider last told of a block by itself
+        self._told = asyncio.Event()
         self.trouble: dict[str, str] = {}
 
     @classmethod
@@ -46,12 +53,13 @@ class Hedge:
                     trouble[provider.name] = str(error)
             if not clients:
                 raise ChainError("; ".join(trouble.values()))
-            made = cls(clients, after)
+            made = cls(clients, after, spec.block_seconds)
             made.trouble |= trouble
+            listening = [asyncio.create_task(made._listen(name, client)) for name, client in clients.items()]
             try:
                 yield made
             finally:
-                await _cancel(made._polls.values())
+                await _cancel([*listening, *made._polls.values()])
 
     @property
     def chain_id(self) -> int:
@@ -63,22 +71,58 @@ class Hedge:
         return {name: client.stats[name].requests for name, client in self._clients.items()}
 
     async def head(self, above: int, seconds: float) -> Block | None:
-        """The newest block that anybody tells of, once it is above a number; None when nobody does in time."""
-        deadline = asyncio.get_running_loop().time() + seconds
+        """The newest block that anybody tells of, once it is above a number; None when nobody does in time.
+
+        Who tells of blocks by himself is not asked, unless he has been silent for a while.
+        """
+        deadline, asked = self._now() + seconds, set[str]()
         while True:
-            for name, client in self._clients.items():
-                if name not in self._polls:
-                    self._polls[name] = asyncio.create_task(client.head())
-            left = deadline - asyncio.get_running_loop().time()
-            done, _ = await asyncio.wait(
-                self._polls.values(), timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED
-            )
-            self._take(done)
-            newest = max(self._heads.values(), key=lambda block: block.number, default=None)
-            if newest is not None and newest.number > above:
+            silent = {name for name in self._clients if not self._is_telling(name)}
+            for name in silent - asked - self._polls.keys():
+                self._polls[name] = asyncio.create_task(self._clients[name].head())
+            asked |= silent
+            is_told = len(silent) < len(self._clients)
+            if is_told and (newest := self._newest(above)):
                 return newest
-            if left <= 0 or all(poll.done() for poll in self._polls.values()):
-                return None
+            await self._wait(min(deadline - self._now(), self._silence))
+            if newest := self._newest(above):
+                return newest
+            if self._now() >= deadline or not (is_told or self._polls):
+                return None  # everybody was asked, and nobody has it
+
+    async def _wait(self, seconds: float) -> None:
+        """Until somebody tells of a block or answers."""
+        self._told.clear()
+        told = asyncio.create_task(self._told.wait())
+        waiting: set[asyncio.Task[Any]] = {told, *self._polls.values()}
+        done, _ = await asyncio.wait(waiting, timeout=max(seconds, 0), return_when=asyncio.FIRST_COMPLETED)
+        await _cancel([told])
+        self._take(done - {told})
+
+    def _newest(self, above: int) -> Block | None:
+        newest = max(self._heads.values(), key=lambda block: block.number, default=None)
+        return newest if newest is not None and newest.number > above else None
+
+    async def _listen(self, name: str, client: ChainClient) -> None:
+        """Hear of blocks from a provider that tells of them; when it breaks off, it is asked as the others are."""
+        while True:
+            try:
+                async for block in client.new_heads():
+                    self._told_at[name] = self._now()
+                    self._hear(name, block)
+                    self._told.set()
+                return  # it has no websocket
+            except ForeshoreError as error:
+                self._told_at.pop(name, None)
+                self.trouble[name] = str(error)
+                self._told.set()
+            await asyncio.sleep(LISTEN_AGAIN_SECONDS)
+
+    def _is_telling(self, name: str) -> bool:
+        return name in self._told_at and self._now() - self._told_at[name] < self._silence
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _take(self, done: set[asyncio.Task[Block]]) -> None:
         for name in [name for name, poll in self._polls.items() if poll in done]:
@@ -87,10 +131,14 @@ class Hedge:
             if error is not None:
                 self.trouble[name] = str(error)
                 continue
-            block = poll.result()
-            self._heads[name] = block
-            self._order = [name, *(other for other in self._order if other != name)]
-            self._judge(name, block)
+            self._hear(name, poll.result())
+
+    def _hear(self, name: str, block: Block) -> None:
+        if name in self._heads and block.number < self._heads[name].number:
+            return  # an answer that was overtaken
+        self._heads[name] = block
+        self._order = [name, *(other for other in self._order if other != name)]
+        self._judge(name, block)
 
     def _judge(self, name: str, block: Block) -> None:
         """Name who is on another fork than the others, or behind them."""

@@ -43,6 +43,8 @@ class Proxy:
         made.router.add_get("/_stats", self._get_stats)
         made.router.add_post("/", self._serve)
         made.router.add_post("/p/{profile}", self._serve)
+        made.router.add_get("/", self._socket)
+        made.router.add_get("/p/{profile}", self._socket)
         made.cleanup_ctx.append(self._client)
         return made
 
@@ -83,6 +85,34 @@ class Proxy:
             return early or await self._answer(msgspec.json.decode(body), profile, struck)
         except aiohttp.ClientError as error:
             return _refusal(Refused(-32000, f"the node is gone: {error}", status=502))
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        """A websocket to the node's own. `hang` on eth_subscribe: nothing is told any more; `reset`: it is closed;
+        `malformed`: what is told breaks off in the middle.
+        """
+        name = request.match_info.get("profile", "clean")
+        if name not in PROFILES:
+            return web.json_response({"error": f"no profile {name}; there are {', '.join(PROFILES)}"}, status=404)
+        ours = web.WebSocketResponse()
+        await ours.prepare(request)
+        async with self._session.ws_connect(self.node_url) as node:
+            asking = asyncio.create_task(_relay(ours, node))
+            try:
+                async for message in node:
+                    await asyncio.sleep(PROFILES[name].latency_seconds / 2)
+                    kinds = {fault.kind for fault in self.faults if fault.strikes(name, ["eth_subscribe"])}
+                    if "reset" in kinds:
+                        break
+                    text = message.data[: len(message.data) // 2] if "malformed" in kinds else message.data
+                    if "hang" not in kinds:
+                        self.stats[name].update(["told"])
+                        await ours.send_str(text)
+            except ConnectionError:
+                pass  # whoever listened is gone
+            finally:
+                asking.cancel()
+        await ours.close()
+        return ours
 
     async def _forward(self, body: bytes) -> bytes:
         async with self._session.post(self.node_url, data=body, headers=HEADERS) as reply:
@@ -172,6 +202,13 @@ class Proxy:
 
     async def _hash(self, block: int) -> str:
         return str((await self._ask("eth_getBlockByNumber", hex(block), False))["hash"])
+
+
+async def _relay(ours: web.WebSocketResponse, node: aiohttp.ClientWebSocketResponse) -> None:
+    """What is asked over a websocket, to the node; closed with the one who asks."""
+    async for message in ours:
+        await node.send_str(message.data)
+    await node.close()
 
 
 def _refusal(refused: Refused, headers: dict[str, str] | None = None) -> web.Response:

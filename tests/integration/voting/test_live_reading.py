@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 import simulate.voting
+from extract.evm.blocks import Block
 from extract.seeds import decision_windows
 from extract.voting.live import OpenEpoch, open_epoch
 from operate.worlds import world_config
@@ -43,6 +44,13 @@ class Chain:
         now = int(ask(self.node, "eth_getBlockByNumber", "latest", False)["timestamp"], 16)
         ask(self.node, "evm_mine", {"timestamp": now + 1})
 
+    async def head(self, epoch: OpenEpoch) -> Block:
+        """The newest block, once the providers tell of it."""
+        newest = int(ask(self.node, "eth_blockNumber"), 16)
+        found = await epoch.providers.head(newest - 1, 10)
+        assert found is not None
+        return found
+
     def vote(self, number: int, *gauges: int) -> str:
         voter = [v["address"] for v in self.hydrex["voters"] if int(v["power"])][number]
         pools = [self.hydrex["gauges"][gauge]["pool"] for gauge in gauges]
@@ -64,10 +72,9 @@ def bare(name: str, table: pa.Table) -> list[dict[str, Any]]:
     return sorted(kept.to_pylist(), key=repr)
 
 
-async def compare(config: Any, epoch: OpenEpoch, before: int = 0) -> dict[str, Any]:
+async def compare(world: Chain, config: Any, epoch: OpenEpoch, before: int = 0) -> dict[str, Any]:
     """The next block (or one `before` it) read as the night does, and by somebody who comes new; the first's tables."""
-    head = await epoch.providers.head(-1, 10)
-    assert head is not None
+    head = await world.head(epoch)
     block = await epoch.run.client.block(head.number - before) if before else head
     ours = await epoch.read(block, WINDOW)
     async with open_epoch(config, "hydrex_world") as fresh:
@@ -84,31 +91,30 @@ def test_whatever_happens_in_a_block_is_found(chain: tuple[Chain, Line]) -> None
 
     async def night() -> None:
         async with open_epoch(config, "hydrex_world") as epoch:
-            head = await epoch.providers.head(-1, 10)
-            assert head is not None
+            head = await world.head(epoch)
             first = await epoch.read(head, WINDOW, is_whole=True)
             count = first.tables["voting_gauges"].num_rows
 
             world.vote(0, 3, 4)
             world.mine()
-            tables = await compare(config, epoch)
+            tables = await compare(world, config, epoch)
             assert any(e["block_number"] == head.number + 1 for e in tables["voting_events"])
 
             world.admin(gauges[4]["bribes"]["external"], "addRewardToken(address)", world.tokens[-1])
             world.mine()
-            tables = await compare(config, epoch)
+            tables = await compare(world, config, epoch)
             listed = {(r["bribe_address"], r["token_address"]) for r in tables["voting_rewards"]}
             assert (gauges[4]["bribes"]["external"], world.tokens[-1]) in listed
 
             world.admin(voter, "killGauge(address)", gauges[3]["gauge"])
             world.mine()
-            tables = await compare(config, epoch)
+            tables = await compare(world, config, epoch)
             assert {g["gauge_address"]: g["is_alive"] for g in tables["voting_gauges"]}[gauges[3]["gauge"]] is False
 
             world.admin(voter, "createGauge(address,uint256)", "0x" + "77" * 20, 0)
             world.vote(1, 5)
             world.mine()
-            tables = await compare(config, epoch)
+            tables = await compare(world, config, epoch)
             assert len(tables["voting_gauges"]) == count + 1
 
             code = compile_all(ARTIFACTS, CONTRACTS)["thena_bribe"].deployment()
@@ -119,12 +125,12 @@ def test_whatever_happens_in_a_block_is_found(chain: tuple[Chain, Line]) -> None
             world.admin(voter, "setExternalBribeFor(address,address)", gauges[5]["gauge"], bribe)
             world.vote(0, 5)
             world.mine()
-            tables = await compare(config, epoch)
+            tables = await compare(world, config, epoch)
             replaced = {b["bribe_address"]: b["is_replaced"] for b in tables["voting_bribes"]}
             assert replaced[bribe] is False and replaced[gauges[5]["bribes"]["external"]] is True
 
             newest = max(event["block_number"] for event in tables["voting_events"])
-            tables = await compare(config, epoch, before=3)
+            tables = await compare(world, config, epoch, before=3)
             seen = max(event["block_number"] for event in tables["voting_events"])
             assert seen <= newest - 3, "what came after a block is not in its reading, however much was read since"
 
@@ -136,15 +142,13 @@ def test_a_quiet_block_costs_three_requests(chain: tuple[Chain, Line]) -> None:
 
     async def quiet() -> list[int]:
         async with open_epoch(line.configure(), "hydrex_world") as epoch:
-            head = await epoch.providers.head(-1, 10)
-            assert head is not None
+            head = await world.head(epoch)
             await epoch.read(head, WINDOW, is_whole=True)
             found = []
             for _ in range(3):
                 before = sum(epoch.providers.requests.values())
                 world.mine()
-                head = await epoch.providers.head(head.number, 10)
-                assert head is not None
+                head = await world.head(epoch)
                 await epoch.read(head, WINDOW)
                 found.append(sum(epoch.providers.requests.values()) - before)
             return found
@@ -169,14 +173,12 @@ def test_what_a_planned_voter_has_is_asked_where_it_may_have_moved_and_only_ther
             other = next(n for n, account in enumerate(accounts) if account not in planned)
             world.vote(other, 6, 2)
             world.mine()
-            head = await epoch.providers.head(-1, 10)
-            assert head is not None
+            head = await world.head(epoch)
             await epoch.read(head, WINDOW, is_whole=True)
 
             world.vote(other, 6)
             world.mine()
-            head = await epoch.providers.head(head.number, 10)
-            assert head is not None
+            head = await world.head(epoch)
             before = sum(epoch.providers.requests.values())
             await epoch.read(head, WINDOW)
             assert sum(epoch.providers.requests.values()) - before <= 2, (
@@ -185,12 +187,12 @@ def test_what_a_planned_voter_has_is_asked_where_it_may_have_moved_and_only_ther
 
             world.vote(me, 6)
             world.mine()
-            tables = await compare(config, epoch)
+            tables = await compare(world, config, epoch)
             assert own(tables, accounts[me]) == {world.hydrex["gauges"][6]["gauge"]}
             world.vote(me, 2)
             world.vote(other, 6, 2)
             world.mine()
-            tables = await compare(config, epoch)
+            tables = await compare(world, config, epoch)
             assert own(tables, accounts[me]) == {world.hydrex["gauges"][2]["gauge"]}
 
     asyncio.run(night())
@@ -205,16 +207,14 @@ def test_a_provider_that_hangs_in_the_last_minute_costs_a_quarter_of_a_second(ch
 
     async def night() -> tuple[float, int]:
         async with open_epoch(config, "hydrex_world") as epoch:
-            head = await epoch.providers.head(-1, 10)
-            assert head is not None
+            head = await world.head(epoch)
             await epoch.read(head, WINDOW, is_whole=True)
             sent = world.vote(0, 4)
             world.mine()
             line.world.control("hang", 60, profile="clean")
             loop = asyncio.get_running_loop()
             started = loop.time()
-            head = await epoch.providers.head(head.number, 10)
-            assert head is not None
+            head = await world.head(epoch)
             found = await epoch.read(head, WINDOW)
             await epoch.providers.first(lambda client: client.block_at_or_before(head.timestamp - 2))
             landed = await epoch.providers.first(lambda client: client.receipt(sent))
