@@ -16,12 +16,13 @@ from extract.errors import ForeshoreError
 from extract.evm.blocks import Block
 from extract.evm.calls import Call, Reply
 from extract.evm.client import ChainClient
-from extract.evm.config import ChainSpec
+from extract.evm.config import ChainSpec, ProviderSpec
 from extract.evm.errors import ChainError
 
 SILENT_BLOCKS = 2  # after so many blocks' time without one, who tells of them is asked as well
 SILENT_SECONDS = 3.0  # at least
 LISTEN_AGAIN_SECONDS = 5.0
+OPEN_SECONDS = 10.0  # one provider that hangs does not keep the others waiting for longer
 
 T = TypeVar("T")
 
@@ -45,12 +46,18 @@ class Hedge:
         """A client for each provider that answers; ChainError when none does."""
         async with AsyncExitStack() as stack:
             clients, trouble = dict[str, ChainClient](), dict[str, str]()
-            for provider in spec.providers:
+
+            async def enter(provider: ProviderSpec) -> None:
+                alone = ChainClient.open(replace(spec, providers=(provider,)))
                 try:
-                    alone = ChainClient.open(replace(spec, providers=(provider,)))
-                    clients[provider.name] = await stack.enter_async_context(alone)
+                    async with asyncio.timeout(OPEN_SECONDS):
+                        clients[provider.name] = await stack.enter_async_context(alone)
                 except ForeshoreError as error:
                     trouble[provider.name] = str(error)
+                except TimeoutError:
+                    trouble[provider.name] = f"it did not say who it is in {OPEN_SECONDS:g} s"
+
+            await asyncio.gather(*map(enter, spec.providers))
             if not clients:
                 raise ChainError("; ".join(trouble.values()))
             made = cls(clients, after, spec.block_seconds)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -151,3 +152,23 @@ def test_a_websocket_that_cannot_be_reached_names_no_key() -> None:
     with pytest.raises(ProviderError, match="gone says") as caught:
         asyncio.run(listen())
     assert "topsecretkey" not in str(caught.value)
+
+
+def test_who_cannot_be_reached_or_hangs_at_the_start_is_named_and_the_others_go_on(
+    world: simulate.RunningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that does not resolve, and a provider that never answers, beside one that does."""
+    monkeypatch.setattr(hedges, "OPEN_SECONDS", 2.0)
+    world.control("hang", 60, profile="slow")
+    gone = ProviderSpec("gone", "http://no-such-host.invalid/v2/topsecretkey")
+    providers = (gone, *spec(world, "slow", "clean").providers)
+
+    async def heads() -> tuple[dict[str, str], float]:
+        started = time.monotonic()
+        async with Hedge.open(replace(spec(world, "clean"), providers=providers), 0.25) as found:
+            assert await found.head(-1, 5) is not None
+            return dict(found.trouble), time.monotonic() - started
+
+    trouble, seconds = asyncio.run(heads())
+    assert set(trouble) == {"gone", "slow"} and "topsecretkey" not in trouble["gone"]
+    assert "did not say who it is in 2 s" in trouble["slow"] and seconds < 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -201,3 +202,60 @@ def test_a_decision_says_when_and_on_what_it_was_made(monkeypatch: pytest.Monkey
     (first, _) = landed[0]
     assert (first.decision_window, first.decision_block, first.decision_block_hash) == ("T-0", 2, "0x2")
     assert first.decision_at == datetime.fromtimestamp(BOUNDARY - 3, UTC) and first.decided_at.tzinfo is UTC
+
+
+class Clocked(Chain):
+    """A chain with a block every two seconds of a clock that only our waiting moves; counts who asks."""
+
+    def __init__(self, hours: int) -> None:
+        super().__init__(list(range(-hours * 3600 + 1, 3, 2)))
+        self.now, self.looks = float(self.blocks[0].timestamp), 0
+
+    async def head(self, above: int, seconds: float) -> Block | None:
+        self.looks += 1
+        self.at = min(int(self.now - self.blocks[0].timestamp) // 2, len(self.blocks) - 1)
+        return self.blocks[self.at] if self.at > above else None
+
+    async def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_twelve_hours_cost_a_provider_less_than_five_thousand_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polled, without a websocket: a look at the head is a request, a reading four (the most: 415 gauges, split)."""
+    chain = Clocked(12)
+    epoch, real = Epoch(chain), asyncio
+
+    class Patient:
+        sleep = staticmethod(chain.wait)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+    monkeypatch.setattr(nights, "asyncio", Patient())
+    monkeypatch.setattr(nights, "land_decisions", lambda *_: None)
+    monkeypatch.setattr(nights, "Lake", SimpleNamespace(of=lambda config: None))
+    config = Config(Path("foreshore.toml"), {"storage": {"seeds": str(SEEDS)}}, {})
+    night = Night(config, epoch, Models(), Decider(), Hands(), Ear(), "test")  # type: ignore[arg-type]
+    tracemalloc.start()
+    asyncio.run(night.run())
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    late = [at for at, _ in epoch.read_at if at >= -600]
+    assert len(late) >= 298, "each block of the last ten minutes"
+    assert chain.looks + 4 * len(epoch.read_at) < 5000, (chain.looks, len(epoch.read_at))
+    assert len(night.moments) <= KEPT_MOMENTS and most < 32 * 2**20
+
+
+def test_a_clock_that_is_wrong_by_a_minute_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decided, when, and as which window hangs on the chain's time alone."""
+    stamps = [-86_401, -86_399, *range(-305, 2, 2)]
+    _, right, _, landed = played(stamps, monkeypatch)
+    wrong = SimpleNamespace(now=lambda zone: datetime(2001, 1, 1, tzinfo=zone), fromtimestamp=datetime.fromtimestamp)
+    monkeypatch.setattr(nights, "datetime", wrong)
+    _, other, _, moved = played(stamps, monkeypatch)
+    assert right.read_at == other.read_at
+
+    def told(loads: list[list[LiveDecision]]) -> list[tuple[str, str, int]]:
+        return [(one.voter_id, one.decision_window, one.decision_block) for load in loads for one in load]
+
+    assert told(landed) == told(moved)
