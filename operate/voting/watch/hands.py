@@ -209,7 +209,7 @@ class Hands:
         self.voice.say(said, f"voter {voter}: attempt {attempt.number} {outcome}", left, transaction=hash_)
         vote = of.votes.get(attempt.number)
         if vote is not None:
-            told = outcome if outcome in ("landed", "reverted") else "not_sent"
+            told = "reverted" if outcome == "late" else outcome if outcome in ("landed", "reverted") else "not_sent"
             self._unrecorded.append(replace(vote, transaction_hash=hash_, outcome=told))
 
     async def _outcome(self, of: _Voter, attempt: Attempt, head: Block) -> Outcome | None:
@@ -217,12 +217,22 @@ class Hands:
         providers, hash_ = self.epoch.providers, attempt.transaction_hash
         if hash_:
             found = await providers.first(lambda client: client.receipt(hash_))
-            return None if found is None else "landed" if found[1] else "reverted"
+            if found is None:
+                return None
+            number, succeeded = found
+            if not succeeded:
+                return "reverted"
+            (landed,) = await providers.first(lambda client: client.blocks([number]))
+            return self._in_time(landed.timestamp)
         if of.asked_as is None:
             return None
         voted_at = await self.epoch.last_voted(of.asked_as, head.number)
         (decided,) = await providers.first(lambda client: client.blocks([attempt.decision_block]))
-        return "landed" if voted_at is not None and voted_at > decided.timestamp else None
+        return self._in_time(voted_at) if voted_at is not None and voted_at > decided.timestamp else None
+
+    def _in_time(self, moment: int) -> Outcome:
+        """A vote after the last moment counts for the next epoch, or for none."""
+        return "landed" if moment <= self.epoch.last_moment else "late"
 
     def submitted(self) -> tuple[pa.Table, pa.Table]:
         """What this night has sent, as raw rows and their ledger rows: the next decision knows of it."""

@@ -182,6 +182,25 @@ def test_a_decision_that_took_too_long_is_not_sent_to_revert(tmp_path: Path) -> 
     assert night.outcomes() == [] and "too late" in night.ear.texts("refused")[0]
 
 
+@pytest.mark.parametrize("by_hash", [True, False])
+def test_a_vote_after_the_last_moment_has_not_landed(tmp_path: Path, by_hash: bool) -> None:
+    """Block 50 is stamped a second before the boundary, block 51 a second after it."""
+    for block, outcome in ((50, "landed"), (51, "late")):
+        night = Night(tmp_path / str(block), GOOD if by_hash else BABBLING)
+
+        async def through(night: Night = night, block: int = block) -> None:
+            await night.offer()
+            if by_hash:
+                night.epoch.providers.receipts[HASH] = (block, True)
+            else:
+                night.epoch.voted_at = night.epoch.providers.stamp(block).timestamp
+            await night.settle(52)
+
+        run(through())
+        assert night.outcomes() == [outcome]
+        assert len(night.ear.texts("failed")) == (outcome == "late") + (not by_hash)
+
+
 def test_nobodys_silence_is_an_outcome(tmp_path: Path) -> None:
     night = Night(tmp_path)
 
