@@ -72,6 +72,7 @@ class Night:
     moments: dict[int, Moment] = field(default_factory=dict)  # by block
     _stamps: deque[Block] = field(default_factory=lambda: deque(maxlen=KEPT_BLOCKS))
     _unlanded: dict[tuple[str, str], LiveDecision] = field(default_factory=dict)  # by voter and window
+    _due: dict[str, DecisionWindow] = field(default_factory=dict)  # windows that have passed, and are not recorded
     _recorded: dict[str, str] = field(default_factory=dict)  # window -> hash of its block
     _whole_at: int = 0
     _pinged: float = 0.0
@@ -93,7 +94,7 @@ class Night:
             await self._look(head, since)
             since = head.timestamp
             head = await self._next(head)
-        await self._last_window(head)
+        head = await self._last_window(head)
         await self._settle_all(head)
         self._land()
         self.voice.say("over", self.hands.summary(), self.left(head), **self.hands.facts())
@@ -171,19 +172,35 @@ class Night:
             window = self.phases.window_at(head.timestamp, self.block_seconds)
             if window is not None:
                 await self._decide(head, window, head)
-        for window in self.phases.passed(since - self.block_seconds, head.timestamp):
-            target = self.phases.target(window)
-            assert target is not None
-            await self._record(await self._at_or_before(target), window, head)
+        self._due |= {w.decision_window: w for w in self.phases.passed(since - self.block_seconds, head.timestamp)}
+        for window in await self._record_due(head):
             if head.number not in self.moments:
                 await self._decide(head, window, head)  # what is sent is decided on the newest state
         self._land()
 
-    async def _last_window(self, head: Block) -> None:
+    async def _last_window(self, head: Block) -> Block:
         """The window that hangs on the last vote: its block is known once a block after the last moment is seen."""
-        for window in self.phases.windows:
-            if window.anchor == "last_vote":
-                await self._record(await self._last_parent(), window, head)
+        self._due |= {w.decision_window: w for w in self.phases.windows if w.anchor == "last_vote"}
+        await self._record_due(head)
+        while self._due and head.timestamp <= self.epoch.last_moment + self.settle_seconds:
+            head = await self._next(head)
+            await self._record_due(head)
+        return head
+
+    async def _record_due(self, head: Block) -> list[DecisionWindow]:
+        """Record the windows whose block is to be had now, and say which; one whose block nobody tells of stays due."""
+        recorded = []
+        for window in list(self._due.values()):
+            target = self.phases.target(window)
+            try:
+                block = await (self._last_parent() if target is None else self._at_or_before(target))
+            except ForeshoreError as error:
+                self.voice.once("provider", f"the block of {window.decision_window} could not be asked: {error}")
+                continue
+            del self._due[window.decision_window]
+            await self._record(block, window, head)
+            recorded.append(window)
+        return recorded
 
     async def _last_parent(self) -> Block:
         """The parent of the last block that took votes."""

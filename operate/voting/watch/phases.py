@@ -68,9 +68,9 @@ class Phases:
         return at >= self.boundary - self.late_seconds or 0 < self.closes_at - at <= self.late_seconds
 
     def passed(self, after: int, until: int) -> list[DecisionWindow]:
-        """Windows whose target lies in (after, until]."""
+        """Windows whose target lies in [after, until): a later block may still share the second of the newest one."""
         targets = [(self.target(w), w) for w in self.windows]
-        return [w for target, w in targets if target is not None and after < target <= until]
+        return [w for target, w in targets if target is not None and after <= target < until]
 
     def next_event(self, at: int) -> int:
         """The next moment something is due: a window's target, or the late phase."""

@@ -18,6 +18,7 @@ from decide.errors import DecisionError
 from extract.config import Config
 from extract.errors import Busy
 from extract.evm.blocks import Block
+from extract.evm.errors import AfterHead, ChainError
 from extract.voting.families import FAMILIES
 from extract.voting.nights import LiveDecision
 from extract.voting.tables import EVENTS
@@ -38,6 +39,7 @@ class Chain:
     def __init__(self, stamps: list[int]) -> None:
         self.blocks = [Block(n, BOUNDARY + at, f"0x{n}", f"0x{n - 1}") for n, at in enumerate(stamps)]
         self.at, self.trouble = -1, dict[str, str]()
+        self.deaf = 0  # searches for a block that fail
 
     async def head(self, above: int, seconds: float) -> Block | None:
         await asyncio.sleep(0)
@@ -49,6 +51,11 @@ class Chain:
         return await ask(found)
 
     async def _at_or_before(self, moment: int) -> Block:
+        if moment >= self.blocks[self.at].timestamp:
+            raise AfterHead("a later block may share that second", self.blocks[self.at].timestamp)
+        if self.deaf:
+            self.deaf -= 1
+            raise ChainError("nobody answers")
         return [block for block in self.blocks[: self.at + 1] if block.timestamp <= moment][-1]
 
     async def _numbered(self, numbers: list[int], fresh: bool = False) -> list[Block]:
@@ -176,6 +183,21 @@ def test_a_block_that_cannot_be_decided_on_is_not_the_night(monkeypatch: pytest.
 def test_twenty_seconds_without_a_block_keep_nobody_from_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     _, epoch, _, landed = played([*range(-61, -23, 2), *range(-3, 2, 2)], monkeypatch)
     assert epoch.read_at[-1] == (-3, "T-0") and {one.decision_window for one in landed[-1]} == {"T-0"}
+
+
+@pytest.mark.parametrize("deaf", [0, 3])
+def test_a_block_in_the_very_second_of_a_window_and_searches_that_fail_cost_no_window(
+    monkeypatch: pytest.MonkeyPatch, deaf: int
+) -> None:
+    """Blocks at even seconds stand on -300 and -60; who is asked for a window's block may not answer three times."""
+    stamps = [-86_402, -86_400, -86_398, *range(-606, 8, 2)]
+    chain = Chain(stamps)
+    chain.deaf = deaf
+    monkeypatch.setattr(__name__ + ".Chain", lambda _: chain)
+    _, _, ear, landed = played(stamps, monkeypatch)
+    blocks = {one.decision_window: int(one.decision_at.timestamp()) - BOUNDARY for load in landed for one in load}
+    assert blocks == {"day": -86_400, "T-5": -300, "T-1": -60, "T-0": -2}
+    assert any("could not be asked" in text for _, text in ear.heard) == bool(deaf)
 
 
 def test_a_chain_that_stands_still_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

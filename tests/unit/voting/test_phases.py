@@ -83,5 +83,5 @@ def test_each_window_passes_once(before: int, step: int) -> None:
     while at <= BOUNDARY:
         seen += [w.decision_window for w in of.passed(at, at + step)]
         at += step
-    expected = [w.decision_window for w in of.windows if w.anchor == "boundary" and w.seconds_before < before]
+    expected = [w.decision_window for w in of.windows if w.anchor == "boundary" and w.seconds_before <= before]
     assert seen == expected
