@@ -107,7 +107,7 @@ async def _night(config: Config, protocol: str, voters: tuple[str, ...], sender:
                 await night.run()
             finally:
                 await voice.end()
-            return 2 if hands.has_failed else 0
+            return 2 if hands.has_failed else 1 if night.is_blind else 0
 
 
 @click.command()

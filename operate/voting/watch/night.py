@@ -74,6 +74,7 @@ class Night:
     _unlanded: dict[tuple[str, str], LiveDecision] = field(default_factory=dict)  # by voter and window
     _due: dict[str, DecisionWindow] = field(default_factory=dict)  # windows that have passed, and are not recorded
     _recorded: dict[str, str] = field(default_factory=dict)  # window -> hash of its block
+    _has_decided: bool = False
     _whole_at: int = 0
     _pinged: float = 0.0
 
@@ -97,7 +98,14 @@ class Night:
         head = await self._last_window(head)
         await self._settle_all(head)
         self._land()
+        if self.is_blind:
+            self.voice.say("failed", f"{name}: no block of this night could be decided on", self.left(head))
         self.voice.say("over", self.hands.summary(), self.left(head), **self.hands.facts())
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether there was no block that could be decided on."""
+        return not self._has_decided
 
     def left(self, head: Block) -> int:
         """Seconds of chain time until the last moment that takes a vote."""
@@ -236,7 +244,7 @@ class Night:
             self.voice.say("blind", said, self.left(head))
             return None
         made = Moment(reading, decided, read - started, time.perf_counter() - read)
-        self.moments[block.number] = made
+        self.moments[block.number], self._has_decided = made, True
         self.moments = {number: self.moments[number] for number in sorted(self.moments)[-KEPT_MOMENTS:]}
         if block.number == head.number:
             self._say_decided(made, head)

@@ -259,3 +259,25 @@ def test_the_check_names_what_would_fail_tonight(nights: Nights) -> None:
     assert found["state"]["verdict"] == "ok" and "proven" in found["state"]["found"]
     assert found["voter 7001 trial"]["verdict"] == "ok" and "a vote lands" in found["voter 7001 trial"]["found"]
     assert found["voter 7001 gas"]["verdict"] == "fail" and found["voter 7001 gas"]["cure"]
+
+
+def test_an_epoch_that_nobody_turned_is_said_at_every_block_and_ends_with_one(nights: Nights) -> None:
+    """The flip is a week late: the contracts are in the epoch before, and no vote would count."""
+    week = 7 * 86_400
+    nights.mine(3600)
+    for after in range(week - 61, week - 40, 2):
+        nights.mine(after)
+    checked = subprocess.run(
+        [sys.executable, "-m", "operate.cli", "watch", "--protocol", "hydrex_world", "--check"],
+        cwd=ROOT, env={**os.environ, **nights.line.environment()}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert checked.returncode == 1 and "turned late" in checked.stdout
+    watch = Watch(nights)
+    watch.until("started")
+    for after in range(week - 37, week + 5, 2):
+        nights.mine(after)
+        time.sleep(0.3)
+    watch.end()
+    assert watch.process.returncode == 1
+    assert all("turned late" in e["text"] for e in watch.said("blind")) and watch.said("blind")
+    assert watch.said("failed") and not watch.said("decided")
