@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from operate.report.charts import BAD, GOOD, NONE, OPEN, bars, heat, intervals, lines
+from operate.report.charts import BAD, GOOD, NONE, OPEN, bands, bars, heat, intervals
 from operate.report.page import Figure, Grid, Note, Page, Section, columns, plain
 from operate.report.reading import Reader
 
@@ -19,7 +19,7 @@ _RUNS = dedent("""\
     from inside_bar_backtest
     order by strategy_key, symbol""")
 _EQUITY = dedent("""\
-    select exit_at, strategy_key || ' ' || symbol as run, equity_usd, net_usd
+    select exit_at, strategy_key || ' ' || symbol as run, equity_usd, equity_low_usd, equity_high_usd, net_usd
     from inside_bar_signals
     where equity_usd is not null and exit_at is not null
     order by exit_at, run""")
@@ -102,9 +102,14 @@ def _runs(read: Reader) -> list[Figure | Grid | Note]:
             reading = "Mean R with its interval by sessions; one that covers the dashed zero has shown nothing yet."
             found.append(Figure("Mean R", reading, chart, ["inside_bar_backtest"], _RUNS))
     if rows := read.rows(_EQUITY):
-        chart = lines(rows, "exit_at:T", "equity_usd:Q", "run", x_title="", y_title="equity, USD", y_format="~s")
-        chart["mark"]["point"] = False
-        reading = "Equity after each trade, costs taken off."
+        chart = bands(
+            rows, "exit_at:T", "equity_low_usd", "equity_usd", "equity_high_usd", "run", x_title="",
+            y_title="equity, USD", y_format="~s",
+        )  # fmt: skip
+        reading = (
+            "Equity after each trade, costs taken off. In its band lie nine of ten curves that the same trades would "
+            "have drawn in another order and mixture."
+        )
         found.append(Figure("Equity", reading, chart, ["inside_bar_signals"], _EQUITY))
     if rows := read.rows(_R):
         chart = bars(
