@@ -27,6 +27,7 @@ from operate.extraction import run_line
 from operate.lending.package import FORMATS, Wanted, pack
 from operate.options import config_option, json_option
 from operate.status import running_now
+from operate.warehouse import Warehouse, WarehouseError, query
 
 FIRST_PLAN_CALLS = 720  # 7,200 blocks a day, 10 a request
 CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free tiers, most, the widest
@@ -194,7 +195,8 @@ def show_lending_status(config: Config, as_json: bool) -> int:
     by_csu: dict[str, list[PartitionState]] = defaultdict(list)
     for state in states:
         by_csu[state.newest["partition_key"]].append(state)
-    rows = [_status_row(csu, of, days) for csu, of in sorted(by_csu.items())]
+    names = _published_names(config)
+    rows = [_status_row(csu, names.get(csu, ""), of, days) for csu, of in sorted(by_csu.items())]
     failing = [s.newest for s in states if s.is_failing]
     running = running_now(config)
     if as_json:
@@ -202,9 +204,10 @@ def show_lending_status(config: Config, as_json: bool) -> int:
     elif not rows:
         console.print("No CSU has been extracted yet: run `foreshore extract lending --plan`, then without --plan.")
     else:
-        heads = ["csu", "days", "done", "failing", "open", "days without a price"]
+        heads = ["CSU", "name", "days", "done", "failing", "open", "unpriced"]
         title = f"Lending, {days[0]} to {days[-1]}"
-        console.print(table(title, heads, [list(row.values()) for row in rows], right=heads[1:]))
+        shown = [[escape(str(value)) for value in row.values()] for row in rows]
+        console.print(table(title, heads, shown, right=heads[2:], drop=["name"]))
         for row in failing[:20]:
             reason = escape(row["error_message"] or "")
             console.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
@@ -214,7 +217,16 @@ def show_lending_status(config: Config, as_json: bool) -> int:
     return 2 if failing else 0
 
 
-def _status_row(csu: str, states: list[PartitionState], days: list[str]) -> dict[str, Any]:
+def _published_names(config: Config) -> dict[str, str]:
+    """What people call each CSU; none before the first publication: the keys do."""
+    asked = "select distinct csu_id, csu_name from csu_daily_panel"
+    try:
+        return dict(query(Warehouse.of(config), asked)[1])
+    except WarehouseError:
+        return {}
+
+
+def _status_row(csu: str, name: str, states: list[PartitionState], days: list[str]) -> dict[str, Any]:
     kinds: dict[str, set[str]] = defaultdict(set)
     for state in states:
         if state.complete is not None:
@@ -224,6 +236,7 @@ def _status_row(csu: str, states: list[PartitionState], days: list[str]) -> dict
     unpriced = sum(bool(s.complete and s.complete["error_class"] == MISSING_PRICES) for s in states)
     return {
         "csu": csu,
+        "name": name,
         "days": len(days),
         "done": len(done),
         "failing": len(failing),
