@@ -38,11 +38,15 @@ out = _console(stderr=False)
 err = _console(stderr=True)
 
 
+LEAST_PROSE = 18  # characters a wrapped sentence needs: a narrower column reads like a ladder
+
+
 @dataclass(frozen=True)
 class Fitted:
-    """A plain table that never cuts a value: columns in `drop` go first, and then rows are shown as records.
+    """A plain table that never cuts a value: columns of `prose` wrap at words, those in `drop` go, one after the other,
+    and where that is not enough rows are shown as records.
 
-    `right`: columns that are right-aligned. What was left out is said below.
+    `right`: columns that are right-aligned. What was left out or shown otherwise is said.
     """
 
     title: str
@@ -50,18 +54,31 @@ class Fitted:
     rows: Sequence[Sequence[str]]
     right: frozenset[str] = frozenset()
     drop: Sequence[str] = ()
+    prose: frozenset[str] = frozenset()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         gone: list[str] = []
         for column in (None, *self.drop):
             gone += [column] if column is not None else []
             shown = self._table(gone)
-            if Measurement.get(console, options.update(width=PIPED_WIDTH), shown).maximum <= options.max_width:
+            if self._least_width(console, options, gone) <= options.max_width:
                 yield shown
                 if gone:
                     yield Text(f"not shown at this width: {printable(', '.join(gone))} (--json has them)", "dim")
                 return
         yield from self._records()
+
+    def _least_width(self, console: Console, options: ConsoleOptions, gone: Collection[str]) -> int:
+        """Of a table without the columns `gone`, sentences wrapped as far as they may be."""
+        wide = options.update(width=PIPED_WIDTH)
+        natural = Measurement.get(console, wide, self._table(gone)).maximum
+        spared = 0
+        for n, column in enumerate(self.columns):
+            if column in self.prose and column not in gone:
+                longest = max(Text.from_markup(text).cell_len for text in (column, *(row[n] for row in self.rows)))
+                words = (word for row in self.rows for word in Text.from_markup(row[n]).plain.split())
+                spared += max(0, longest - max(LEAST_PROSE, max(map(len, words), default=0)))
+        return natural - spared
 
     def _table(self, gone: Collection[str]) -> Table:
         made = Table(
@@ -71,7 +88,8 @@ class Fitted:
         kept = [n for n, column in enumerate(self.columns) if column not in gone]
         for n in kept:
             side: Literal["left", "right"] = "right" if self.columns[n] in self.right else "left"
-            made.add_column(escape(printable(self.columns[n])), justify=side, no_wrap=True)
+            is_prose = self.columns[n] in self.prose
+            made.add_column(escape(printable(self.columns[n])), justify=side, no_wrap=not is_prose, overflow="fold")
         for row in self.rows:
             made.add_row(*(row[n] for n in kept))
         return made
@@ -79,6 +97,8 @@ class Fitted:
     def _records(self) -> RenderResult:
         if self.title:
             yield Text(self.title, "bold")
+        if self.rows:
+            yield Text("too wide for a table here: row by row", "dim")
         for number, row in enumerate(self.rows, 1):
             made = Table(show_header=False, box=None, pad_edge=False, title_justify="left", title_style="dim",
                          title=f"row {number}")  # fmt: skip
@@ -95,13 +115,15 @@ def table(
     rows: Iterable[Sequence[Any]],
     right: Iterable[str] = (),
     drop: Sequence[str] = (),
+    prose: Iterable[str] = (),
 ) -> Fitted:
-    """A plain table; `right`-aligned columns, and those to `drop` first, in that order, where it does not fit.
+    """A plain table; `right`-aligned columns, those of `prose` that may wrap, and those to `drop`, in that order, where
+    it does not fit.
 
     Values are marked-up text or database values; the latter are escaped.
     """
     told = [[escape(as_text(value)) if not isinstance(value, str) else value for value in row] for row in rows]
-    return Fitted(title, list(columns), told, frozenset(right), tuple(drop))
+    return Fitted(title, list(columns), told, frozenset(right), tuple(drop), frozenset(prose))
 
 
 def as_text(value: Any, column: str = "", is_exact: bool = False) -> str:

@@ -71,7 +71,9 @@ def sql(
             print_json({"columns": answer.columns, "rows": answer.rows})
         return
     if form == "table" and target is None:
-        for answer in answers:
+        for number, answer in enumerate(answers):
+            if number:
+                out.print()
             out.print(_table(answer))
         return
     with Path(target).open("w", newline="", encoding="utf-8") if target else nullcontext(sys.stdout) as stream:

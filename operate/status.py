@@ -55,7 +55,7 @@ def show_status(config: Config, as_json: bool) -> int:
     else:
         columns = ["source", "table_group", "window", "complete", "failing", "rows", "newest_fetch_at"]
         shown = [[*(r[c] for c in columns[:-1]), f"{r['newest_fetch_at']:%Y-%m-%d %H:%M:%S}"] for r in rows]
-        out.print(table("Extraction", columns, shown, right=["complete", "failing", "rows"]))
+        out.print(table("Extraction", columns, shown, right=columns[3:6], drop=columns[6:]))
         for row in failing[:20]:
             reason = escape(row["error_message"])
             out.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
