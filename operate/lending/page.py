@@ -98,18 +98,19 @@ def _value(read: Reader) -> list[Figure | Grid | Note]:
     if rows := read.rows(_PANEL):
         shown = columns(
             ("csu_name", "CSU", "name"),
-            ("day", "day", "day"),
-            ("panel_status", "status"),
-            ("gross_tvl_usd", "gross USD", "usd"),
-            ("debt_usd", "debt USD", "usd"),
             ("net_tvl_usd", "net USD", "usd"),
-            ("unverified_usd", "unverified USD", "usd"),
+            ("debt_usd", "debt USD", "usd"),
             ("liquidation_count", "liquidations", "count"),
-            ("confirmed_by", "confirmed by"),
+            ("panel_status", "status"),
             ("reason", "what is missing"),
+            ("confirmed_by", "confirmed by"),
+            ("gross_tvl_usd", "gross USD", "usd"),
+            ("unverified_usd", "unverified USD", "usd"),
             ("csu_id", "id", "name"),
         )
-        reading = "The newest day that any CSU completes. What its market's maker alone prices stands apart."
+        reading = (
+            f"{rows[0]['day']}, the newest day that any CSU completes; what only a market's maker prices stands apart."
+        )
         found.append(Grid("Newest day", reading, shown, rows, PANEL, _PANEL))
     return found
 
