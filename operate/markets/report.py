@@ -15,8 +15,9 @@ from decide.markets.experiments.protocol import canonical
 from operate.console import err, out, print_json, printable, table, to_json
 from operate.markets.calls import Call
 from operate.markets.daily import NOTHING, Summary
+from operate.markets.dry import DryStore
+from operate.markets.rows import MarketRow
 from operate.markets.settings import MarketSettings
-from operate.markets.store import DryStore, MarketRow
 from operate.markets.transcript import FILE_NAME, transcript
 
 METRICS_NAME = "foreshore_markets.prom"

@@ -28,8 +28,9 @@ from extract.seeds import read_seed
 from operate.markets.daily import market_row
 from operate.markets.engines import DuckDbEngine
 from operate.markets.registry import load_experiments
+from operate.markets.rows import OutcomeRow
 from operate.markets.settings import SHIPPED
-from operate.markets.store import OutcomeRow, Store
+from operate.markets.store import Store
 from operate.markets.worker import Inputs, Task, evaluate_market
 
 ROOT = Path(__file__).parents[3]
