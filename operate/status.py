@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from extract.config import Config
 from extract.integrity import Damage, audit
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, PartitionState
 from operate.console import out, print_json, table
 from operate.extraction import LOG_NAME

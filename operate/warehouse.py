@@ -25,7 +25,7 @@ from rich.markup import escape
 from extract.config import Config
 from extract.errors import Busy, ForeshoreError, RequestError
 from extract.integrity import audit
-from extract.land import Lake, mirror_folder
+from extract.lake import Lake, mirror_folder
 from extract.mirror import view_folder
 from extract.store import is_remote
 from operate import publish as publication

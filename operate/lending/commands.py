@@ -13,7 +13,7 @@ import click
 from rich.markup import escape
 
 from extract.config import Config, load_config
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, Partition, PartitionState
 from extract.lending.cost import Cost, costs
 from extract.lending.days import parse_day

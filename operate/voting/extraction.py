@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from extract.config import Config, load_config
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, Partition
 from extract.voting.epochs import parse_moment
 from extract.voting.plan import PlannedPartition, Request, plan_voting

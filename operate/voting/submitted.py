@@ -14,7 +14,7 @@ from rich.markup import escape
 from extract.config import Config
 from extract.errors import RequestError
 from extract.json_text import parse_json
-from extract.land import Lake
+from extract.lake import Lake
 from extract.seeds import read_seed
 from extract.voting.submissions import Submission, parse_submission, record_submission
 from operate.console import as_text, out, print_json, printable, table
