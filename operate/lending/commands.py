@@ -21,12 +21,13 @@ from extract.lending.plan import DAYS, KINDS, MISSING_PRICES, SOURCE, Request
 from extract.lending.registry import load_registry
 from extract.lending.run import extract_lending as run_extraction
 from extract.lending.run import measure_periods
+from operate.causes import by_cause
 from operate.console import err, print_json, table
 from operate.console import out as console
 from operate.extraction import run_line
 from operate.lending.package import FORMATS, Wanted, pack
 from operate.options import config_option, json_option
-from operate.status import running_now
+from operate.status import running_now, told_failing
 from operate.warehouse import Warehouse, WarehouseError, query
 
 FIRST_PLAN_CALLS = 720  # 7,200 blocks a day, 10 a request
@@ -208,9 +209,8 @@ def show_lending_status(config: Config, as_json: bool) -> int:
         title = f"Lending, {days[0]} to {days[-1]}"
         shown = [[escape(str(value)) for value in row.values()] for row in rows]
         console.print(table(title, heads, shown, right=heads[2:], drop=["name"]))
-        for row in failing[:20]:
-            reason = escape(row["error_message"] or "")
-            console.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
+        for line in by_cause(told_failing(failing)):
+            console.print(f"[red]failing[/red] {escape(line)}", soft_wrap=True)
         if running:
             left = running["seconds_left"]
             err.print(f"running: {running['done']} of {running['total']} chain-days, about {left} s left")
