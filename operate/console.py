@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -126,11 +127,15 @@ def table(
     return Fitted(title, list(columns), told, frozenset(right), tuple(drop), frozenset(prose))
 
 
+_VOTES = re.compile(r"(^|_)votes(_(now|final|forecast|delta_\w+))?$")  # columns that count votes
+
+
 def as_text(value: Any, column: str = "", is_exact: bool = False) -> str:
     """A database value as text: times in UTC without an offset, null is empty, whole numbers and decimals exactly.
 
     Doubles are written so that reading them gives the same double; people (not `is_exact`) get money (`_usd`) to the
-    cent. Control characters of strangers' words are spelled out, so that none reaches a terminal.
+    cent and votes whole, from one vote on. Control characters of strangers' words are spelled out, so that none reaches
+    a terminal.
     """
     if value is None:
         return ""
@@ -140,6 +145,8 @@ def as_text(value: Any, column: str = "", is_exact: bool = False) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}" + (f".{value.microsecond:06d}" if value.microsecond else "")
     if isinstance(value, float | Decimal) and column.endswith("_usd") and not is_exact and math.isfinite(value):
         return f"{value:.2f}"
+    if isinstance(value, float) and not is_exact and _VOTES.search(column) and math.isfinite(value) and abs(value) >= 1:
+        return f"{value:.0f}"
     if isinstance(value, float) and math.isfinite(value) and value == int(value) and abs(value) < 1e15:
         return f"{value:.1f}" if is_exact else f"{value:.0f}"
     if isinstance(value, Decimal):

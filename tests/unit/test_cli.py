@@ -163,6 +163,10 @@ def test_people_read_exact_numbers_money_to_the_cent_and_plain_times() -> None:
     assert as_text(123456.789) == "123456.789" and as_text(12_345_678.9) == "12345678.9" and as_text(5000.0) == "5000"
     assert as_text(123456.789, "net_tvl_usd") == "123456.79" and as_text(Decimal("0.015"), "fee_usd") == "0.02"
     assert as_text(123456.789, "net_tvl_usd", is_exact=True) == "123456.789"
+    assert as_text(502388.78776149114, "votes_now") == as_text(502388.78776149114, "final_votes") == "502389"
+    assert as_text(-3.6, "votes_delta_60m") == "-4" and as_text(0.25, "votes") == "0.25"
+    assert as_text(502388.78776149114, "votes_now", is_exact=True) == "502388.78776149114"
+    assert as_text(0.875, "votes_share") == "0.875"
     assert as_text(2**200) == str(2**200) and as_text(Decimal("1E+30")) == "1" + "0" * 30
     assert as_text(None) == "" and as_text(True) == "true"
 
