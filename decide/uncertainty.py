@@ -122,6 +122,12 @@ def _too_short(observations: int, block: int, quantile: float, level: float) -> 
     return None
 
 
+def _tail(observations: int, block: int, level: float) -> float:
+    """The quantile of the draws at which an interval of `level` begins: wider than (1 - level) / 2, for few blocks."""
+    blocks = observations / block
+    return float(special.ndtr(math.sqrt(blocks / (blocks - 1)) * special.stdtrit(blocks - 1, (1 - level) / 2)))
+
+
 def bootstrap_interval(
     values: npt.ArrayLike,
     statistic: Statistic,
@@ -159,11 +165,43 @@ def bootstrap_interval(
         return Interval(estimate, math.nan, math.nan, length, len(x), reason)
     if is_constant(x):
         return Interval(estimate, estimate, estimate, length, len(x), "every epoch has the same value")
-    blocks = len(x) / length
-    tail = float(special.ndtr(math.sqrt(blocks / (blocks - 1)) * special.stdtrit(blocks - 1, (1 - level) / 2)))
+    tail = _tail(len(x), length, level)
     resampled = apply(x[stationary_indices(len(x), length, draws, seed)])
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), length, len(x))
+
+
+@dataclass(frozen=True)
+class Band:
+    """Where a value that grows by T returns, one after the other, may stand after each: low and high (T,), as shares
+    of what it began with. Empty when `reason` says why.
+    """
+
+    low: Floats
+    high: Floats
+    reason: str | None = None
+
+
+def compounded_band(returns: npt.ArrayLike, level: float = 0.90, draws: int = 2000, *, seed: int) -> Band:
+    """Pointwise band of Π(1 + r) over the first 1..T of returns (T,) in time order, had they come in another draw.
+
+    The same blocks and the same expanded percentiles as `bootstrap_interval`: step t holds the value after t returns
+    drawn from all T, so the band is narrow where it begins and says at its end how sure the total is. What happened
+    may leave it for a while: at each step by itself it is an interval of `level`.
+
+    Too few returns: an empty band and why. Errors: DecisionError for values not finite or below -1, level outside
+    (0, 1), draws < 1.
+    """
+    x = series(returns, "returns")
+    if not 0 < level < 1 or draws < 1 or (len(x) and x.min() < -1):
+        raise DecisionError(f"level {level} must be within (0, 1), draws {draws} at least 1 and no return below -1")
+    length = default_block(len(x))
+    if reason := _too_short(len(x), length, 0.5, level):
+        return Band(np.empty(0), np.empty(0), reason)
+    paths = np.cumprod(1 + x[stationary_indices(len(x), length, draws, seed)], axis=1)
+    tail = _tail(len(x), length, level)
+    low, high = np.quantile(paths, [tail, 1 - tail], axis=0)
+    return Band(low, high)
 
 
 def mean_interval(values: npt.ArrayLike, level: float = 0.90) -> Interval:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from extract.errors import StorageError
 from extract.integrity import audit
-from extract.land import FILES_SCHEMA, FILES_TABLE, NO_LOAD, Lake, load_id_of
+from extract.lake import FILES_SCHEMA, FILES_TABLE, NO_LOAD, Lake, load_id_of
 from extract.ledger import COMPLETE, LEDGER_SCHEMA, LEDGER_TABLE
 from extract.mirror import Stored
 

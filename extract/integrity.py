@@ -20,7 +20,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.land import FILES_SCHEMA, FILES_TABLE, NO_LOAD, Lake, land, load_id_of
+from extract.lake import FILES_SCHEMA, FILES_TABLE, NO_LOAD, Lake, load_id_of
+from extract.land import land
 from extract.ledger import COMPLETE, DAMAGED, LEDGER_TABLE, LedgerRow, declare, ledger_table, now, partition_of
 from extract.mirror import Stored
 

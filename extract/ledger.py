@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from extract.errors import StorageError
-from extract.land import Lake
+from extract.lake import Lake
 
 LEDGER_TABLE = "extract_ledger"
 COMPLETE, FAILED = "complete", "failed"

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from extract.compact import Group, files_by_load, merge
 from extract.errors import StorageError
 from extract.integrity import audit
-from extract.land import FILES_TABLE, Lake
+from extract.lake import FILES_TABLE, Lake
 from extract.ledger import LEDGER_TABLE, Ledger
 from extract.mirror import Stored
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from extract.errors import ConfigError, ForeshoreError, StorageError
 from extract.evm.redact import redact
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import COMPLETE, FAILED, LEDGER_TABLE, SOURCES_DOWN, LedgerRow, failed, ledger_table
 
 Fetched = tuple[dict[str, pa.Table], list[LedgerRow]]

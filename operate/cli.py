@@ -6,6 +6,7 @@ Verbs are named here and imported when they are called: help and completion cost
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import click
 
@@ -95,6 +96,11 @@ def export() -> None:
     """Published tables as files that others can use."""
 
 
+def _say_interrupted() -> NoReturn:
+    click.echo("interrupted: what was committed stays; run the same command again to go on", err=True)
+    sys.exit(130)
+
+
 def main() -> None:
     """Entry point: every error that Foreshore knows is one line on standard error, with its exit code."""
     try:
@@ -102,14 +108,15 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("interrupted: what was committed stays; run the same command again to go on", err=True)
-        sys.exit(130)
+        _say_interrupted()
     except click.ClickException as error:
         error.show()
         sys.exit(WRONG_USAGE if isinstance(error, click.UsageError) else error.exit_code)
     except Exception as error:
-        from operate.failing import told
+        from operate.failing import is_interrupt, told
 
+        if is_interrupt(error):
+            _say_interrupted()
         told(error)
         sys.exit(1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -38,11 +39,15 @@ out = _console(stderr=False)
 err = _console(stderr=True)
 
 
+LEAST_PROSE = 18  # characters a wrapped sentence needs: a narrower column reads like a ladder
+
+
 @dataclass(frozen=True)
 class Fitted:
-    """A plain table that never cuts a value: columns in `drop` go first, and then rows are shown as records.
+    """A plain table that never cuts a value: columns of `prose` wrap at words, those in `drop` go, one after the other,
+    and where that is not enough rows are shown as records.
 
-    `right`: columns that are right-aligned. What was left out is said below.
+    `right`: columns that are right-aligned. What was left out or shown otherwise is said.
     """
 
     title: str
@@ -50,18 +55,31 @@ class Fitted:
     rows: Sequence[Sequence[str]]
     right: frozenset[str] = frozenset()
     drop: Sequence[str] = ()
+    prose: frozenset[str] = frozenset()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         gone: list[str] = []
         for column in (None, *self.drop):
             gone += [column] if column is not None else []
             shown = self._table(gone)
-            if Measurement.get(console, options.update(width=PIPED_WIDTH), shown).maximum <= options.max_width:
+            if self._least_width(console, options, gone) <= options.max_width:
                 yield shown
                 if gone:
                     yield Text(f"not shown at this width: {printable(', '.join(gone))} (--json has them)", "dim")
                 return
         yield from self._records()
+
+    def _least_width(self, console: Console, options: ConsoleOptions, gone: Collection[str]) -> int:
+        """Of a table without the columns `gone`, sentences wrapped as far as they may be."""
+        wide = options.update(width=PIPED_WIDTH)
+        natural = Measurement.get(console, wide, self._table(gone)).maximum
+        spared = 0
+        for n, column in enumerate(self.columns):
+            if column in self.prose and column not in gone:
+                longest = max(Text.from_markup(text).cell_len for text in (column, *(row[n] for row in self.rows)))
+                words = (word for row in self.rows for word in Text.from_markup(row[n]).plain.split())
+                spared += max(0, longest - max(LEAST_PROSE, max(map(len, words), default=0)))
+        return natural - spared
 
     def _table(self, gone: Collection[str]) -> Table:
         made = Table(
@@ -71,7 +89,8 @@ class Fitted:
         kept = [n for n, column in enumerate(self.columns) if column not in gone]
         for n in kept:
             side: Literal["left", "right"] = "right" if self.columns[n] in self.right else "left"
-            made.add_column(escape(printable(self.columns[n])), justify=side, no_wrap=True)
+            is_prose = self.columns[n] in self.prose
+            made.add_column(escape(printable(self.columns[n])), justify=side, no_wrap=not is_prose, overflow="fold")
         for row in self.rows:
             made.add_row(*(row[n] for n in kept))
         return made
@@ -79,6 +98,8 @@ class Fitted:
     def _records(self) -> RenderResult:
         if self.title:
             yield Text(self.title, "bold")
+        if self.rows:
+            yield Text("too wide for a table here: row by row", "dim")
         for number, row in enumerate(self.rows, 1):
             made = Table(show_header=False, box=None, pad_edge=False, title_justify="left", title_style="dim",
                          title=f"row {number}")  # fmt: skip
@@ -95,20 +116,26 @@ def table(
     rows: Iterable[Sequence[Any]],
     right: Iterable[str] = (),
     drop: Sequence[str] = (),
+    prose: Iterable[str] = (),
 ) -> Fitted:
-    """A plain table; `right`-aligned columns, and those to `drop` first, in that order, where it does not fit.
+    """A plain table; `right`-aligned columns, those of `prose` that may wrap, and those to `drop`, in that order, where
+    it does not fit.
 
     Values are marked-up text or database values; the latter are escaped.
     """
     told = [[escape(as_text(value)) if not isinstance(value, str) else value for value in row] for row in rows]
-    return Fitted(title, list(columns), told, frozenset(right), tuple(drop))
+    return Fitted(title, list(columns), told, frozenset(right), tuple(drop), frozenset(prose))
+
+
+_VOTES = re.compile(r"(^|_)votes(_(now|final|forecast|delta_\w+))?$")  # columns that count votes
 
 
 def as_text(value: Any, column: str = "", is_exact: bool = False) -> str:
     """A database value as text: times in UTC without an offset, null is empty, whole numbers and decimals exactly.
 
     Doubles are written so that reading them gives the same double; people (not `is_exact`) get money (`_usd`) to the
-    cent. Control characters of strangers' words are spelled out, so that none reaches a terminal.
+    cent and votes whole, from one vote on. Control characters of strangers' words are spelled out, so that none reaches
+    a terminal.
     """
     if value is None:
         return ""
@@ -118,6 +145,8 @@ def as_text(value: Any, column: str = "", is_exact: bool = False) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}" + (f".{value.microsecond:06d}" if value.microsecond else "")
     if isinstance(value, float | Decimal) and column.endswith("_usd") and not is_exact and math.isfinite(value):
         return f"{value:.2f}"
+    if isinstance(value, float) and not is_exact and _VOTES.search(column) and math.isfinite(value) and abs(value) >= 1:
+        return f"{value:.0f}"
     if isinstance(value, float) and math.isfinite(value) and value == int(value) and abs(value) < 1e15:
         return f"{value:.1f}" if is_exact else f"{value:.0f}"
     if isinstance(value, Decimal):

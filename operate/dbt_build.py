@@ -9,7 +9,7 @@ import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 from extract.errors import Busy
-from extract.land import Lake
+from extract.lake import Lake
 from extract.store import is_remote
 from operate.lock import hold
 from operate.stamp import absolute_url

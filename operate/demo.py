@@ -244,14 +244,14 @@ def _result_row(row: dict[str, Any]) -> list[str]:
 
 _PANEL = """
     select
-        csu_id, family, count(*) as days, count(*) filter (where panel_status = 'complete') as complete,
+        csu_name, count(*) as days, count(*) filter (where panel_status = 'complete') as complete,
         max_by(gross_tvl_usd, day) as gross, max_by(debt_usd, day) as debt, max_by(net_tvl_usd, day) as net,
         sum(liquidation_count) as liquidations, sum(repaid_debt_usd) as repaid, sum(bad_debt_usd) as bad_debt,
         sum(missing_price_count) as missing,
         string_agg(distinct panel_status, ', ') filter (where panel_status <> 'complete') as otherwise
     from csu_daily_panel
-    group by csu_id, family
-    order by net desc nulls last, csu_id
+    group by csu_name
+    order by net desc nulls last, csu_name
 """
 
 
@@ -288,7 +288,7 @@ def _panel_row(row: dict[str, Any]) -> list[str]:
         return "" if value is None else f"{value:,.0f}"
 
     return [
-        row["csu_id"],
+        escape(row["csu_name"]),
         str(row["days"]),
         str(row["complete"]),
         usd(row["gross"]),

@@ -57,7 +57,7 @@ def tables(is_whole: bool, as_json: bool, config_file: str | None) -> None:
         print_json(rows)
         return
     shown = [[escape(str(row["table"])), f"{row['rows']:,}", escape(_first(str(row["description"])))] for row in rows]
-    out.print(table("Published tables", ["table", "rows", "what it holds"], shown, right=["rows"]))
+    out.print(table("Published tables", ["table", "rows", "what it holds"], shown, ["rows"], prose=["what it holds"]))
 
 
 @click.command()
@@ -87,12 +87,17 @@ def describe(name: str, as_json: bool, config_file: str | None) -> None:
         print_json({"table": name, "description": defined.description, "columns": rows})
         return
     out.print(escape(defined.description))
-    shown = [[escape(row["column"]), escape(row["type"].lower()), escape(row["definition"])] for row in rows]
-    out.print(table(name, ["column", "type", "meaning"], shown))
+    shown = [[escape(row["column"]), escape(_short(row["type"])), escape(row["definition"])] for row in rows]
+    out.print(table(name, ["column", "type", "meaning"], shown, prose=["meaning"]))
 
 
 def _published(warehouse: Warehouse) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in query(warehouse, _TABLES)[1]]
+
+
+def _short(kind: str) -> str:
+    """A type as SQL takes it, in the shortest way."""
+    return kind.lower().replace("timestamp with time zone", "timestamptz")
 
 
 def _first(text: str) -> str:

@@ -16,7 +16,7 @@ from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, load_chains
 from extract.evm.errors import EvmError
 from extract.evm.redact import redact
-from extract.land import Lake
+from extract.lake import Lake
 from extract.store import refusal
 from extract.voting.families import load_protocols
 from operate.checks import FAIL, OK, WARN, Check

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from extract.config import Config
 from extract.work import Outcome, Report, Step
+from operate.causes import by_cause, cause_of
 from operate.console import err, out, print_json
 from operate.log import DurableLog
 
@@ -73,6 +74,7 @@ def _progress(source: str, as_json: bool) -> Iterator[Any]:
     with Progress(*columns, console=err, disable=as_json or not err.is_terminal, transient=True) as bars:
         task = bars.add_task(f"{source}: planning", total=None)
         told = started = time.monotonic()
+        causes: set[str] = set()
 
         def show(step: Step) -> None:
             nonlocal told
@@ -81,7 +83,8 @@ def _progress(source: str, as_json: bool) -> Iterator[Any]:
             if not as_json and not err.is_terminal and now - told >= SECONDS_BETWEEN_LINES:
                 told = now
                 err.print(progress_line(source, step.done, step.total, now - started))
-            if step.kind in ("failed", "outdated"):
+            if step.kind in ("failed", "outdated") and cause_of(step.message) not in causes:
+                causes.add(cause_of(step.message))  # the next of the same cause are counted at the end
                 err.print(f"[red]{step.kind}[/red] {step.unit}: {escape(step.message)}")
 
         yield show
@@ -105,7 +108,8 @@ def _say_outcome(source: str, outcome: Outcome, seconds: float, run_id: str, as_
         f"Extracted {source}: {outcome.complete} partitions ({outcome.rows:,} rows, {outcome.calls:,} calls) in "
         f"{seconds:.1f} s; {outcome.skipped} were complete already; {outcome.failed} failed."
     )
-    for line in outcome.errors[:10]:
+    told = (line.partition(": ") for line in outcome.errors)
+    for line in by_cause((what, why) for what, _, why in told):
         err.print(f"[red]failed[/red] {escape(line)}")
     if outcome.failed:
         err.print("Run the same command again to retry what failed; what is complete stays.")

@@ -31,6 +31,15 @@ def told(error: BaseException) -> None:
         err.print(redact("".join(traceback.format_exception(error))), markup=False, soft_wrap=True)
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether an interrupt is behind it: DuckDB says one in its own words, and others wrap those."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or (type(error) is RuntimeError and str(error) == "Query interrupted"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def spoken(error: BaseException) -> str:
     """One error in words: known ones as they are, the system's with their cure, others as faults of ours."""
     if isinstance(error, ForeshoreError):

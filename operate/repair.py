@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from extract.config import Config, load_config
 from extract.integrity import audit, put_aside
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, Partition, partition_of
 from operate.bars import extraction as bars
 from operate.console import err, out, print_json

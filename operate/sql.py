@@ -43,9 +43,9 @@ def sql(
 
     On a terminal and without a statement it is a shell: DuckDB's own command line, where that is installed.
 
-    Values are exact: none is ever cut (rows that do not fit are shown as records), money is rounded to the cent in
-    tables only, doubles round-trip in every other format, CSV quotes words that a spreadsheet would run,
-    and JSON has whole numbers beyond 2^53 as strings.
+    Values are exact: none is ever cut (rows that do not fit are shown as records), money is rounded to the cent and
+    votes to whole ones in tables only, doubles round-trip in every other format, CSV quotes words that a spreadsheet
+    would run, and JSON has whole numbers beyond 2^53 as strings.
 
     \b
     Examples
@@ -71,7 +71,9 @@ def sql(
             print_json({"columns": answer.columns, "rows": answer.rows})
         return
     if form == "table" and target is None:
-        for answer in answers:
+        for number, answer in enumerate(answers):
+            if number:
+                out.print()
             out.print(_table(answer))
         return
     with Path(target).open("w", newline="", encoding="utf-8") if target else nullcontext(sys.stdout) as stream:

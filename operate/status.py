@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,9 @@ from rich.markup import escape
 
 from extract.config import Config
 from extract.integrity import Damage, audit
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, PartitionState
+from operate.causes import by_cause
 from operate.console import out, print_json, table
 from operate.extraction import LOG_NAME
 from operate.gates import failing_gates, show_gates
@@ -55,10 +56,9 @@ def show_status(config: Config, as_json: bool) -> int:
     else:
         columns = ["source", "table_group", "window", "complete", "failing", "rows", "newest_fetch_at"]
         shown = [[*(r[c] for c in columns[:-1]), f"{r['newest_fetch_at']:%Y-%m-%d %H:%M:%S}"] for r in rows]
-        out.print(table("Extraction", columns, shown, right=["complete", "failing", "rows"]))
-        for row in failing[:20]:
-            reason = escape(row["error_message"])
-            out.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
+        out.print(table("Extraction", columns, shown, right=columns[3:6], drop=columns[6:]))
+        for line in by_cause(told_failing(failing)):
+            out.print(f"[red]failing[/red] {escape(line)}", soft_wrap=True)
         show_damages(damages)
         if running:
             out.print(
@@ -67,6 +67,12 @@ def show_status(config: Config, as_json: bool) -> int:
             )
         show_gates(warehouse)
     return 2 if failing or damages else 0 if rows else 3
+
+
+def told_failing(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """What fails and why, of the newest ledger rows of failing partitions."""
+    for row in rows:
+        yield f"{row['partition_id']} after {row['attempts']} attempts", row["error_message"] or "no reason was given"
 
 
 def show_damages(damages: Sequence[Damage]) -> None:

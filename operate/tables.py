@@ -13,7 +13,7 @@ from dbt.flags import get_flags
 from extract.bars.pre_paper import PRE_PAPER_TABLES
 from extract.bars.tables import BAR_TABLES
 from extract.integrity import audit
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import declare
 from extract.lending.tables import LENDING_TABLES
 from extract.markets.tables import POLYMARKET_TABLES

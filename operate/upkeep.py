@@ -14,7 +14,7 @@ from rich.markup import escape
 from extract.compact import LEAST_LOADS, Group, compact, plan
 from extract.config import load_config
 from extract.errors import RequestError
-from extract.land import Lake
+from extract.lake import Lake
 from extract.prune import WINGS, Going, prune
 from extract.prune import plan as plan_prune
 from operate.console import out, print_json, table

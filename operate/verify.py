@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from extract.config import Config
 from extract.integrity import audit
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, PartitionState
 from operate.checks import FAIL, OK, WARN, Check
 from operate.expected import Expectation, Unusual, expectations, unusual

@@ -25,7 +25,7 @@ from rich.markup import escape
 from extract.config import Config
 from extract.errors import Busy, ForeshoreError, RequestError
 from extract.integrity import audit
-from extract.land import Lake, mirror_folder
+from extract.lake import Lake, mirror_folder
 from extract.mirror import view_folder
 from extract.store import is_remote
 from operate import publish as publication
@@ -266,7 +266,12 @@ def ask(warehouse: Warehouse, text: str, as_arrow: bool = False) -> list[Answer]
                 raise RequestError('there is no statement: ask e.g. "select * from extract_ledger"')
             return [_answer(published, statement, as_arrow) for statement in statements]
         except duckdb.Error as error:
-            raise RequestError(f"the query failed: {error}") from None
+            raise RequestError(f"the query failed: {_said(error)}") from None
+
+
+def _said(error: duckdb.Error) -> str:
+    """DuckDB's words in one line; where in the statement it was does not fit there."""
+    return " ".join(str(error).partition("\n\nLINE ")[0].split())
 
 
 def _answer(published: duckdb.DuckDBPyConnection, statement: str, as_arrow: bool) -> Answer:

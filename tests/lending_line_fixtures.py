@@ -10,7 +10,7 @@ import pytest
 
 import simulate
 from extract.config import Config
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import LEDGER_SCHEMA
 from extract.lending.plan import Request
 from extract.lending.tables import LENDING_TABLES

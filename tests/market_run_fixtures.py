@@ -14,8 +14,9 @@ from decide.markets.experiments.protocol import Document, Snapshot
 from extract.markets.resolve import Asked
 from operate.markets.daily import DailyRun, Request, Summary
 from operate.markets.listing import Listing, Say, Wish
+from operate.markets.rows import OutcomeRow
 from operate.markets.settings import SHIPPED, MarketSettings
-from operate.markets.store import OutcomeRow, Store
+from operate.markets.store import Store
 
 ROOT = Path(__file__).parents[1]
 DAY = date(2026, 1, 5)

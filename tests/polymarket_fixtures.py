@@ -15,7 +15,7 @@ import pytest
 
 from extract.config import Config
 from extract.evm.pace import Clock
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger
 from extract.markets.daily import DayIngest, ingest_day
 from extract.markets.resolve import Asked

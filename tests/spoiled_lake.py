@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from extract.land import NO_LOAD, Lake, land
+from extract.lake import NO_LOAD, Lake
+from extract.land import land
 from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE, declare
 from operate.tables import RAW_TABLES
 

@@ -22,8 +22,9 @@ from benchmarks.bars.backtest import ROOT, peers_python, rows
 from benchmarks.common import Contestant, arguments, race, result, show
 from decide.bars.backtest import FILLED, Book, keep_book
 from decide.bars.bars import Bars
-from decide.bars.inside_bar import Series, legs, trace
+from decide.bars.inside_bar import legs, trace
 from decide.bars.orders import Orders
+from decide.bars.patterns import Series
 from decide.bars.rules import trade_windows
 from decide.bars.run import BarStrategy, bar_strategies
 from decide.bars.sessions import M5, Sessions

@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from benchmarks.common import arguments
 from benchmarks.voting.line import measured
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, declare, ledger_table
 from extract.lending.tables import LENDING_TABLES, LIQUIDATIONS, PRICES, RESERVES, SNAPSHOTS
 

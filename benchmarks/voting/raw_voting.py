@@ -9,7 +9,8 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE, declare
 from extract.voting.tables import VOTING_TABLES
 from operate.tables import RAW_TABLES

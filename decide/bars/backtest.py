@@ -31,7 +31,7 @@ from decide.bars.orders import ENTRY_ORDERS, Orders, Signal
 from decide.bars.rules import parse_record
 from decide.bars.ticks import Flags, Ints, dollars
 from decide.errors import DecisionError
-from decide.uncertainty import Floats, Interval, bootstrap_interval
+from decide.uncertainty import Floats, Interval, bootstrap_interval, compounded_band
 
 EXIT_AT = ("window_end", "session_close")
 YEAR_SECONDS = 365 * 86_400
@@ -90,6 +90,8 @@ class Trade:
     net_usd: float = 0.0
     r_multiple: float | None = None  # net over what the stop would have lost at the signal's levels
     equity_usd: float = 0.0  # after it
+    equity_low_usd: float | None = None  # where it might stand as well, had the same trades come in another draw
+    equity_high_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -323,6 +325,23 @@ def metrics(trades: Sequence[Trade], session_days: int, rule: Execution, how: Re
         "mean_r": _interval(rs, "mean", how),
         "median_r": _interval(rs, "median", how),
     }
+
+
+def with_bands(trades: Sequence[Trade], rule: Execution, how: Resampling) -> list[Trade]:
+    """The trades, each filled one with the band of the equity after it (`compounded_band` of returns on the equity
+    before each: orders are sized by it). Too few trades: no band.
+    """
+    filled = sorted((n for n, t in enumerate(trades) if t.outcome == "filled"), key=lambda n: trades[n].fill_at or 0)
+    after = np.array([trades[n].equity_usd for n in filled])
+    before = np.r_[rule.initial_equity_usd, after[:-1]][: len(after)]
+    if not len(after) or before.min() <= 0:
+        return list(trades)
+    band = compounded_band(np.maximum(after / before - 1, -1), how.level, how.draws, seed=how.seed)
+    told = list(trades)
+    for n, low, high in zip(filled, band.low.tolist(), band.high.tolist(), strict=False):  # no band: nothing to tell
+        begun = rule.initial_equity_usd
+        told[n] = replace(trades[n], equity_low_usd=begun * low, equity_high_usd=begun * high)
+    return told
 
 
 def money(net: Floats, equity: Floats, gross_usd: float, cost_usd: float) -> dict[str, Any]:

@@ -1,121 +1,25 @@
 """The inside-bar breakout: one pure function from bars to signals, the same for a backtest and for live bars.
 
-docs/method-inside-bar.md states the rules with their sources. A signal is known at the close of its trigger bar and
-rests on bars up to it only; orders it asks for are valid from the next bar on. Every comparison of prices is one of
-whole numbers (`decide.bars.ticks`).
+docs/bars/method-inside-bar.md states the rules with their sources. A signal is known at the close of its trigger bar
+and rests on bars up to it only; orders it asks for are valid from the next bar on. Every comparison of prices is one
+of whole numbers (`decide.bars.ticks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from decide.bars.bars import Bars, range_sums, true_range
+from decide.bars.bars import Bars
 from decide.bars.orders import ENTRY_ORDERS, Findings, Orders, Rejection, Side, Signal
+from decide.bars.patterns import Series
 from decide.bars.rules import Rules, Windows
-from decide.bars.ticks import MICROS, Flags, Ints, at_least, at_most, dollars, ratio, scaled
+from decide.bars.ticks import MICROS, Flags, Ints, at_most, dollars, ratio, scaled
 
-Made = TypeVar("Made")
-Prices = tuple[Any, Any, Any, Any]  # open, high, low, close
-Compare = Callable[[Any, Any], Any]  # "at most" (inclusive) or "below" (strict)
 MOST_CELLS = 4_000_000  # of a table of candidates by bars that is looked at in one go
-
-COMPARE: Mapping[str, Compare] = {"inclusive": lambda a, b: a <= b, "strict": lambda a, b: a < b}
-
-
-def _range_in_range(m: Prices, i: Prices, below: Compare) -> Any:
-    return below(i[1], m[1]) & below(m[2], i[2])
-
-
-def _range_in_body(m: Prices, i: Prices, below: Compare) -> Any:
-    return below(i[1], np.maximum(m[0], m[3])) & below(np.minimum(m[0], m[3]), i[2])
-
-
-def _body_in_body(m: Prices, i: Prices, below: Compare) -> Any:
-    top, bottom = np.maximum(i[0], i[3]), np.minimum(i[0], i[3])
-    return below(top, np.maximum(m[0], m[3])) & below(np.minimum(m[0], m[3]), bottom)
-
-
-def _high_and_close_in_range(m: Prices, i: Prices, below: Compare) -> Any:
-    return below(i[1], m[1]) & below(m[2], i[3]) & below(i[3], m[1])
-
-
-DEFINITIONS: Mapping[str, Callable[[Prices, Prices, Compare], Any]] = {
-    "mb_range_hl__ib_hl": _range_in_range,
-    "mb_body_oc__ib_hl": _range_in_body,
-    "mb_body_oc__ib_body": _body_in_body,
-    "mb_high__ib_high_and_close_in_mb_range": _high_and_close_in_range,
-}
-
-
-class Series:
-    """Bars with what rules ask of them, worked out once each: a sweep asks the same of them again and again."""
-
-    def __init__(self, bars: Bars) -> None:
-        self.bars, self._held = bars, dict[Any, Any]()
-
-    def once(self, key: Any, make: Callable[[], Made]) -> Made:
-        """What `make` makes, under a key that stands for everything it depends on besides the bars."""
-        if key not in self._held:
-            self._held[key] = make()
-        found: Made = self._held[key]
-        return found
-
-    def sums(self, period: int) -> Ints:
-        """Sum of the last `period` true ranges per bar, -1 where it is unknown."""
-        ranges = self.once("ranges", lambda: true_range(self.bars))
-        return self.once(("sums", period), lambda: range_sums(ranges, period))
-
-    def numbers(self, windows: Windows) -> tuple[Ints, Ints]:
-        """The window of each bar, and the first row behind each window."""
-        labels = self.bars.labels
-        key = (windows, "numbers")
-        return self.once(key, lambda: (windows.of_labels(labels), np.asarray(np.searchsorted(labels, windows.ends))))
-
-    def pairs(self, rules: Rules, windows: Windows) -> tuple[Flags, Flags]:
-        """Per bar: is it inside the bar just before it and in a window, and is that bar in the same window?"""
-        key = (windows, rules.inside_bar_definition_mode, rules.inside_bar_mode, rules.step)
-        return self.once(key, lambda: self._pairs(rules, windows))
-
-    def _pairs(self, rules: Rules, windows: Windows) -> tuple[Flags, Flags]:
-        number, exact = self.numbers(windows)[0], self.bars.exact
-        mother, inner = tuple(p[:-1] for p in exact), tuple(p[1:] for p in exact)
-        below = COMPARE[rules.inside_bar_mode]
-        inside = DEFINITIONS[rules.inside_bar_definition_mode](mother, inner, below)  # type: ignore[arg-type]
-        inside = inside & (np.diff(self.bars.labels) == rules.step) & (number[1:] >= 0)
-        return np.r_[False, inside], np.r_[False, number[1:] == number[:-1]]
-
-    def large(self, rules: Rules) -> Flags:
-        """Whether a mother's range is as large as the rules want, by row of its inside bar; never for an unknown
-        ATR.
-        """
-        share = rules.min_mother_bar_size_atr_multiple
-        return self.once(("large", rules.atr_period, share), lambda: self._large(rules.atr_period, share))
-
-    def _large(self, period: int, share: float) -> Flags:
-        sums, (_, high, low, _) = self.sums(period), self.bars.exact
-        large = at_least(high - low, np.maximum(sums, 0), ratio(share), period) & (sums >= 0)
-        return np.asarray(np.r_[False, large[:-1]], dtype=np.bool_)
-
-    def bodied(self, share: float) -> Flags:
-        """Whether body over range is at least `share`; a bar without a range has none."""
-        return self.once(("body", share), lambda: self._bodied(share))
-
-    def _bodied(self, share: float) -> Flags:
-        opened, high, low, close = self.bars.exact
-        size = high - low
-        flags: Flags = at_least(np.abs(close - opened), size, ratio(share)) & ((size > 0) | (share == 0))
-        return flags
-
-    def armable(self, rules: Rules, windows: Windows) -> Flags:
-        """Per bar: is it an inside bar whose pair may be armed?"""
-        inside, same = self.pairs(rules, windows)
-        mother = np.r_[False, self.bodied(rules.min_mother_body_fraction)[:-1]]
-        flags: Flags = inside & same & self.large(rules) & mother & self.bodied(rules.min_inside_body_fraction)
-        return flags
 
 
 @dataclass(frozen=True)
@@ -282,7 +186,7 @@ def find_signals(bars: Bars, rules: Rules, windows: Windows) -> Findings:
         return Findings(())
     series = Series(bars)
     traced = trace(series, rules, windows)
-    signals = _signals(series, rules, legs(series, rules, windows, traced))
+    signals = signals_of(series, rules, legs(series, rules, windows, traced))
     inside, _ = series.pairs(rules, windows)
     refused = np.flatnonzero(inside & ~series.armable(rules, windows)).tolist()
     rejections = [_refused(series, rules, windows, row) for row in refused]
@@ -290,7 +194,7 @@ def find_signals(bars: Bars, rules: Rules, windows: Windows) -> Findings:
     return Findings(signals, tuple(sorted(rejections, key=lambda r: (r.known_at, r.inside_at))))
 
 
-def _signals(series: Series, rules: Rules, found: Legs) -> tuple[Signal, ...]:
+def signals_of(series: Series, rules: Rules, found: Legs) -> tuple[Signal, ...]:
     bars, orders, rows = series.bars, found.orders, found.inside
     atr = series.sums(rules.atr_period)[rows - 1] / rules.atr_period / MICROS
     sides: list[Side] = ["BUY" if sign > 0 else "SELL" for sign in orders.sign.tolist()]
@@ -351,94 +255,3 @@ def _undecided(series: Series, rules: Rules, windows: Windows, traced: Trace) ->
         if last >= known_at:
             found.append(Rejection(inside_at, known_at, "pattern_expired" if known_at < window_end else "no_breakout"))
     return found
-
-
-def may_trigger(bars: Bars, rules: Rules) -> Flags:
-    """For K symbols at once: can the last bar trigger anything? (K,) from prices (K, N), labels (N,) of one window.
-
-    A necessary condition, without ATR and state: some bar young enough is inside the one before it, and the last bar is
-    the first beyond its levels. Where it is False, `signals_at_close` says nothing (a test compares them).
-    """
-    count = len(bars.labels)
-    prices = (bars.open, bars.high, bars.low, bars.close)
-    contains, below = DEFINITIONS[rules.inside_bar_definition_mode], COMPARE[rules.inside_bar_mode]
-    if rules.entry_legs == "both_sides":
-        if count < 2:
-            return np.zeros(len(bars.close), dtype=np.bool_)
-        last_two: list[Any] = [tuple(p[:, n] for p in prices) for n in (-2, -1)]
-        return np.asarray(contains(last_two[0], last_two[1], below))
-    if count < 3:
-        return np.zeros(len(bars.close), dtype=np.bool_)
-    first = max(1, count - 1 - rules.max_pattern_age_candles)
-    mother, inner = (
-        tuple(p[:, rows] for p in prices) for rows in (slice(first - 1, count - 2), slice(first, count - 1))
-    )
-    contained = np.asarray(contains(mother, inner, below))  # type: ignore[arg-type]
-    source = mother if rules.entry_level_mode == "mother_bar" else inner
-    by_close = rules.require_close_beyond_mother
-    upper, lower = (bars.close, bars.close) if by_close else (bars.high, bars.low)
-    upper, lower = upper[:, first + 1 :], lower[:, first + 1 :]  # what comes after each candidate
-    highest = np.maximum.accumulate(upper[:, -2::-1], axis=1)[:, ::-1]  # from each bar on, the last one left out
-    lowest = np.minimum.accumulate(lower[:, -2::-1], axis=1)[:, ::-1]
-    is_unbroken = np.ones_like(contained)
-    is_unbroken[:, :-1] = (highest <= source[1][:, :-1]) & (lowest >= source[2][:, :-1])
-    is_beyond = (upper[:, -1:] > source[1]) | (lower[:, -1:] < source[2])
-    return np.asarray((contained & is_unbroken & is_beyond).any(axis=1))
-
-
-def signals_at_close(bars: Bars, rules: Rules, windows: Windows) -> tuple[Signal, ...]:
-    """The signals that the last of `bars` triggers, if it does: what a live run asks at every close."""
-    return signals_at_closes([bars], rules, windows)[0]
-
-
-def signals_at_closes(many: Sequence[Bars], rules: Rules, windows: Windows) -> list[tuple[Signal, ...]]:
-    """The same for K series at once, each by itself: in the order of `many`.
-
-    They are laid one behind the other in time, each with its own window and warm-up, and looked at in one pass: most
-    of what one short series costs is numpy's calls, not its numbers.
-    """
-    said: list[tuple[Signal, ...]] = [()] * len(many)
-    together: list[tuple[int, Bars, int]] = []
-    for place, bars in enumerate(many):
-        number = int(windows.of_labels(bars.labels[-1:])[0]) if len(bars) > 1 else -1
-        if number < 0:
-            continue
-        first = int(np.searchsorted(bars.labels, windows.starts[number]))
-        part = (place, bars[max(0, first - rules.warmup) :], number)
-        if first >= rules.warmup:
-            together.append(part)
-        else:  # its first true ranges would reach into the series before it
-            said[place] = _last_signals([part], rules, windows)[0]
-    for (place, _, _), signals in zip(together, _last_signals(together, rules, windows), strict=True):
-        said[place] = signals
-    return said
-
-
-def _last_signals(parts: Sequence[tuple[int, Bars, int]], rules: Rules, windows: Windows) -> list[tuple[Signal, ...]]:
-    """What the last bar of every part triggers; a part's bars, and the number of the window its last one lies in."""
-    if not parts:
-        return []
-    numbers = [number for _, _, number in parts]
-    earliest = min(int(bars.labels[0]) for _, bars, _ in parts)
-    stride = int(windows.ends[numbers].max()) - earliest + 2 * rules.step
-    shifts = np.arange(len(parts), dtype=np.int64) * stride
-    names = ("open", "high", "low", "close", "volume")
-    joined = Bars(
-        np.concatenate([bars.labels + shift for (_, bars, _), shift in zip(parts, shifts, strict=True)]),
-        *(np.concatenate([getattr(bars, name) for _, bars, _ in parts]) for name in names),
-    )
-    laid = Windows(windows.starts[numbers] + shifts, windows.ends[numbers] + shifts)
-    series, last = Series(joined), np.cumsum([len(bars) for _, bars, _ in parts]) - 1
-    traced = trace(series, rules, laid)
-    found = legs(series, rules, laid, traced[np.isin(traced.trigger, last)])
-    said: list[tuple[Signal, ...]] = [()] * len(parts)
-    owners = np.searchsorted(last, found.trigger).tolist()
-    for owner, signal in zip(owners, _signals(series, rules, found), strict=True):
-        said[owner] += (_moved(signal, -int(shifts[owner])),)
-    return said
-
-
-def _moved(signal: Signal, seconds: int) -> Signal:
-    """The same signal at another time."""
-    times = ("trigger_at", "signal_at", "valid_from", "valid_to", "exit_by", "mother_at", "inside_at")
-    return replace(signal, **{name: getattr(signal, name) + seconds for name in times})

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from decide.bars.actions import UNADJUSTED_SPLIT, JumpRule, Split, find_as_of, turns
-from decide.bars.backtest import Execution, Resampling, Trade, metrics, simulate_trades
+from decide.bars.backtest import Execution, Resampling, Trade, metrics, simulate_trades, with_bands
 from decide.bars.bars import PRICES, Bars, Ints
 from decide.bars.history import Window, find_gaps
 from decide.bars.orders import Orders, Rejection, Signal
@@ -169,7 +169,7 @@ def run_bar_backtest(
         sla=sla,
         signals=signals,
         rejections=found.rejections,
-        trades=tuple(trades),
+        trades=tuple(with_bands(trades, strategy.execution, resampling)),
         metrics=figures,
     )
 

@@ -27,8 +27,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from decide.bars.bars import Bars
+from decide.bars.closes import signals_at_closes
 from decide.bars.history import Requirement
-from decide.bars.inside_bar import find_signals, signals_at_closes
+from decide.bars.inside_bar import find_signals
 from decide.bars.orders import ENTRY_ORDERS, Findings, Side, Signal
 from decide.bars.rules import Rules, trade_windows
 from decide.bars.sessions import Sessions

@@ -11,8 +11,9 @@ import numpy as np
 
 from decide.bars.backtest import FILLED, Book, Execution, in_order, keep_book, money
 from decide.bars.bars import Bars
-from decide.bars.inside_bar import Series, legs, trace
+from decide.bars.inside_bar import legs, trace
 from decide.bars.orders import Orders
+from decide.bars.patterns import Series
 from decide.bars.promotable import SESSIONS_PER_YEAR, daily_returns, deflated_sharpe, sharpe
 from decide.bars.rules import Rules, Windows, trade_windows
 from decide.bars.run import BarStrategy

@@ -223,6 +223,8 @@ SIGNAL_PRICES = [
     "net_usd",
     "r_multiple",
     "equity_usd",
+    "equity_low_usd",
+    "equity_high_usd",
 ]
 FIGURES = (
     *("win_share", "gross_usd", "cost_usd", "net_usd", "profit_factor", "return_share", "max_drawdown_share"),

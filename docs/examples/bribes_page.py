@@ -11,7 +11,6 @@ from operate.report.reading import Reader
 OFFERED = """\
 select gauge_name, final_rewards_usd, final_votes
 from preboundary_truth_labels
-inner join gauges using (protocol, gauge_address)
 where epoch = (select max(epoch) from preboundary_truth_labels) and final_rewards_usd > 0
 order by final_rewards_usd desc, gauge_address
 limit 15"""

@@ -26,7 +26,7 @@ from extract.bars.zones import check_zone
 from extract.config import Config
 from extract.errors import RequestError
 from extract.integrity import prepare
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
 from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
 

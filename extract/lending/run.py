@@ -17,7 +17,7 @@ from extract.errors import ForeshoreError
 from extract.evm.client import ChainClient
 from extract.evm.config import load_chains
 from extract.integrity import prepare
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, LedgerRow
 from extract.lending.cost import Period, measure
 from extract.lending.engine import Prepare, dask_engine, pricer_of

@@ -18,7 +18,7 @@ import pyarrow as pa
 from extract.config import Config
 from extract.errors import RequestError
 from extract.evm.pace import Clock
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, failed, fingerprint, now
 from extract.markets import research
 from extract.markets.choose import TargetDay

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from extract.errors import Busy
 from extract.integrity import prepare
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import LEDGER_TABLE, LedgerRow, ledger_table
 from extract.markets.tables import POLYMARKET_TABLES
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from extract.config import Config
 from extract.evm.pace import Clock
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, failed, fingerprint, now
 from extract.markets.client import PolymarketClient, batches
 from extract.markets.config import load_polymarket

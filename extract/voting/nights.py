@@ -11,7 +11,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, declare, fingerprint, ledger_table, now
 
 LIVE_TABLE = "live_decisions"

@@ -18,7 +18,7 @@ from extract.evm.blocks import Block
 from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, load_chains
 from extract.evm.pool import gather
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
 from extract.prices import LEAST_CONFIDENCE, HttpPrices, load_price_sources
 from extract.seeds import WEEK, DecisionWindow, decision_windows, threshold

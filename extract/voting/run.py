@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from extract.config import Config
 from extract.evm.views import word
 from extract.integrity import prepare
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, LedgerRow, failed, now
 from extract.prices import ask_sources
 from extract.voting.decode import epoch_table, feed_price, merge, voter_tables, window_tables

@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from extract.errors import RequestError
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, declare, fingerprint, ledger_table, now
 from extract.seeds import WEEK
 

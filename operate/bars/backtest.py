@@ -211,10 +211,11 @@ def run_files(
 def _equity(result: BarResult) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["exit_at", "net_usd", "equity_usd"])
+    writer.writerow(["exit_at", "net_usd", "equity_usd", "equity_low_usd", "equity_high_usd"])
     for trade in result.trades:
         if trade.exit_at is not None:
-            writer.writerow([iso(trade.exit_at), repr(trade.net_usd), repr(trade.equity_usd)])
+            band = ("" if edge is None else repr(edge) for edge in (trade.equity_low_usd, trade.equity_high_usd))
+            writer.writerow([iso(trade.exit_at), repr(trade.net_usd), repr(trade.equity_usd), *band])
     return text.getvalue().encode()
 
 
@@ -261,7 +262,7 @@ def show(folder: Path, manifest: Mapping[str, Any], metrics: Mapping[str, Any] |
         reason = ": ".join(part for part in (result["failure_reason"], result["failure_details"]) if part)
         out.print(f"[red]{status}[/red]  {what}\n{reason}")
     else:
-        out.print(table(f"Backtest of {what}", ["figure", "value"], _figures(metrics or {})))
+        out.print(table(f"Backtest of {what}", ["figure", "value"], _figures(metrics or {}), prose=["value"]))
     out.print(f"\n{folder}/{MANIFEST}", soft_wrap=True)
     if status == "SUCCESS":
         promotion = manifest["gates"]["promotion"]

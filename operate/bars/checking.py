@@ -43,7 +43,9 @@ def check(config: Config, place: str, symbol: str | None, feed: str | None, as_j
         print_json({"strategy": f"{strategy.key}@{strategy.version}", "bars": told, "holds": good, "proofs": said})
         return 0 if good else 1
     rows = [[p.name, "[green]holds[/green]" if p.holds else "[red]does not hold[/red]", p.detail] for p in proofs]
-    out.print(table(f"{strategy.key}@{strategy.version} on {told}", ["proof", "verdict", "where"], rows))
+    out.print(
+        table(f"{strategy.key}@{strategy.version} on {told}", ["proof", "verdict", "where"], rows, prose=["where"])
+    )
     return 0 if good else 1
 
 

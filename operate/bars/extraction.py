@@ -95,7 +95,7 @@ def show_plan(config: Config, request: BarRequest, as_json: bool) -> int:
         return _plan_code(due, plan.refused)
     groups = Counter((m.partition.key, m.why or "complete", ", ".join(m.files)) for m in planned)
     shown = [(key, count, why, files) for (key, why, files), count in sorted(groups.items())]
-    out.print(table("Plan", ["symbol", "months", "why", "files"], shown, right=["months"]))
+    out.print(table("Plan", ["symbol", "months", "why", "files"], shown, right=["months"], prose=["why", "files"]))
     for symbol, reason in plan.refused.items():
         out.print(f"[red]{symbol}[/red]: {reason}", soft_wrap=True)
     out.print(f"\n{due} of {len(planned)} months are due. Nothing was done.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from operate.report.charts import BAD, GOOD, NONE, OPEN, bars, heat, intervals, lines
+from operate.report.charts import BAD, GOOD, NONE, OPEN, bands, bars, heat, intervals
 from operate.report.page import Figure, Grid, Note, Page, Section, columns, plain
 from operate.report.reading import Reader
 
@@ -19,7 +19,7 @@ _RUNS = dedent("""\
     from inside_bar_backtest
     order by strategy_key, symbol""")
 _EQUITY = dedent("""\
-    select exit_at, strategy_key || ' ' || symbol as run, equity_usd, net_usd
+    select exit_at, strategy_key || ' ' || symbol as run, equity_usd, equity_low_usd, equity_high_usd, net_usd
     from inside_bar_signals
     where equity_usd is not null and exit_at is not null
     order by exit_at, run""")
@@ -77,14 +77,14 @@ def _runs(read: Reader) -> list[Figure | Grid | Note]:
         shown = columns(
             ("strategy_key", "strategy"),
             ("symbol", "symbol"),
-            ("run_status", "status"),
-            ("sessions", "sessions", "count"),
-            ("trades", "trades", "count"),
-            ("win_share", "wins", "share"),
             ("net_usd", "net USD", "usd"),
             ("mean_r", "mean R", "number"),
+            ("trades", "trades", "count"),
+            ("win_share", "wins", "share"),
             ("sharpe", "Sharpe", "number"),
             ("max_drawdown_share", "drawdown", "share"),
+            ("sessions", "sessions", "count"),
+            ("run_status", "status"),
             ("coverage_share", "bars there", "share"),
             ("remark", "remark"),
         )
@@ -99,18 +99,25 @@ def _runs(read: Reader) -> list[Figure | Grid | Note]:
                 known, "run:N", "mean_r", "mean_r_low", "mean_r_high", None, x_title="mean R a trade",
                 x_format="+.2f", reference=0.0,
             )  # fmt: skip
-            reading = "Mean R with its interval by sessions; one that covers the dashed zero has shown nothing yet."
+            reading = (
+                "Mean R of a run's trades and its interval; one that covers the dashed zero has shown nothing yet."
+            )
             found.append(Figure("Mean R", reading, chart, ["inside_bar_backtest"], _RUNS))
     if rows := read.rows(_EQUITY):
-        chart = lines(rows, "exit_at:T", "equity_usd:Q", "run", x_title="", y_title="equity, USD", y_format="~s")
-        chart["mark"]["point"] = False
-        reading = "Equity after each trade, costs taken off."
+        chart = bands(
+            rows, "exit_at:T", "equity_low_usd", "equity_usd", "equity_high_usd", "run", x_title="",
+            y_title="equity, USD", y_format="~s",
+        )  # fmt: skip
+        reading = (
+            "Equity after each trade, costs taken off. At each trade by itself the band holds nine of ten curves that "
+            "the same trades would have drawn in another order and mixture."
+        )
         found.append(Figure("Equity", reading, chart, ["inside_bar_signals"], _EQUITY))
     if rows := read.rows(_R):
         chart = bars(
             rows, "r_from:Q", "trades:Q", "strategy_key", x_title="R, in quarters", y_title="trades", y_format="d"
         )
-        chart["encoding"]["x"]["bin"] = {"binned": True, "step": 0.25}
+        chart["encoding"]["x"] |= {"bin": {"binned": True, "step": 0.25}, "axis": {"format": "+.2f"}}
         chart["encoding"]["x2"] = {"field": "r_to"}
         reading = "How many trades ended at which multiple of the risk taken."
         found.append(Figure("Distribution of R", reading, chart, ["inside_bar_signals"], _R))

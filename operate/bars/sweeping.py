@@ -104,7 +104,7 @@ def _show(result: SweepResult, folder: Path, asked: backtest.Asked) -> None:
         for one in result.tries[:SHOWN]
     ]
     heads = ["set", "Sharpe", "net USD", "trades"]
-    out.print(table(f"{len(result.tries):,} sets on {asked.symbol}", heads, rows, right=heads[1:]))
+    out.print(table(f"{len(result.tries):,} sets on {asked.symbol}", heads, rows, right=heads[1:], prose=["set"]))
     out.print(
         f"\nDeflated Sharpe ratio of the best: {result.deflated:.3f} (the chance that it is more than the best of "
         f"{len(result.tries):,} tries without an edge would show)"
@@ -114,7 +114,7 @@ def _show(result: SweepResult, folder: Path, asked: backtest.Asked) -> None:
         for f in result.walk_forward
     ]
     heads = ["fold", "chosen on the sessions before", "Sharpe before and after", "return after"]
-    out.print(table("Walk forward", heads, folds, right=heads[2:]))
+    out.print(table("Walk forward", heads, folds, right=heads[2:], prose=[heads[1]]))
     out.print(f"\n{folder}", soft_wrap=True)
 
 

@@ -13,7 +13,7 @@ import click
 from rich.markup import escape
 
 from extract.config import Config, load_config
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, Partition, PartitionState
 from extract.lending.cost import Cost, costs
 from extract.lending.days import parse_day
@@ -21,12 +21,14 @@ from extract.lending.plan import DAYS, KINDS, MISSING_PRICES, SOURCE, Request
 from extract.lending.registry import load_registry
 from extract.lending.run import extract_lending as run_extraction
 from extract.lending.run import measure_periods
+from operate.causes import by_cause
 from operate.console import err, print_json, table
 from operate.console import out as console
 from operate.extraction import run_line
 from operate.lending.package import FORMATS, Wanted, pack
 from operate.options import config_option, json_option
-from operate.status import running_now
+from operate.status import running_now, told_failing
+from operate.warehouse import Warehouse, WarehouseError, query
 
 FIRST_PLAN_CALLS = 720  # 7,200 blocks a day, 10 a request
 CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free tiers, most, the widest
@@ -194,7 +196,8 @@ def show_lending_status(config: Config, as_json: bool) -> int:
     by_csu: dict[str, list[PartitionState]] = defaultdict(list)
     for state in states:
         by_csu[state.newest["partition_key"]].append(state)
-    rows = [_status_row(csu, of, days) for csu, of in sorted(by_csu.items())]
+    names = _published_names(config)
+    rows = [_status_row(csu, names.get(csu, ""), of, days) for csu, of in sorted(by_csu.items())]
     failing = [s.newest for s in states if s.is_failing]
     running = running_now(config)
     if as_json:
@@ -202,19 +205,28 @@ def show_lending_status(config: Config, as_json: bool) -> int:
     elif not rows:
         console.print("No CSU has been extracted yet: run `foreshore extract lending --plan`, then without --plan.")
     else:
-        heads = ["csu", "days", "done", "failing", "open", "days without a price"]
+        heads = ["CSU", "name", "days", "done", "failing", "open", "unpriced"]
         title = f"Lending, {days[0]} to {days[-1]}"
-        console.print(table(title, heads, [list(row.values()) for row in rows], right=heads[1:]))
-        for row in failing[:20]:
-            reason = escape(row["error_message"] or "")
-            console.print(f"[red]failing[/red] {row['partition_id']} after {row['attempts']} attempts: {reason}")
+        shown = [[escape(str(value)) for value in row.values()] for row in rows]
+        console.print(table(title, heads, shown, right=heads[2:], drop=["name"]))
+        for line in by_cause(told_failing(failing)):
+            console.print(f"[red]failing[/red] {escape(line)}", soft_wrap=True)
         if running:
             left = running["seconds_left"]
             err.print(f"running: {running['done']} of {running['total']} chain-days, about {left} s left")
     return 2 if failing else 0
 
 
-def _status_row(csu: str, states: list[PartitionState], days: list[str]) -> dict[str, Any]:
+def _published_names(config: Config) -> dict[str, str]:
+    """What people call each CSU; none before the first publication: the keys do."""
+    asked = "select distinct csu_id, csu_name from csu_daily_panel"
+    try:
+        return dict(query(Warehouse.of(config), asked)[1])
+    except WarehouseError:
+        return {}
+
+
+def _status_row(csu: str, name: str, states: list[PartitionState], days: list[str]) -> dict[str, Any]:
     kinds: dict[str, set[str]] = defaultdict(set)
     for state in states:
         if state.complete is not None:
@@ -224,6 +236,7 @@ def _status_row(csu: str, states: list[PartitionState], days: list[str]) -> dict
     unpriced = sum(bool(s.complete and s.complete["error_class"] == MISSING_PRICES) for s in states)
     return {
         "csu": csu,
+        "name": name,
         "days": len(days),
         "done": len(done),
         "failing": len(failing),

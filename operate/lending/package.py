@@ -98,11 +98,13 @@ def _queries(wanted: Wanted) -> dict[str, str]:
     }
     days = f"generate_series(date '{wanted.since}', date '{wanted.until}', interval 1 day)"
     found["panel"] = f"""
-        with csus as (select csu_id, any_value(family) as family, any_value(chain) as chain,
-                             any_value(chain_id) as chain_id from csu_daily_panel group by csu_id),
+        with csus as (select csu_id, any_value(csu_name) as csu_name, any_value(family) as family,
+                             any_value(chain) as chain, any_value(chain_id) as chain_id
+                      from csu_daily_panel group by csu_id),
         days as (select unnest({days})::date as day)
         select panel.* replace (
-            csus.csu_id as csu_id, csus.family as family, csus.chain as chain, csus.chain_id as chain_id,
+            csus.csu_id as csu_id, csus.csu_name as csu_name, csus.family as family, csus.chain as chain,
+            csus.chain_id as chain_id,
             days.day as day, coalesce(panel.panel_status, 'not_extracted') as panel_status,
             if(panel.csu_id is null, 'never asked for', panel.reason) as reason
         )

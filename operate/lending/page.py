@@ -22,32 +22,37 @@ STATUS = {
 }
 
 _TVL = dedent("""\
-    select day, csu_id, net_tvl_usd
+    select day, csu_name, net_tvl_usd
     from csu_daily_panel
     where net_tvl_usd is not null
     order by day, csu_id""")
 _LIQUIDATIONS = dedent("""\
-    select day, csu_id, liquidation_count, repaid_debt_usd
+    select day, csu_name, liquidation_count, repaid_debt_usd
     from csu_daily_panel
     where liquidation_count > 0
     order by day, csu_id""")
 _STATUS = dedent("""\
-    select csu_id, day::varchar as day, panel_status, coalesce(reason, 'whole') as reason, confirmed_by
+    select csu_name, day::varchar as day, panel_status, coalesce(reason, 'whole') as reason, confirmed_by
     from csu_daily_panel
-    where panel_status <> 'unsupported' or day is not null
     order by csu_id, day""")
 _SOURCES = dedent("""\
-    select csu_id, coalesce(price_source, 'none') as price_source, count(*) as prices
+    select csu_name, coalesce(price_source, 'none') as price_source, count(*) as prices
     from csu_reserve_daily
     group by all
-    order by csu_id, price_source""")
+    order by csu_name, price_source""")
 _JUMPS = dedent("""\
-    select subject as csu_id, period as day, evidence, cure
-    from gate_verdicts
-    where gate = 'moves_gently' and verdict <> 'ok'
-    order by csu_id, day""")
+    with names as (
+        select distinct csu_id, csu_name
+        from csu_daily_panel
+    )
+
+    select coalesce(names.csu_name, verdicts.subject) as csu, verdicts.period as day, verdicts.evidence, verdicts.cure
+    from gate_verdicts as verdicts
+    left join names on verdicts.subject = names.csu_id
+    where verdicts.gate = 'moves_gently' and verdicts.verdict <> 'ok'
+    order by csu, day""")
 _PANEL = dedent("""\
-    select csu_id, family, chain, day, panel_status, gross_tvl_usd, debt_usd, net_tvl_usd, unverified_usd,
+    select csu_name, csu_id, day, panel_status, gross_tvl_usd, debt_usd, net_tvl_usd, unverified_usd,
         liquidation_count, repaid_debt_usd, confirmed_by, reason
     from csu_daily_panel
     where day = (select max(day) from csu_daily_panel where panel_status = 'complete')
@@ -69,11 +74,11 @@ def page(read: Reader) -> Page:
 def _value(read: Reader) -> list[Figure | Grid | Note]:
     found: list[Figure | Grid | Note] = []
     if rows := read.rows(_TVL):
-        chart = areas(rows, "day:T", "net_tvl_usd:Q", "csu_id", x_title="New York day", y_title="net TVL, USD")
+        chart = areas(rows, "day:T", "net_tvl_usd:Q", "csu_name", x_title="New York day", y_title="net TVL, USD")
         reading = "Supplied less borrowed, at prices that somebody but the market's maker vouches for, stacked by CSU."
         found.append(Figure("Net TVL", reading, chart, PANEL, _TVL))
-        small = lines(rows, "day:T", "net_tvl_usd:Q", "csu_id", x_title="", y_title="", y_format="~s")
-        small["encoding"]["facet"] = {"field": "csu_id", "type": "nominal", "columns": 4, "title": None}
+        small = lines(rows, "day:T", "net_tvl_usd:Q", "csu_name", x_title="", y_title="", y_format="~s")
+        small["encoding"]["facet"] = {"field": "csu_name", "type": "nominal", "columns": 4, "title": None}
         small["encoding"]["color"] = {"value": "#0072B2"}
         small |= {"width": 190, "height": 90, "resolve": {"scale": {"y": "independent"}}}
         reading = "The same, each CSU on a scale of its own: a jump that the sum hides is seen here."
@@ -83,7 +88,7 @@ def _value(read: Reader) -> list[Figure | Grid | Note]:
             rows,
             "day:O",
             "repaid_debt_usd:Q",
-            "csu_id",
+            "csu_name",
             x_title="New York day",
             y_title="debt repaid, USD",
             y_format="~s",
@@ -92,19 +97,20 @@ def _value(read: Reader) -> list[Figure | Grid | Note]:
         found.append(Figure("Liquidations", reading, chart, PANEL, _LIQUIDATIONS))
     if rows := read.rows(_PANEL):
         shown = columns(
-            ("csu_id", "CSU"),
-            ("family", "family"),
-            ("day", "day", "day"),
-            ("panel_status", "status"),
-            ("gross_tvl_usd", "gross USD", "usd"),
-            ("debt_usd", "debt USD", "usd"),
+            ("csu_name", "CSU", "name"),
             ("net_tvl_usd", "net USD", "usd"),
-            ("unverified_usd", "unverified USD", "usd"),
+            ("debt_usd", "debt USD", "usd"),
             ("liquidation_count", "liquidations", "count"),
-            ("confirmed_by", "confirmed by"),
+            ("panel_status", "status"),
             ("reason", "what is missing"),
+            ("confirmed_by", "confirmed by"),
+            ("gross_tvl_usd", "gross USD", "usd"),
+            ("unverified_usd", "unverified USD", "usd"),
+            ("csu_id", "id", "name"),
         )
-        reading = "The newest day that any CSU completes. What its market's maker alone prices stands apart."
+        reading = (
+            f"{rows[0]['day']}, the newest day that any CSU completes; what only a market's maker prices stands apart."
+        )
         found.append(Grid("Newest day", reading, shown, rows, PANEL, _PANEL))
     return found
 
@@ -113,17 +119,17 @@ def _health(read: Reader) -> list[Figure | Grid | Note]:
     found: list[Figure | Grid | Note] = []
     if rows := read.rows(_STATUS):
         domain = {name: colour for name, colour in STATUS.items() if any(r["panel_status"] == name for r in rows)}
-        chart = heat(rows, "day:O", "csu_id:N", "panel_status", domain, x_title="New York day")
+        chart = heat(rows, "day:O", "csu_name:N", "panel_status", domain, x_title="New York day")
         reading = "Each cell is a CSU's day; the reason and the way it was confirmed stand under the pointer."
         found.append(Figure("Completeness", reading, chart, PANEL, _STATUS))
     if rows := read.rows(_SOURCES):
-        chart = bars(rows, "prices:Q", "csu_id:N", "price_source", x_title="prices", y_title="", y_format="")
-        chart["height"] = max(90, 20 * len({row["csu_id"] for row in rows}))
+        chart = bars(rows, "prices:Q", "csu_name:N", "price_source", x_title="prices", y_title="", y_format="")
+        chart["height"] = max(90, 20 * len({row["csu_name"] for row in rows}))
         reading = "Where the prices of a CSU's reserves came from: its own oracle, a public feed, a configured source."
         found.append(Figure("Prices by source", reading, chart, ["csu_reserve_daily"], _SOURCES))
     if rows := read.rows(_JUMPS):
         shown = columns(
-            ("csu_id", "CSU"),
+            ("csu", "CSU", "name"),
             ("day", "day"),
             ("evidence", "what moved"),
             ("cure", "look at"),

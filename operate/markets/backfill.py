@@ -13,9 +13,10 @@ from operate.markets.asking import Wanted, ask_models
 from operate.markets.daily import RETRIABLE, ROWS_PER_COMMIT, count_results, make_pool
 from operate.markets.pool import tasks_of
 from operate.markets.registry import load_experiments
+from operate.markets.rows import Failure, Stored
 from operate.markets.settings import MarketSettings
 from operate.markets.snapshots import documents_from, snapshot_from
-from operate.markets.store import Failure, Store, Stored
+from operate.markets.store import Store
 from operate.markets.worker import Inputs
 
 

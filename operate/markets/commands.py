@@ -17,11 +17,13 @@ from operate.log import DurableLog
 from operate.markets import report
 from operate.markets.backfill import backfill
 from operate.markets.daily import DailyRun, Request
+from operate.markets.dry import DryStore
 from operate.markets.replay import replay
 from operate.markets.resolve import Spans, resolve
+from operate.markets.rows import run_id_of
 from operate.markets.settings import MarketSettings
 from operate.markets.sources import Polymarket
-from operate.markets.store import DryStore, Store, run_id_of
+from operate.markets.store import Store
 from operate.markets.transcript import transcript
 from operate.options import config_option, json_option
 

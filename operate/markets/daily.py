@@ -34,9 +34,10 @@ from operate.markets.engines import LedgerGone
 from operate.markets.listing import Listing, Source, Wish
 from operate.markets.pool import Evaluated, Pool, tasks_of
 from operate.markets.registry import load_experiments
+from operate.markets.rows import Claim, Failure, MarketRow
 from operate.markets.settings import MarketSettings
 from operate.markets.snapshots import contracts_of, documents_as_stored
-from operate.markets.store import Claim, Failure, LeaseLost, MarketRow, Store
+from operate.markets.store import LeaseLost, Store
 from operate.markets.worker import Inputs, Setup
 
 ROWS_PER_COMMIT = 250  # opening and closing an embedded ledger takes 60 ms, whatever is written

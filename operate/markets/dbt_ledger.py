@@ -15,9 +15,10 @@ import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 from operate.markets.engines import DuckDbEngine, LedgerError
+from operate.markets.migrating import MIGRATIONS, statements
 from operate.markets.mirror import refresh
 from operate.markets.settings import LEDGER_URL
-from operate.markets.store import MIGRATIONS, Store, statements
+from operate.markets.store import Store
 
 FRESH_SECONDS = 60.0  # one dbt command opens several connections; one copy is enough for it
 MIGRATION_PATIENCE = 5.0  # seconds

@@ -26,9 +26,10 @@ from operate.log import DurableLog
 from operate.markets.daily import DailyRun, Request, Summary
 from operate.markets.report import leave
 from operate.markets.resolve import Spans, resolve
+from operate.markets.rows import run_id_of
 from operate.markets.settings import LEDGER_FILE, MarketSettings
 from operate.markets.sources import Polymarket
-from operate.markets.store import Store, run_id_of
+from operate.markets.store import Store
 from operate.warehouse import Warehouse, query
 
 FIRST_END = date(2026, 1, 5)  # the first day on which simulated markets end

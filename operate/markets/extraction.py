@@ -15,7 +15,7 @@ import click
 from rich.markup import escape
 
 from extract.config import Config, load_config
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Partition, now
 from extract.markets.daily import BOOK, DOCUMENTS, PRICES, DayIngest, ingest_day
 from extract.markets.package import commit

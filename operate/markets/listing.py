@@ -9,7 +9,7 @@ from typing import Protocol
 
 from decide.markets.experiments.protocol import Document, Snapshot
 from extract.markets.resolve import Asked
-from operate.markets.store import OutcomeRow
+from operate.markets.rows import OutcomeRow
 
 Say = Callable[[str, str], None]  # (kind, message)
 

@@ -60,15 +60,15 @@ def _scores(read: Reader) -> list[Figure | Grid | Note]:
     if rows := read.rows(_SCORES):
         shown = columns(
             ("experiment", "experiment"),
-            ("forecast_count", "forecasts", "count"),
-            ("event_count", "events", "count"),
-            ("happened_count", "happened", "count"),
+            ("verdict", "against the price"),
             ("brier", "Brier", "score"),
             ("brier_low", "low", "score"),
             ("brier_high", "high", "score"),
             ("market_brier", "price's", "score"),
             ("skill_share", "skill", "share"),
-            ("verdict", "against the price"),
+            ("forecast_count", "forecasts", "count"),
+            ("event_count", "events", "count"),
+            ("happened_count", "happened", "count"),
             ("interval_reason", "why no interval"),
         )
         reading = "Brier score (0 is perfect, 0.25 is a coin), with intervals clustered by event."
@@ -84,15 +84,15 @@ def _scores(read: Reader) -> list[Figure | Grid | Note]:
         shown = columns(
             ("experiment", "experiment"),
             ("reference", "against"),
-            ("paired_count", "pairs", "count"),
-            ("event_count", "events", "count"),
+            ("verdict", "verdict"),
             ("difference", "difference", "score"),
             ("difference_low", "low", "score"),
             ("difference_high", "high", "score"),
             ("p_adjusted", "p, adjusted", "score"),
+            ("paired_count", "pairs", "count"),
+            ("event_count", "events", "count"),
             ("detectable_difference", "visible from", "score"),
             ("more_forecasts", "more needed", "count"),
-            ("verdict", "verdict"),
             ("reason", "why"),
         )
         reading = (

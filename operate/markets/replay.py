@@ -10,9 +10,10 @@ from operate.markets.asking import heard_of
 from operate.markets.daily import make_pool
 from operate.markets.pool import tasks_of
 from operate.markets.registry import load_experiments
+from operate.markets.rows import Stored
 from operate.markets.settings import MarketSettings
 from operate.markets.snapshots import documents_from, snapshot_from
-from operate.markets.store import Store, Stored
+from operate.markets.store import Store
 from operate.markets.worker import Inputs
 
 BUDGET_OR_NEVER = "budget"  # what an experiment was told where no call of it is on record

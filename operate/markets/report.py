@@ -12,11 +12,12 @@ from typing import Any
 from rich.markup import escape
 
 from decide.markets.experiments.protocol import canonical
-from operate.console import err, out, print_json, table, to_json
+from operate.console import err, out, print_json, printable, table, to_json
 from operate.markets.calls import Call
 from operate.markets.daily import NOTHING, Summary
+from operate.markets.dry import DryStore
+from operate.markets.rows import MarketRow
 from operate.markets.settings import MarketSettings
-from operate.markets.store import DryStore, MarketRow
 from operate.markets.transcript import FILE_NAME, transcript
 
 METRICS_NAME = "foreshore_markets.prom"
@@ -113,8 +114,9 @@ def show_dry(store: DryStore, as_json: bool, summary: Summary) -> None:
         markets = [{"market_id": row.market_id, **row.payload} for row in store.markets]
         print_json({**vars(summary), "markets": json.loads(canonical(markets))})
         return
-    rows = [(row.market_id, row.payload["snapshot"]["question"][:60], *_results(row)) for row in store.markets]
-    out.print(table("Would be written", ["market", "question", "forecasts", "skips"], rows))
+    asked = (escape(printable(row.payload["snapshot"]["question"])) for row in store.markets)
+    rows = [(row.market_id, question, *_results(row)) for row, question in zip(store.markets, asked, strict=True)]
+    out.print(table("Would be written", ["market", "question", "forecasts", "skips"], rows, prose=["question"]))
     show(summary, False, None)
 
 

@@ -13,8 +13,8 @@ from extract.markets.resolve import Asked
 from extract.markets.truth import fetch_resolutions
 from extract.work import Step
 from operate.markets.listing import Listing, Say, Wish
+from operate.markets.rows import OutcomeRow
 from operate.markets.snapshots import COLUMNS, documents_of, snapshots_of
-from operate.markets.store import OutcomeRow
 
 WANTS = {
     "prices": PRICES,

@@ -54,6 +54,21 @@ def lines(rows: Sequence[Row], x: str, y: str, by: str, *, x_title: str, y_title
     return spec(chart)
 
 
+def bands(rows: Sequence[Row], x: str, low: str, value: str, high: str, by: str, *, x_title: str, y_title: str,
+          y_format: str) -> Spec:  # fmt: skip
+    """Small multiples, one a group: a line, and the band between two columns where there is one."""
+    base = alt.Chart(data(rows)).encode(x=alt.X(x, title=x_title, axis=alt.Axis(tickCount=4)))
+    axis, scale = alt.Axis(format=y_format, tickCount=5), alt.Scale(zero=False)
+    parts = [
+        base.mark_area(opacity=0.25, color=PALETTE[0]).encode(
+            y=alt.Y(f"{low}:Q", title=y_title, axis=axis, scale=scale), y2=f"{high}:Q"
+        ),
+        base.mark_line(color=PALETTE[0], strokeWidth=2).encode(y=f"{value}:Q", tooltip=_tips(rows)),
+    ]
+    chart = alt.layer(*parts).properties(width=280, height=150)
+    return spec(chart.facet(facet=alt.Facet(f"{by}:N", title=None), columns=3))
+
+
 def areas(rows: Sequence[Row], x: str, y: str, by: str, *, x_title: str, y_title: str) -> Spec:
     """Stacked areas."""
     chart = (

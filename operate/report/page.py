@@ -96,7 +96,8 @@ def show(value: object, kind: str = "text") -> str:
         number = Decimal(str(value))
         return f"{number:,.0f}" if number == number.to_integral_value() else f"{number:,.2f}"
     if kind == "number":
-        return f"{float(str(value)):,.4g}"
+        size = abs(float(str(value)))
+        return f"{float(str(value)):,.0f}" if size >= 1000 else f"{float(str(value)):.4g}"
     if kind == "score":
         return f"{float(str(value)):.4f}".replace("-0.0000", "0.0000")
     if kind == "address":

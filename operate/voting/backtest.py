@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import pyarrow as pa
+from rich.markup import escape
 
 from decide.voting.backtest import replay
 from decide.voting.backtest_tables import replayable
@@ -59,8 +60,20 @@ def summary(warehouse: Warehouse, protocol: str | None) -> list[dict[str, Any]]:
 
 
 _SUMMARY = """
-    select * exclude (position, is_simulated) from preboundary_backtest_summary
+    with criteria as (
+        select protocol, voter_id, decision_window, 'foreshore' as strategy,
+            list({
+                'criterion': compared_with, 'verdict': if(is_passed is null, 'open', 'fail'), 'explanation': explanation
+            } order by is_passed nulls last, compared_with) as not_passed
+        from preboundary_backtest_statistics
+        where metric = 'criterion' and is_passed is not true
+        group by all
+    )
+
+    select * exclude (position, is_simulated, not_passed), coalesce(not_passed, []) as criteria_not_passed
+    from preboundary_backtest_summary
     left join (select strategy, position from main_seeds.backtest_variants) using (strategy)
+    left join criteria using (protocol, voter_id, decision_window, strategy)
     order by protocol, voter_id, window_position, position
 """
 
@@ -82,17 +95,31 @@ def show_summary(rows: Sequence[Mapping[str, Any]]) -> None:
         ]
         title = f"Backtest of {protocol}, voter {mine[0]['voter_id']}: decided with what was known then"
         out.print()
-        least_telling = ["P10 USD", "won", "epochs", "mean USD"]
+        least_telling = ["P10 USD", "won", "epochs", "mean USD", "of hindsight", "verdict"]
         lines = [_summary_line(row) for row in mine]
         out.print(table(title, heads, lines, right=heads[2:8], drop=least_telling))
+        _show_criteria(mine)
     out.print(f"\n[dim]{_LEGEND}[/dim]")
 
 
+_STYLES = {"pass": "green", "fail": "red", "open": "yellow"}
 _LEGEND = """of hindsight: of the most that could be earned under the exchange's own limits.
 ours above: mean over epochs, in points of hindsight, with its 90 % interval (none while withheld);
 an epoch that earned nothing counts as 0. closed: the exchange takes no votes then.
 verdict: acceptance criteria passed, in full with
 foreshore sql "select * from preboundary_backtest_statistics where metric = 'criterion'\""""
+
+
+def _show_criteria(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Which criteria keep a window from passing, and what was found; a criterion that says the same is said once."""
+    told: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        for one in row["criteria_not_passed"]:
+            windows = told.setdefault((one["verdict"], one["criterion"], one["explanation"]), [])
+            windows += [row["decision_window"]] if row["decision_window"] not in windows else []
+    for (verdict, criterion, explanation), windows in told.items():
+        style = _STYLES[verdict]
+        out.print(f"[{style}]{verdict}[/{style}] {', '.join(windows)}, {criterion}: {escape(explanation)}")
 
 
 def show_verdicts(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -143,7 +170,7 @@ def _summary_line(row: Mapping[str, Any]) -> list[str]:
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
-    style = {"pass": "green", "fail": "red", "open": "yellow"}.get(row["acceptance"])
+    style = _STYLES.get(row["acceptance"])
     if style is None:
         return ""
     passed, judged = row["criteria_passed"], row["criteria_passed"] + row["criteria_failed"] + row["criteria_open"]

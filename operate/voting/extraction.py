@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from extract.config import Config, load_config
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger, Partition
 from extract.voting.epochs import parse_moment
 from extract.voting.plan import PlannedPartition, Request, plan_voting
@@ -118,7 +118,8 @@ def show_plan(config: Config, request: Request, as_json: bool) -> int:
             }
         )
         return 0 if due else 3
-    out.print(table("Plan", ["partitions", "due", "calls", "why"], _plan_rows(planned), right=["due", "calls"]))
+    heads = ["partitions", "due", "calls", "why"]
+    out.print(table("Plan", heads, _plan_rows(planned), right=heads[1:3], prose=["why"]))
     out.print(
         f"\n{len(due)} of {len(planned)} partitions are due: about {sum(p.calls for p in due):,} calls, "
         f"{seconds:.0f} s at {rate:,.0f} calls/s. Nothing was done."

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from rich.markup import escape
 
 from extract.config import Config
 from extract.errors import RequestError
 from extract.json_text import parse_json
-from extract.land import Lake
+from extract.lake import Lake
 from extract.seeds import read_seed
 from extract.voting.submissions import Submission, parse_submission, record_submission
-from operate.console import out, print_json, table
+from operate.console import as_text, out, print_json, printable, table
 from operate.warehouse import Warehouse, query
 
 
@@ -88,20 +91,8 @@ def show_chain(warehouse: Warehouse, protocol: str | None, voter: str | None, as
     if as_json:
         print_json(found)
     elif found:
-        heads = ["protocol", "voter", "epoch", "gauge", "votes", "voted at", "seen at"]
-        lines = [
-            [
-                row["protocol"],
-                row["voter_id"],
-                str(row["epoch"]),
-                row["gauge_address"],
-                f"{row['votes']:,.0f}",
-                row["voted_at"],
-                row["observed_at"],
-            ]
-            for row in found
-        ]
-        out.print(table("Standing votes, asked of the contracts", heads, lines, right=["votes"]))
+        for (name, voter_id), of in groupby(found, lambda row: (row["protocol"], row["voter_id"])):
+            _show_standing(name, voter_id, list(of))
     else:
         out.print(
             "No planned voter has standing votes in what was extracted (seeds/voting/voters.csv lists the voters)."
@@ -109,11 +100,23 @@ def show_chain(warehouse: Warehouse, protocol: str | None, voter: str | None, as
     return 0 if found else 3
 
 
+def _show_standing(protocol: str, voter: str, rows: list[dict[str, Any]]) -> None:
+    """What one voter has standing; the contract's word of one moment."""
+    voted, seen = (as_text(rows[0][name]) or "unknown" for name in ("voted_at", "observed_at"))
+    out.print(
+        f"\n[bold]{escape(protocol)} voter {escape(voter)}[/bold]: epoch {rows[0]['epoch']}, voted at {voted}; the "
+        f"contracts said so at {seen} UTC"
+    )
+    lines = [[escape(printable(row["gauge_name"] or "")), f"{row['votes']:,.0f}", row["gauge_address"]] for row in rows]
+    out.print(table("", ["gauge", "votes", "address"], lines, right=["votes"], drop=["address"]))
+
+
 _STANDING = """
-    select own.protocol, own.voter_id, own.epoch, own.gauge_address, own.stake_raw as votes_raw,
+    select own.protocol, own.voter_id, own.epoch, names.gauge_name, own.gauge_address, own.stake_raw as votes_raw,
         own.stake_raw::double / 1e18 as votes, windows.voted_at, windows.observed_at
     from main_intermediate.int_own_votes as own
     inner join main_intermediate.int_voter_windows as windows using (protocol, voter_id, epoch, decision_window)
+    left join gauges as names using (protocol, gauge_address)
     where own.stake_raw > 0 and not windows.is_control
     qualify windows.observed_block = max(windows.observed_block) over (partition by own.protocol, own.voter_id)
     order by own.protocol, own.voter_id, own.stake_raw desc

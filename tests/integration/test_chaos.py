@@ -21,7 +21,7 @@ import pytest
 from extract.bars.tables import BAR_TABLES
 from extract.config import load_config
 from extract.integrity import audit
-from extract.land import Lake, load_id_of
+from extract.lake import Lake, load_id_of
 from extract.ledger import Ledger
 from simulate.bars import RunningBars
 from tests.bars_line_fixtures import SPAN, SYMBOLS

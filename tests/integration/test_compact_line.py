@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from extract.config import load_config
-from extract.land import Lake
+from extract.lake import Lake
 from simulate.bars import RunningBars
 from tests.bars_line_fixtures import extract
 from tests.line_fixtures import Line

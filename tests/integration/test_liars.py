@@ -20,7 +20,7 @@ from extract.config import Config
 from extract.errors import ForeshoreError
 from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, ProviderSpec
-from extract.land import Lake
+from extract.lake import Lake
 from extract.voting.tables import VOTING_TABLES
 from simulate.chain.lies import LIES, REQUESTS, RESULTS
 from tests.integration.voting.test_voting_line import NOT_OF_THE_CHAIN, content

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from extract.errors import Busy, RequestError
-from extract.land import Lake
+from extract.lake import Lake
 from operate import publish as publication
 from operate.console import to_json
 from operate.lock import building

@@ -28,7 +28,7 @@ from extract.errors import ForeshoreError
 from extract.evm.abi import Function
 from extract.evm.errors import DecodeError
 from extract.evm.wire import parse_logs
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import partition_of
 from extract.markets.fields import Malformed
 from extract.markets.normalize import normalize_market, normalize_records

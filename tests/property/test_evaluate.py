@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from decide.evaluate import diebold_mariano, pinball_rows
-from decide.uncertainty import Statistic, bootstrap_interval, mean_interval, snooping_test, stationary_indices
+from decide.uncertainty import (
+    Statistic,
+    bootstrap_interval,
+    compounded_band,
+    mean_interval,
+    snooping_test,
+    stationary_indices,
+)
 
 LEVELS = np.array([0.1, 0.25, 0.5, 0.75, 0.9])
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -96,3 +103,21 @@ def test_intervals_of_means_move_stretch_and_mirror(values: np.ndarray, level: f
         [moved.low, moved.high], wanted, rtol=1e-6, atol=1e-6 * max(1, np.abs(values).max() * by)
     )
     assert math.isnan(plain.low) == (len(values) < 4) and (len(values) >= 4 or plain.reason)
+
+
+@given(
+    arrays.arrays(np.float64, st.integers(4, 40), elements=st.floats(-0.2, 0.2, allow_subnormal=False)),
+    seeds,
+)
+@settings(max_examples=50)
+def test_a_band_ends_where_the_mean_of_log_returns_does_and_is_ordered(returns: np.ndarray, seed: int) -> None:
+    band = compounded_band(returns, draws=400, seed=seed)
+    assert band.reason is None and band.low.shape == band.high.shape == returns.shape
+    assert (band.low <= band.high).all() and (band.low >= 0).all()
+    known = bootstrap_interval(np.log1p(returns), "mean", draws=400, seed=seed)
+    count = len(returns)  # percentiles are drawn between two neighbours: of products and of sums not quite the same
+    np.testing.assert_allclose(
+        (np.log(band.low[-1]), np.log(band.high[-1])), (count * known.low, count * known.high), atol=0.02
+    )
+    again = compounded_band(returns, draws=400, seed=seed)
+    assert (again.low == band.low).all() and (again.high == band.high).all()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from operate.cli import cli
-from operate.console import as_text, table, to_json
+from operate.console import LEAST_PROSE, as_text, table, to_json
 from operate.log import DurableLog, last_lines
 
 ROOT = Path(__file__).parents[2]
@@ -163,6 +163,10 @@ def test_people_read_exact_numbers_money_to_the_cent_and_plain_times() -> None:
     assert as_text(123456.789) == "123456.789" and as_text(12_345_678.9) == "12345678.9" and as_text(5000.0) == "5000"
     assert as_text(123456.789, "net_tvl_usd") == "123456.79" and as_text(Decimal("0.015"), "fee_usd") == "0.02"
     assert as_text(123456.789, "net_tvl_usd", is_exact=True) == "123456.789"
+    assert as_text(502388.78776149114, "votes_now") == as_text(502388.78776149114, "final_votes") == "502389"
+    assert as_text(-3.6, "votes_delta_60m") == "-4" and as_text(0.25, "votes") == "0.25"
+    assert as_text(502388.78776149114, "votes_now", is_exact=True) == "502388.78776149114"
+    assert as_text(0.875, "votes_share") == "0.875"
     assert as_text(2**200) == str(2**200) and as_text(Decimal("1E+30")) == "1" + "0" * 30
     assert as_text(None) == "" and as_text(True) == "true"
 
@@ -185,9 +189,27 @@ def test_a_value_is_never_cut(width: int, rows: list[list[str]]) -> None:
     assert "…" not in told and max(map(len, told.splitlines()), default=0) <= width
     shown, _, dropped = told.partition("not shown at this width")
     flat = re.sub(r"\s", "", shown)
+    assert ("row 1 " in shown) == ("row by row" in shown)
     for row in rows:
         for name, value in zip(HEADS, row, strict=True):
             assert name in dropped or re.sub(r"\s", "", value) in flat
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@given(
+    rows=st.lists(st.tuples(st.text("ab.7", min_size=1, max_size=14), st.text("abc de 012", max_size=200)), max_size=4)
+)
+def test_a_sentence_wraps_beside_values_that_do_not(width: int, rows: list[tuple[str, str]]) -> None:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(table("", ["key", "meaning"], rows, prose=["meaning"]))
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in told and max(map(len, told.splitlines()), default=0) <= width
+    words = told.split()
+    is_short = all(len(word) <= LEAST_PROSE for _, sentence in rows for word in sentence.split())
+    for key, sentence in rows:
+        assert key in words and (not is_short or all(word in words for word in sentence.split()))
+    # 14 for the key, 2 between, 18 for the sentence: a table at every width
+    assert "row by row" not in told or not is_short
 
 
 def test_a_log_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:

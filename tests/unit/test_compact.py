@@ -14,7 +14,8 @@ import pytest
 from extract.compact import compact, plan
 from extract.errors import StorageError
 from extract.integrity import audit, prepare
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import (
     COMPLETE,
     FAILED,

@@ -11,7 +11,7 @@ import pytest
 
 from extract.config import WORLD_CONFIG, load_config, read_config
 from extract.errors import ConfigError, StorageError
-from extract.land import Lake
+from extract.lake import Lake
 from operate import worlds
 
 ROOT = Path(__file__).parents[2]

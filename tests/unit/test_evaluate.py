@@ -14,7 +14,14 @@ from scipy import special, stats
 from decide import uncertainty
 from decide.errors import DecisionError
 from decide.evaluate import diebold_mariano, pinball_rows
-from decide.uncertainty import bootstrap_interval, default_block, mean_interval, snooping_test, stationary_indices
+from decide.uncertainty import (
+    bootstrap_interval,
+    compounded_band,
+    default_block,
+    mean_interval,
+    snooping_test,
+    stationary_indices,
+)
 from decide.voting.acceptance import THRESHOLDS, Criterion, acceptance
 
 LIMITS = dict(zip(THRESHOLDS, (0.90, 0.01, 0.60, 0.72, 0.88), strict=True))
@@ -325,3 +332,24 @@ def test_what_acceptance_needs_is_named() -> None:
         judged(thresholds={k: v for k, v in LIMITS.items() if k != "acceptance_win_share"})
     with pytest.raises(DecisionError, match="not paired: 51"):
         judged(shares=([0.9] * 51, [0.9] * 52))
+
+
+def test_a_band_of_equal_returns_is_their_compound_and_few_returns_have_none() -> None:
+    band = compounded_band(np.full(8, 0.1), seed=1)
+    np.testing.assert_allclose(band.low, 1.1 ** np.arange(1, 9))
+    np.testing.assert_allclose(band.high, band.low)
+    few = compounded_band([0.1, -0.1, 0.2], seed=1)
+    assert not len(few.low) and not len(few.high) and few.reason is not None and few.reason.startswith("3 epochs")
+    for wrong, level in (([0.1] * 8, 1.0), ([0.1] * 7 + [-1.5], 0.9), ([0.1] * 7 + [math.nan], 0.9)):
+        with pytest.raises(DecisionError):
+            compounded_band(wrong, level, seed=1)
+
+
+def test_a_band_holds_the_expected_total_as_often_as_it_says() -> None:
+    """90 % of bands over 60 independent returns hold what the mean log return makes of them, within sampling error."""
+    rng = np.random.default_rng(11)
+    mean, deviation, held = 0.002, 0.02, 0
+    for run in range(300):
+        band = compounded_band(np.expm1(rng.normal(mean, deviation, 60)), draws=300, seed=run)
+        held += band.low[-1] <= math.exp(60 * mean) <= band.high[-1]
+    assert 0.84 <= held / 300 <= 0.94

@@ -11,7 +11,8 @@ import pytest
 
 from extract import integrity
 from extract.integrity import audit, prepare, put_aside
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import COMPLETE, LEDGER_TABLE, Ledger, LedgerRow, Partition, ledger_table, now
 
 SCHEMA = pa.schema([("partition_id", pa.string()), ("value", pa.int64())])

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pytest
 
 from extract.errors import Busy, StorageError
-from extract.land import Lake, land, load_id_of
+from extract.lake import Lake, load_id_of
+from extract.land import land
 
 SCHEMA = pa.schema(
     [pa.field("partition_id", pa.string()), pa.field("n", pa.int64()), pa.field("amount", pa.decimal128(38, 0))]
@@ -89,7 +90,8 @@ def test_a_full_disk_leaves_nothing_visible(lake: Lake) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         from tests.unit.test_land import SCHEMA, rows
         from extract.errors import StorageError
-        from extract.land import Lake, land
+        from extract.lake import Lake
+        from extract.land import land
         lake = Lake({lake.path!r})
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         import os, pyarrow as pa
@@ -121,7 +123,8 @@ def test_killed_at_random_moments_it_never_shows_half_a_package(tmp_path: Path) 
     child = textwrap.dedent(
         f"""
         from tests.unit.test_land import rows
-        from extract.land import Lake, land
+        from extract.lake import Lake
+        from extract.land import land
         lake = Lake({lake.path!r})
         print("ready", flush=True)
         with lake.lock():

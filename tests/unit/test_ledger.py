@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import (
     LEDGER_SCHEMA,
     LEDGER_TABLE,

@@ -16,7 +16,7 @@ from extract import integrity, land, mirror
 from extract.config import read_config
 from extract.errors import Busy, ConfigError, StorageError
 from extract.integrity import audit, prepare, put_aside
-from extract.land import Lake, mirror_folder
+from extract.lake import Lake, mirror_folder
 from extract.ledger import Ledger
 from extract.store import file_system
 from operate.dbt_build import BuildInUse, Plugin

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from extract.integrity import audit, prepare
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import COMPLETE, FAILED, LEDGER_SCHEMA, LEDGER_TABLE, LedgerRow, Partition, ledger_table, now
 from extract.prune import plan, prune
 from operate.upkeep import prune_command

@@ -74,3 +74,17 @@ def test_a_wrong_command_would_be_seen() -> None:
 
 def test_there_are_commands_to_look_at() -> None:
     assert len(COMMANDS) > 40
+
+
+def test_every_benchmark_is_run_by_make_bench_and_told() -> None:
+    """`make bench` runs what there is, its README tells what was measured, the comparison names only what is run."""
+    listed = re.search(r"^bench:.*\n\t@for name in ([\w. ]+);", (ROOT / "Makefile").read_text(), re.M)
+    assert listed is not None
+    run, told = set(listed.group(1).split()), (ROOT / "benchmarks" / "README.md").read_text()
+    folder = ROOT / "benchmarks"
+    files = [p.relative_to(folder) for p in folder.rglob("*.py") if "__main__" in p.read_text()]
+    there = {".".join(path.with_suffix("").parts) for path in files if path.parts[0] != ".peers"}
+    assert run <= there, run - there
+    assert not [name for name in run if f"| `{name}` |" not in told]
+    compared = set(re.findall(r"`benchmarks\.([\w.]+)`", (ROOT / "docs" / "comparison.md").read_text()))
+    assert compared <= run and "state_reads" in compared

@@ -30,6 +30,8 @@ select
     net_usd,
     r_multiple,
     equity_usd,
+    equity_low_usd,
+    equity_high_usd,
     mother_at,
     inside_at,
     trigger_at,

@@ -26,6 +26,10 @@ flow_rows as (
     select * from {{ ref('csu_flow_checks') }}
 ),
 
+names as (
+    select * from {{ ref('int_csu_names') }}
+),
+
 reserves as (
     select
         csu_id,
@@ -98,6 +102,7 @@ flows as (
 joined as (
     select
         statuses.*,
+        names.csu_name,
         reserves.* exclude (csu_id, day),
         liquidations.* exclude (csu_id, day),
         coalesce(missing.missing_price_count, 0) as missing_price_count,
@@ -111,6 +116,7 @@ joined as (
         end as confirmation,
         statuses.extraction_status = 'extracted' as is_extracted
     from statuses
+    left join names on statuses.csu_id = names.csu_id
     left join reserves on statuses.csu_id = reserves.csu_id and statuses.day = reserves.day
     left join liquidations on statuses.csu_id = liquidations.csu_id and statuses.day = liquidations.day
     left join missing on statuses.csu_id = missing.csu_id and statuses.day = missing.day
@@ -138,6 +144,7 @@ judged as (
 
 select
     csu_id,
+    csu_name,
     family,
     chain,
     chain_id,

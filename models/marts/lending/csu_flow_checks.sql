@@ -1,32 +1,38 @@
 with verdicts as (
     select * from {{ ref('int_csu_flow_verdicts') }}
+),
+
+names as (
+    select * from {{ ref('int_csu_names') }}
 )
 
 select
-    csu_id,
-    chain_id,
-    reserve_id,
-    asset_address,
-    asset_symbol,
-    measure,
-    flow_verdict,
-    price_verdict,
-    opening_raw,
-    closing_raw,
-    moved_in_raw,
-    moved_out_raw,
-    difference_raw,
-    opening,
-    closing,
-    moved_in,
-    moved_out,
-    difference,
-    difference_usd,
-    rounding,
-    event_count,
-    undecoded_count,
-    opening_block,
-    closing_block,
-    is_book,
-    day
+    verdicts.csu_id,
+    names.csu_name,
+    verdicts.chain_id,
+    verdicts.reserve_id,
+    verdicts.asset_address,
+    verdicts.asset_symbol,
+    verdicts.measure,
+    verdicts.flow_verdict,
+    verdicts.price_verdict,
+    verdicts.opening_raw,
+    verdicts.closing_raw,
+    verdicts.moved_in_raw,
+    verdicts.moved_out_raw,
+    verdicts.difference_raw,
+    verdicts.opening,
+    verdicts.closing,
+    verdicts.moved_in,
+    verdicts.moved_out,
+    verdicts.difference,
+    verdicts.difference_usd,
+    verdicts.rounding,
+    verdicts.event_count,
+    verdicts.undecoded_count,
+    verdicts.opening_block,
+    verdicts.closing_block,
+    verdicts.is_book,
+    verdicts.day
 from verdicts
+left join names on verdicts.csu_id = names.csu_id

@@ -6,9 +6,14 @@ prices as (
     select * from {{ ref('int_csu_prices') }}
 ),
 
+names as (
+    select * from {{ ref('int_csu_names') }}
+),
+
 priced as (
     select
         liquidations.*,
+        names.csu_name,
         debt_prices.price_usd as debt_price_usd,
         debt_prices.price_source as debt_price_source,
         debt_prices.price_verdict as debt_price_verdict,
@@ -16,6 +21,7 @@ priced as (
         collateral_prices.price_source as collateral_price_source,
         collateral_prices.price_verdict as collateral_price_verdict
     from liquidations
+    left join names on liquidations.csu_id = names.csu_id
     left join prices as debt_prices
         on
             liquidations.csu_id = debt_prices.csu_id
@@ -35,6 +41,7 @@ select
     transaction_hash,
     log_index,
     csu_id,
+    csu_name,
     transaction_hash || ':' || coalesce(borrower, log_index::varchar) as liquidation_id,
     event_kind,
     emitter_address,

@@ -6,9 +6,14 @@ prices as (
     select * from {{ ref('int_csu_prices') }}
 ),
 
+names as (
+    select * from {{ ref('int_csu_names') }}
+),
+
 priced as (
     select
         reserves.* exclude (held),
+        names.csu_name,
         -- the DefiLlama way: tokens that stand in the contracts, whoever owns them
         case
             when reserves.reserve_role = 'minted' then 0
@@ -28,6 +33,7 @@ priced as (
         prices.price_at,
         prices.tried
     from reserves
+    left join names on reserves.csu_id = names.csu_id
     left join prices
         on
             reserves.csu_id = prices.csu_id
@@ -38,6 +44,7 @@ priced as (
 
 select
     csu_id,
+    csu_name,
     chain_id,
     reserve_id,
     market_id,

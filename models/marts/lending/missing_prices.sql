@@ -14,6 +14,7 @@ prices as (
 needed as (
     select
         csu_id,
+        csu_name,
         chain_id,
         'reserve' as needed_for,
         asset_address,
@@ -24,6 +25,7 @@ needed as (
     union all
     select
         csu_id,
+        csu_name,
         chain_id,
         'debt' as needed_for,
         debt_asset as asset_address,
@@ -35,6 +37,7 @@ needed as (
     union all
     select
         csu_id,
+        csu_name,
         chain_id,
         'bad_debt' as needed_for,
         debt_asset as asset_address,
@@ -46,6 +49,7 @@ needed as (
     union all
     select
         csu_id,
+        csu_name,
         chain_id,
         'collateral' as needed_for,
         collateral_asset as asset_address,
@@ -58,6 +62,7 @@ needed as (
 
 select
     needed.csu_id,
+    needed.csu_name,
     needed.chain_id,
     needed.asset_address,
     needed.needed_for,
@@ -73,4 +78,11 @@ left join prices
         and needed.day = prices.day
         and needed.asset_address = prices.asset_address
         and needed.block_number = prices.block_number
-group by needed.csu_id, needed.chain_id, needed.asset_address, needed.needed_for, needed.block_number, needed.day
+group by
+    needed.csu_id,
+    needed.csu_name,
+    needed.chain_id,
+    needed.asset_address,
+    needed.needed_for,
+    needed.block_number,
+    needed.day

@@ -4,6 +4,10 @@ with rewards as (
 
 epochs as (
     select * from {{ ref('stg_voting__epochs') }}
+),
+
+gauges as (
+    select * from {{ ref('gauges') }}
 )
 
 select
@@ -11,6 +15,7 @@ select
     rewards.chain_id,
     rewards.epoch,
     rewards.gauge_address,
+    gauges.gauge_name,
     rewards.bribe_address,
     rewards.bribe_kind,
     rewards.token_address,
@@ -30,4 +35,5 @@ select
     rewards.observed_at
 from rewards
 inner join epochs on rewards.protocol = epochs.protocol and rewards.epoch = epochs.epoch
+left join gauges on rewards.protocol = gauges.protocol and rewards.gauge_address = gauges.gauge_address
 where rewards.decision_window = 'boundary'

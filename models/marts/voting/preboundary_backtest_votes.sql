@@ -2,6 +2,10 @@ with results as (
     select * from {{ ref('vote_backtest') }}
 ),
 
+gauges as (
+    select * from {{ ref('gauges') }}
+),
+
 lines as (
     select
         protocol,
@@ -30,6 +34,14 @@ flat as (
         line.rewards_final_usd,
         line.confidence as gauge_confidence
     from lines
+),
+
+named as (
+    select
+        flat.*,
+        gauges.gauge_name
+    from flat
+    left join gauges on flat.protocol = gauges.protocol and flat.gauge_address = gauges.gauge_address
 )
 
 -- from expected to realised in two exact steps: first the rewards become true, then the votes
@@ -40,4 +52,4 @@ select
     (rewards_final_usd - rewards_forecast_usd) * own_votes / (other_votes_forecast + own_votes) as reward_effect_usd,
     rewards_final_usd * own_votes
     * (1 / (other_votes_final + own_votes) - 1 / (other_votes_forecast + own_votes)) as vote_effect_usd
-from flat
+from named

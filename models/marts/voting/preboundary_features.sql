@@ -130,6 +130,7 @@ select
     epoch,
     decision_window,
     gauge_address,
+    gauge_name,
     pool_address,
     own_votes_status,
     exclusion_reasons,

@@ -1,34 +1,40 @@
 with quantiles as (
     select * from {{ ref('forecast_quantiles') }}
+),
+
+gauges as (
+    select * from {{ ref('gauges') }}
 )
 
 select
-    protocol,
-    voter_id,
-    epoch,
-    decision_window,
-    gauge_address,
-    measure,
-    level as history_level,
-    candidate,
-    cluster,
+    quantiles.protocol,
+    quantiles.voter_id,
+    quantiles.epoch,
+    quantiles.decision_window,
+    quantiles.gauge_address,
+    gauges.gauge_name,
+    quantiles.measure,
+    quantiles.level as history_level,
+    quantiles.candidate,
+    quantiles.cluster,
     -- epochs, not gauges, are independent: quantiles of too few are no interval, and only the median is shown
-    case when sample_epochs >= {{ threshold('min_interval_epochs') }} then p10 end as p10,
-    case when sample_epochs >= {{ threshold('min_interval_epochs') }} then p25 end as p25,
-    p50,
-    case when sample_epochs >= {{ threshold('min_interval_epochs') }} then p75 end as p75,
-    case when sample_epochs >= {{ threshold('min_interval_epochs') }} then p90 end as p90,
-    gauge_epochs,
-    cluster_epochs,
-    sample_rows,
-    sample_epochs,
-    calibration_rows,
-    own_share,
-    cluster_share,
-    penalty_sparse_history,
-    penalty_high_variance,
-    penalty_stale_price,
-    confidence as history_confidence,
-    decision_at,
-    trained_until
+    case when quantiles.sample_epochs >= {{ threshold('min_interval_epochs') }} then quantiles.p10 end as p10,
+    case when quantiles.sample_epochs >= {{ threshold('min_interval_epochs') }} then quantiles.p25 end as p25,
+    quantiles.p50,
+    case when quantiles.sample_epochs >= {{ threshold('min_interval_epochs') }} then quantiles.p75 end as p75,
+    case when quantiles.sample_epochs >= {{ threshold('min_interval_epochs') }} then quantiles.p90 end as p90,
+    quantiles.gauge_epochs,
+    quantiles.cluster_epochs,
+    quantiles.sample_rows,
+    quantiles.sample_epochs,
+    quantiles.calibration_rows,
+    quantiles.own_share,
+    quantiles.cluster_share,
+    quantiles.penalty_sparse_history,
+    quantiles.penalty_high_variance,
+    quantiles.penalty_stale_price,
+    quantiles.confidence as history_confidence,
+    quantiles.decision_at,
+    quantiles.trained_until
 from quantiles
+left join gauges on quantiles.protocol = gauges.protocol and quantiles.gauge_address = gauges.gauge_address

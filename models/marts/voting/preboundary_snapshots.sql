@@ -10,6 +10,10 @@ decision_windows as (
     select * from {{ ref('decision_windows') }}
 ),
 
+gauges as (
+    select * from {{ ref('gauges') }}
+),
+
 judged as (
     select
         *,
@@ -40,6 +44,7 @@ select
     judged.epoch,
     judged.decision_window,
     judged.gauge_address,
+    gauges.gauge_name,
     judged.pool_address,
     case decision_windows.role when 'control' then 'boundary_control' else 'observed' end as source_tag,
     judged.votes_status,
@@ -73,6 +78,7 @@ select
     judged.observed_at
 from judged
 inner join decision_windows on judged.decision_window = decision_windows.decision_window
+left join gauges on judged.protocol = gauges.protocol and judged.gauge_address = gauges.gauge_address
 left join replayed
     on
         judged.protocol = replayed.protocol

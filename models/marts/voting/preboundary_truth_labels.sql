@@ -4,6 +4,10 @@ with gauge_windows as (
 
 epochs as (
     select * from {{ ref('stg_voting__epochs') }}
+),
+
+gauges as (
+    select * from {{ ref('gauges') }}
 )
 
 select
@@ -11,6 +15,7 @@ select
     gauge_windows.chain_id,
     gauge_windows.epoch,
     gauge_windows.gauge_address,
+    gauges.gauge_name,
     gauge_windows.pool_address,
     gauge_windows.votes_status,
     gauge_windows.reward_signature,
@@ -27,4 +32,5 @@ select
     epochs.flip_at as known_at
 from gauge_windows
 inner join epochs on gauge_windows.protocol = epochs.protocol and gauge_windows.epoch = epochs.epoch
+left join gauges on gauge_windows.protocol = gauges.protocol and gauge_windows.gauge_address = gauges.gauge_address
 where gauge_windows.decision_window = 'boundary'

@@ -8,7 +8,7 @@ from typing import Any
 from extract.bars.pre_paper import RunLines, land_pre_paper, partition_of
 from extract.config import Config
 from extract.errors import RequestError
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger
 from operate.bars.artifacts import artifacts_root, read_json
 from operate.bars.pre_paper.folder import CHECKS, MANIFEST, REVISIONS, SIGNALS, read_lines

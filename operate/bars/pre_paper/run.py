@@ -30,9 +30,10 @@ from operate.bars.artifacts import artifacts_root
 from operate.bars.backtest import calendar, conditions, failed_gates, gates_of, iso, promotion_line
 from operate.bars.manifest import Promotion, read_promotion
 from operate.bars.pre_paper.cache import BarCache
+from operate.bars.pre_paper.evaluation import Guards
 from operate.bars.pre_paper.folder import CHECKS, RunFolder, read_lines, stamp
 from operate.bars.pre_paper.history import DEADLINE_SECONDS, History
-from operate.bars.pre_paper.runner import Clock, Guards, Runner
+from operate.bars.pre_paper.runner import Clock, Runner
 from operate.bars.pre_paper.segregation import confined
 from operate.console import err, out, print_json
 

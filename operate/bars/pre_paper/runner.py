@@ -14,24 +14,17 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import numpy as np
-
-from decide.bars.actions import UNADJUSTED_SPLIT, JumpRule, Split, as_of, turns
-from decide.bars.backtest import simulate_trades
-from decide.bars.bars import Bars, combine
+from decide.bars.actions import UNADJUSTED_SPLIT
 from decide.bars.history import HistoryCheck, Reason, Status, Window, required_window
-from decide.bars.inside_bar import may_trigger
 from decide.bars.orders import Signal
-from decide.bars.promotable import PromotionGates
-from decide.bars.rules import Rules, trade_windows
-from decide.bars.sessions import M5, Sessions
-from decide.bars.strategy import at_closes
+from decide.bars.sessions import M5
 from extract.bars.alpaca_socket import Joined, LiveEvent, Lost, Minute, Skipped
 from extract.bars.provider import Bar
 from operate.bars.backtest import TIME_FIELDS, iso, seconds_of, signal_row
 from operate.bars.manifest import Promotion
 from operate.bars.pre_paper.cache import BarCache, Source
 from operate.bars.pre_paper.clocks import ClockWatch, clock_of
+from operate.bars.pre_paper.evaluation import Evaluator, Guards
 from operate.bars.pre_paper.folder import RunFolder, stamp
 from operate.bars.pre_paper.history import History
 from operate.bars.pre_paper.minutes import Roller
@@ -60,15 +53,6 @@ class Clock:
     def would_move(self, event: LiveEvent) -> bool:
         """Whether an event of a replay belongs to a later moment."""
         return self.is_replay and isinstance(event, Minute) and event.bar.ts + 60 > self._seen
-
-
-@dataclass(frozen=True)
-class Guards:
-    """What holds signals back besides history: splits by symbol, jumps that look like one, the kill switches."""
-
-    splits: Mapping[str, tuple[Split, ...]] = field(default_factory=dict)
-    jumps: JumpRule | None = None
-    gates: PromotionGates | None = None
 
 
 @dataclass(frozen=True)
@@ -113,16 +97,12 @@ class Runner:
         self.rules = promotion.strategy.rules
         self.requirement = self.rules.requirement(promotion.strategy.gates.max_no_trade_slots)
         self.cache: BarCache = history.cache
-        self.guards = guards or Guards()
-        self.today = Sessions(*(np.array([edge]) for edge in session))
-        self.windows = trade_windows(self.today, self.rules) if isinstance(self.rules, Rules) else None
+        self.evaluator = Evaluator(promotion.strategy, self.cache, session, guards or Guards())
         self.watch = ClockWatch()
         if not clock.is_replay:
             history.reached = 0.0
-        self._turned: dict[str, tuple[tuple[Split, ...], bool]] = {}
-        self._signals: dict[str, list[Signal]] = {}
         for line in folder.signal_lines:
-            self._signals.setdefault(line["symbol"], []).append(signal_of(line))
+            self.evaluator.note(line["symbol"], signal_of(line))
         self.roller = Roller(self.cache.sessions)
         self.tally = Tally()
         self._is_joined, self._has_joined, self._was_cut = False, False, False
@@ -319,11 +299,11 @@ class Runner:
         if self._is_clock_off():
             return  # `step` refuses them by name
         whole = [s for s in open_ones if checks[s].is_sufficient]
-        for symbol in [s for s in whole if self._is_unadjusted(s, window)]:
+        for symbol in [s for s in whole if self.evaluator.is_unadjusted(s, window)]:
             whole.remove(symbol)
             self._refuse(symbol, close, (Status.DEGRADED.value, UNADJUSTED_SPLIT), checks[symbol])
-        signals = self.evaluate(whole, close, window)
-        for symbol in [s for s in signals if self._is_killed(s, close)]:
+        signals = self.evaluator.signals(whole, close, window)
+        for symbol in [s for s in signals if self.evaluator.is_killed(s, close)]:
             del signals[symbol]
             whole.remove(symbol)
             self._refuse(symbol, close, (Status.DEGRADED.value, KILL_SWITCH), checks[symbol])
@@ -347,74 +327,10 @@ class Runner:
                 key = f"{self.facts['promotion_sha256'][:16]}:{symbol}:{signal.trigger_at}:{signal.side}"
                 row = {"key": key, **self.facts}
                 rows.append(row | {"symbol": symbol, **signal_row(vars(signal)), "said_at": stamp()})
-                self._signals.setdefault(symbol, []).append(signal)
+                self.evaluator.note(symbol, signal)
         for told in self.folder.signals(rows):
             self.tally.signals += 1
             self.say(dict(told))
-
-    def evaluate(self, symbols: Sequence[str], close: int, window: Window) -> dict[str, tuple[Signal, ...]]:
-        """What the strategy says on the bars that closed at `close`, from the cache's whole bars."""
-        label = close - self.rules.step
-        if window.first is None or window.last is None or not symbols:
-            return {}
-        if self.windows is not None:
-            number = int(self.windows.of_labels(np.array([label]))[0])
-            if number < 0:
-                return {}
-            symbols = self._worth_a_look(symbols, int(self.windows.starts[number]), window.last)
-        required = self.cache.many(symbols, window.first, window.last)
-        known = {symbol: self._in_todays_terms(symbol, bars) for symbol, bars in required.items()}
-        # a slot without a trade triggers nothing
-        known = {symbol: bars for symbol, bars in known.items() if len(bars) and int(bars.labels[-1]) == label}
-        said = at_closes(self.rules, list(known.values()), self.today)
-        return {symbol: signals for symbol, signals in zip(known, said, strict=True) if signals}
-
-    def _in_todays_terms(self, symbol: str, bars: Bars) -> Bars:
-        """The required bars, adjusted for what split since, in the strategy's length."""
-        bars = as_of(bars, self._turns(symbol, bars)[0], self.session[0])
-        return combine(bars, M5, self.rules.step)
-
-    def _turns(self, symbol: str, bars: Bars) -> tuple[tuple[Split, ...], bool]:
-        """Splits within the required bars, and whether there is a jump like one that nobody told of."""
-        if symbol not in self._turned:
-            seen = turns(bars, self.cache.sessions, self.guards.splits.get(symbol, ()), self.guards.jumps)
-            if not len(bars) or int(bars.labels[-1]) < self.session[0]:
-                return seen.splits, bool(seen.jumps)  # today's first bar is still to come
-            self._turned[symbol] = seen.splits, bool(seen.jumps)
-        return self._turned[symbol]
-
-    def _is_unadjusted(self, symbol: str, window: Window) -> bool:
-        if symbol not in self._turned:
-            assert window.first is not None and window.last is not None
-            self._turns(symbol, self.cache.bars(symbol, window.first, window.last))
-        return symbol in self._turned and self._turned[symbol][1]
-
-    def _is_killed(self, symbol: str, close: int) -> bool:
-        """Whether a symbol has said more, or lost more on paper, in this session than its gates allow."""
-        gates, said = self.guards.gates, self._signals.get(symbol, [])
-        if gates is None or not said:
-            return False
-        if len({signal.signal_at for signal in said}) >= gates.kill_max_signals_per_session:
-            return True
-        rule = self.promotion.strategy.execution
-        bars = combine(self.cache.bars(symbol, self.session[0], close - M5), M5, self.rules.step)
-        trades = simulate_trades(bars, said, self.today.closes, rule, self.rules.step)
-        over = [trade for trade in trades if trade.exit_at is not None and trade.exit_at + self.rules.step <= close]
-        lost = -sum(
-            trade.net_usd for trade in over if trade.exit_reason != "time_exit" or trade.signal.exit_by <= close
-        )
-        return lost > gates.kill_max_loss_share * rule.initial_equity_usd
-
-    def _worth_a_look(self, symbols: Sequence[str], opened: int, last: int) -> list[str]:
-        """Symbols whose last bar may trigger; all at once where their bars lie side by side."""
-        if self.rules.step != M5 or not isinstance(self.rules, Rules):
-            return list(symbols)
-        young = last - (self.rules.max_pattern_age_candles + 1) * M5
-        even, bars = self.cache.side_by_side(symbols, max(opened, young), last)
-        if not even:
-            return []
-        may = dict(zip(even, may_trigger(bars, self.rules).tolist(), strict=True))
-        return [symbol for symbol in symbols if may.get(symbol, True)]
 
     def _refuse(self, symbol: str, close: int, why: tuple[str, str | None], check: HistoryCheck | None = None) -> None:
         self._fresh.pop(symbol, None)

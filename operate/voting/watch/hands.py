@@ -16,7 +16,7 @@ from extract.config import Config
 from extract.errors import Busy, ForeshoreError, StorageError
 from extract.evm.blocks import Block
 from extract.evm.proof import PROVEN
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import ledger_table
 from extract.seeds import threshold
 from extract.voting.ballot import Tried, try_out

@@ -23,7 +23,7 @@ from decide.errors import DecisionError
 from extract.config import Config
 from extract.errors import Busy, ForeshoreError, StorageError
 from extract.evm.blocks import Block
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import LEDGER_TABLE
 from extract.seeds import DecisionWindow, decision_windows, threshold
 from extract.voting.live import OpenEpoch, Reading

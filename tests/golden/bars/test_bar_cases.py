@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from extract.bars.tables import BARS
-from extract.land import Lake
+from extract.lake import Lake
 from tests.unit.bars.test_bar_edges import Desk
 
 pytestmark = pytest.mark.golden

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from extract.evm.wire import in_order, parse_logs
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, declare, ledger_table
 from extract.lending.days import day_at, day_of
 from extract.lending.families.base import Reserve, State

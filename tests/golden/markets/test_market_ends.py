@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from extract.land import Lake
+from extract.lake import Lake
 from extract.markets.normalize import normalize_market
 from extract.markets.resolve import Asked, classify
 from extract.markets.tables import POLYMARKET_TABLES

@@ -21,15 +21,17 @@ from scipy import special
 from decide.markets.experiments.evaluate import Known
 from decide.markets.experiments.protocol import Snapshot, resolved_until, settings_of
 from decide.markets.scores import brier_rows, clustered_mean, log_rows, murphy, time_weighted, wilson
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, declare, ledger_table
 from extract.markets.tables import POLYMARKET_TABLES, RESOLUTIONS
 from extract.seeds import read_seed
 from operate.markets.daily import market_row
 from operate.markets.engines import DuckDbEngine
 from operate.markets.registry import load_experiments
+from operate.markets.rows import OutcomeRow
 from operate.markets.settings import SHIPPED
-from operate.markets.store import OutcomeRow, Store
+from operate.markets.store import Store
 from operate.markets.worker import Inputs, Task, evaluate_market
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger
 from simulate.bars import RunningBars
 from tests.bars_line_fixtures import SPAN, SYMBOLS, extract

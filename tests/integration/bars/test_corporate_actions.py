@@ -22,7 +22,7 @@ from extract.bars.actions import (
 from extract.bars.config import bar_source
 from extract.bars.provider import MalformedAnswer
 from extract.bars.tables import ACTIONS
-from extract.land import Lake
+from extract.lake import Lake
 from simulate import bars as stock_market
 from simulate.bars import RunningBars
 from tests.line_fixtures import Line

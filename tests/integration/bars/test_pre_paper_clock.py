@@ -22,9 +22,10 @@ from extract.bars.alpaca_socket import LiveEvent, Minute
 from extract.bars.provider import Bar
 from operate.bars.pre_paper.cache import BarCache
 from operate.bars.pre_paper.clocks import ClockWatch
+from operate.bars.pre_paper.evaluation import Guards
 from operate.bars.pre_paper.folder import RunFolder
 from operate.bars.pre_paper.run import Asked, trade_session
-from operate.bars.pre_paper.runner import CLOCK_SKEW, KILL_SWITCH, Guards
+from operate.bars.pre_paper.runner import CLOCK_SKEW, KILL_SWITCH
 from tests.bar_fixtures import STEP
 from tests.pre_paper_fixtures import FEED, Desk, Shelf, busy, day_bars, iso, stream_of
 

@@ -17,7 +17,7 @@ from decide.bars.run import strategy_of
 from decide.bars.tables import rules_hash
 from extract.bars.pre_paper import RunLines, land_pre_paper
 from extract.config import Config, load_config
-from extract.land import Lake
+from extract.lake import Lake
 from operate.bars.artifacts import artifacts_root, read_json
 from operate.bars.pre_paper import demo
 from operate.bars.pre_paper.folder import CHECKS, MANIFEST, SIGNALS, read_lines

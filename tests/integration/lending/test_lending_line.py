@@ -17,7 +17,7 @@ import pytest
 
 import simulate
 from extract.evm.client import ChainClient
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger
 from extract.lending.cost import costs
 from extract.lending.days import day_of, parse_day

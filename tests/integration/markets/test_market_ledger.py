@@ -23,20 +23,13 @@ from extract.config import Config
 from extract.errors import ConfigError
 from operate.markets.daily import DailyRun, Request, Summary
 from operate.markets.dbt_ledger import LedgerNotReadable, attach
+from operate.markets.dry import DryStore
 from operate.markets.engines import DuckDbEngine, LedgerGone, PostgresEngine, Run
+from operate.markets.migrating import MIGRATIONS, statements
 from operate.markets.mirror import refresh
+from operate.markets.rows import Claim, Failure, MarketRow, OutcomeRow
 from operate.markets.settings import MarketSettings
-from operate.markets.store import (
-    MIGRATIONS,
-    Claim,
-    DryStore,
-    Failure,
-    LeaseLost,
-    MarketRow,
-    OutcomeRow,
-    Store,
-    statements,
-)
+from operate.markets.store import LeaseLost, Store
 from tests.market_run_fixtures import AT, DAY, ROOT, HandMade, Room, a_snapshot, settings_in
 from tests.postgres_fixtures import Pooler, Postgres
 

@@ -20,10 +20,11 @@ from operate.log import DurableLog, last_lines
 from operate.markets import report
 from operate.markets.backfill import backfill
 from operate.markets.daily import DailyRun, Request, Summary
+from operate.markets.dry import DryStore
 from operate.markets.registry import ExperimentError
 from operate.markets.resolve import Spans, resolve
+from operate.markets.rows import OutcomeRow
 from operate.markets.settings import SHIPPED
-from operate.markets.store import DryStore, OutcomeRow
 from tests.market_run_fixtures import AT, DAY, ROOT, HandMade, Room, a_snapshot, settings_in
 from tests.polymarket_fixtures import FIRST, MarketLine
 

@@ -18,7 +18,7 @@ import pytest
 
 from extract.errors import Busy, RequestError
 from extract.evm.pace import Clock
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import COMPLETE, FAILED
 from extract.markets.client import PolymarketClient
 from extract.markets.config import Polymarket

@@ -314,6 +314,12 @@ def test_gauges_have_names(decided: Line) -> None:
         assert gauge_name == (f"{pool_name} · " if pool_name else "") + f"{gauge[:4]}…{gauge[-2:]}"
         unnamed += pool_name is None
     assert 0 < unnamed < len(rows) / 2, "a pool may say nothing"
+    known = dict.fromkeys(row[3] for row in rows)
+    for table in ("preboundary_snapshots", "preboundary_truth_labels", "preboundary_forecasts", "boundary_gauge_values",
+                  "boundary_reward_snapshots", "preboundary_features", "preboundary_proxies",
+                  "preboundary_backtest_votes"):  # fmt: skip
+        told = decided.query(f"select distinct gauge_address, gauge_name from {table}")
+        assert told and all(name in known and name.endswith(gauge[-2:]) for gauge, name in told), table
     (row,) = asked(decided, "recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER)
     assert all(vote["gauge_name"] for vote in row["votes"])
     shown = decided.cli("recommend", "--window", "T-5", "--protocol", "hydrex_world", "--voter", VOTER).stdout

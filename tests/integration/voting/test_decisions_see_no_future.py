@@ -11,7 +11,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE
 from extract.voting.submissions import SUBMITTED_SCHEMA, SUBMITTED_TABLE
 from extract.voting.tables import VOTING_TABLES

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from extract.errors import Busy, ConfigError, ForeshoreError, RequestError
-from extract.land import Lake, load_id_of
+from extract.lake import Lake, load_id_of
 from extract.ledger import Ledger
 from tests.line_fixtures import ROOT, Line
 

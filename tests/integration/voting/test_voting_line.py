@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from extract.land import Lake, land
+from extract.lake import Lake
+from extract.land import land
 from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE, Ledger
 from extract.voting.tables import VOTING_TABLES
 from tests.kills import files, kill_when

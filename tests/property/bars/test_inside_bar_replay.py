@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from decide.bars.bars import Bars, combine, range_sums, true_range
-from decide.bars.inside_bar import find_signals, may_trigger, signals_at_close, signals_at_closes
+from decide.bars.closes import may_trigger, signals_at_close, signals_at_closes
+from decide.bars.inside_bar import find_signals
 from decide.bars.rules import Rules, trade_windows
 from tests.bar_fixtures import SESSIONS, STEP, any_rules, rules, walk
 from tests.oracles.inside_bar import slow_signals

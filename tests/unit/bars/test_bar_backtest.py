@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decide.bars.backtest import Execution, Resampling, Trade, metrics, simulate_trades
+from decide.bars.backtest import Execution, Resampling, Trade, metrics, simulate_trades, with_bands
 from decide.bars.bars import Bars
 from decide.bars.orders import Signal
 from decide.bars.run import RunStatus, bars_hash, run_bar_backtest, span_of
@@ -152,6 +152,22 @@ def test_metrics_by_hand() -> None:
     assert found["mean_r"]["low"] is None and "trades" in found["mean_r"]["reason"]
     none = metrics([], 5, EXACT, HOW)
     assert (none["trades"], none["win_share"], none["mean_r"]["reason"]) == (0, None, "no trades")
+
+
+def test_equity_has_a_band_that_compounds_what_each_trade_made_of_the_equity_before_it() -> None:
+    equity, rows = EXACT.initial_equity_usd, []
+    for n in range(6):
+        equity *= 1.01
+        rows.append(Trade(SIGNAL, "filled", fill_at=OPEN + n * STEP, equity_usd=equity))
+    unfilled = Trade(SIGNAL, "not_reached", equity_usd=equity)
+    told = with_bands([*reversed(rows), unfilled], EXACT, HOW)
+    for row in told[:-1]:  # whatever draw: one per cent a trade, so the band has no width, and the order is of fills
+        assert row.equity_low_usd == pytest.approx(row.equity_usd) == pytest.approx(row.equity_high_usd)
+    assert told[-1] == unfilled
+    assert with_bands(rows[:3], EXACT, HOW) == rows[:3]  # too few to say anything
+    wild = [replace(row, equity_usd=EXACT.initial_equity_usd + 100 * (n % 2)) for n, row in enumerate(rows)]
+    edges = [(row.equity_low_usd, row.equity_high_usd) for row in with_bands(wild, EXACT, HOW)]
+    assert all(low is not None and high is not None and low < high for low, high in edges)
 
 
 @pytest.mark.parametrize("wrong", [{"entry_order": "hope"}, {"exit_at": "never"}, {"max_loss_share": 0}])

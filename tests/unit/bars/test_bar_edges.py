@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from extract.bars import symbols
 from extract.bars.tables import ACTIONS, BARS
 from extract.errors import RequestError
-from extract.land import Lake
+from extract.lake import Lake
 from operate.cli import cli
 from tests.bar_fixtures import ROOT
 

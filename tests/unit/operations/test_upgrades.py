@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from extract.compact import compact, plan
 from extract.errors import ConfigError, StorageError
 from extract.integrity import audit, prepare
-from extract.land import STORE_VERSION, Lake, land
+from extract.lake import STORE_VERSION, Lake
+from extract.land import land
 from extract.ledger import COMPLETE, LEDGER_TABLE, Ledger, LedgerRow, ledger_table, now, partition_of
 from operate.cli import cli
 from operate.version import checkout_commit

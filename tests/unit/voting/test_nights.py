@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from extract.errors import Busy
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import Ledger
 from extract.voting.nights import LIVE_SCHEMA, LIVE_TABLE, LiveDecision, land_decisions
 from operate.repair import repair

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from extract.errors import RequestError
-from extract.land import Lake
+from extract.lake import Lake
 from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE, Ledger
 from extract.voting.submissions import SUBMITTED_SCHEMA, SUBMITTED_TABLE, parse_submission, record_submission
 
