@@ -15,6 +15,7 @@ from decide.columns import floats, in_order, runs
 from decide.quantiles import Floats
 from decide.voting.forecast_tables import KEYS
 from decide.voting.recommend import Standing
+from decide.voting.revote import VotingRule
 from decide.voting.scenarios import ScenarioSet
 from decide.voting.situation import Situation
 
@@ -57,7 +58,13 @@ class Case:
     def standing(self) -> Standing:
         voted_at = self.window["voted_at"]
         voted = voted_at is not None and voted_at.timestamp() >= self.key[2]
-        return Standing(has_voted=voted, is_exempt=bool(self.window["is_exempt"]))
+        since = None if voted_at is None else (self.window["decision_at"] - voted_at).total_seconds()
+        return Standing(has_voted=voted, is_exempt=bool(self.window["is_exempt"]), since_vote=since)
+
+    def ruled(self, rule: VotingRule) -> VotingRule:
+        """An exchange's rule with the delay between two votes that its contract states at the block, where it does."""
+        delay = self.window.get("vote_delay_seconds")
+        return rule if delay is None else replace(rule, vote_delay_seconds=int(delay))
 
 
 def cases(

@@ -55,12 +55,29 @@ def recommend_together(cases: Sequence[Case], setting: Setting, stage: Stage) ->
     _check(cases)
     try:
         problem, gauges = joint_problem(cases, setting.profile, setting.rule)
+        if all(nft.is_fixed for nft in problem.nfts):
+            return _undecided(cases, setting, stage, _cannot_vote(cases[0], setting, stage))
         made = solve_together(problem, DECISION)
     except NothingToGain as error:
         return _undecided(cases, setting, stage, Answer("nothing_to_gain", str(error)))
     except DecisionError as error:
         return _undecided(cases, setting, stage, Answer("infeasible", str(error)))
     return _Shared(cases, setting, stage, problem, gauges, made).parts()
+
+
+def _cannot_vote(case: Case, setting: Setting, stage: Stage) -> Answer:
+    standing = case.standing
+    why = decide_stage(
+        stage,
+        setting.stages,
+        setting.rule,
+        setting.guard,
+        0.0,
+        0.0,
+        has_voted=standing.has_voted,
+        since_vote=standing.since_vote,
+    )
+    return Answer("infeasible", f"none of them can vote now: {why.reason}")
 
 
 def _undecided(cases: Sequence[Case], setting: Setting, stage: Stage, why: Answer) -> list[Part]:
@@ -116,16 +133,33 @@ class _Shared:
 
     def _decision(self, new_usd: float, standing_usd: float) -> StageDecision:
         """Whether to send, asked of all together: every NFT that votes pays gas."""
-        setting, count = self.setting, sum(not nft.is_fixed for nft in self.problem.nfts)
-        guard = replace(setting.guard, gas_usd=setting.guard.gas_usd * count)
-        is_exempt = all(case.standing.is_exempt for case in self.cases)
-        return decide_stage(self.stage, setting.stages, setting.rule, guard, standing_usd, new_usd, is_exempt=is_exempt)
+        setting, free = self.setting, [nft.name for nft in self.problem.nfts if not nft.is_fixed]
+        guard = replace(setting.guard, gas_usd=setting.guard.gas_usd * len(free))
+        standing = [case.standing for case in self.cases if case.key[1] in free]
+        since = [s.since_vote for s in standing if s.since_vote is not None]
+        return decide_stage(
+            self.stage,
+            setting.stages,
+            setting.rule,
+            guard,
+            standing_usd,
+            new_usd,
+            is_exempt=all(s.is_exempt for s in standing),
+            since_vote=min(since, default=None),
+        )
 
     def _own(self, n: int, together: StageDecision, new_usd: float, standing_usd: float) -> StageDecision:
         nft, setting = self.problem.nfts[n], self.setting
         if nft.is_fixed:
             return decide_stage(
-                self.stage, setting.stages, setting.rule, setting.guard, standing_usd, new_usd, has_voted=True
+                self.stage,
+                setting.stages,
+                setting.rule,
+                setting.guard,
+                standing_usd,
+                new_usd,
+                has_voted=True,
+                since_vote=self.cases[n].standing.since_vote,
             )
         p, uplift = landing(self.stage), new_usd - standing_usd
         return replace(
@@ -248,7 +282,7 @@ def _nft(
     open_to: np.ndarray[tuple[int], np.dtype[np.bool_]],
 ) -> Nft:
     """An NFT under the profile's limits; one under the least votes puts all of its own on one gauge."""
-    is_cast = rule.votes_per_epoch == 1 and case.standing.has_voted
+    is_cast = (rule.votes_per_epoch == 1 and case.standing.has_voted) or not rule.lets(case.standing.since_vote)
     most = np.inf if profile.max_share is None else profile.max_share * situation.power
     count = len(open_to)
     return Nft(
