@@ -109,6 +109,7 @@ class Exchange:
                 "rewards_now_usd": self.rewards_now[e, w, n],
                 "rewards_final_usd": self.rewards_final[e, n],
                 "own_votes_now": 0.0,
+                "own_votes_final": 0.0,
                 "previous_votes": 0.0,
                 "data_confidence": 1.0,
             }
@@ -193,7 +194,7 @@ PANEL = pa.schema(
         ("gauge_address", pa.string()),
         *((f"other_votes_{name}", pa.float64()) for name in ("now", "final")),
         *((f"rewards_{name}_usd", pa.float64()) for name in ("now", "final")),
-        *((name, pa.float64()) for name in ("own_votes_now", "previous_votes", "data_confidence")),
+        *((name, pa.float64()) for name in ("own_votes_now", "own_votes_final", "previous_votes", "data_confidence")),
         ("is_price_stale", pa.bool_()),
         ("is_candidate", pa.bool_()),
         *(

@@ -159,8 +159,8 @@ def promises(rows: Iterable[dict[str, Any]], skip: int = 0) -> dict[tuple[str, s
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[401, 402, 403, 404])
-    parser.add_argument("--epochs", type=int, default=26)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[401, 402, 403, 404, 451, 452, 453, 454])
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--skip", type=int, default=6, help="first epochs that the promises leave out")
     parser.add_argument("--lateness", default="recorded")
     options = parser.parse_args()

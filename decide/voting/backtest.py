@@ -111,6 +111,20 @@ def replay_units(
             yield replayed.staged(cases, seen, carries)
 
 
+def best_units(
+    epochs: Sequence[Sequence[Case]],
+    best: Sequence[Strategy],
+    setting: Setting,
+    answered: Answered | None = None,
+    code: str = "",
+) -> Iterator[Unit]:
+    """The rows of strategies that look at the truth alone, taken over as by `replay_units`."""
+    replayed = _Replay(best, setting, answered, code)
+    for case in (case for cases in epochs if best for case in cases):
+        if np.isfinite(case.truth.rewards).any():
+            yield from replayed.window(replayed.at(case))
+
+
 def _restarts(epochs: Sequence[Sequence[Case]]) -> bool:
     return bool(epochs) and bool(epochs[0]) and bool(epochs[0][0].window["votes_reset_each_epoch"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class Truth:
 
     votes: Floats
     rewards: Floats
+    own: Floats = field(default_factory=lambda: np.zeros(0))  # votes that the voter itself ended with
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Case:
     confidence: Floats
     levels: npt.NDArray[np.str_]
     truth: Truth
+    powers: tuple[float, ...] = ()  # of the NFTs of a holder who is decided as one voter; empty for one alone
 
     def seen(self, scenario_sets: Collection[str]) -> Case:
         """What a decision on these scenario sets may rest on: everything but the other sets and the truth."""
@@ -104,7 +106,11 @@ def cases(
             snapshot=snapshot,
             confidence=basis[part],
             levels=levels[part],
-            truth=Truth(columns["other_votes_final"][part], columns["rewards_final_usd"][part]),
+            truth=Truth(
+                columns["other_votes_final"][part],
+                columns["rewards_final_usd"][part],
+                columns["own_votes_final"][part],
+            ),
         )
 
 
@@ -116,6 +122,7 @@ _NUMBERS = [
     "data_confidence",
     "other_votes_final",
     "rewards_final_usd",
+    "own_votes_final",
 ]
 
 
