@@ -57,6 +57,7 @@ main.add_command(language_model)
 @click.option(
     "--lateness", type=click.Choice(list(LATENESS)), default="usual", show_default=True, help="How late conduits vote."
 )
+@click.option("--vote-delay", default=0, show_default=True, help="Seconds that Hydrex wants between two votes.")
 @click.option(
     "--out", type=FOLDER, default="data/world", show_default=True, help="Where world.json and actions.jsonl go."
 )
@@ -69,6 +70,7 @@ def voting(
     seed: int,
     stops_before: int,
     lateness: str,
+    vote_delay: int,
     out: Path,
     artifacts: Path,
 ) -> None:
@@ -82,7 +84,7 @@ def voting(
     (out / "world.json").unlink(missing_ok=True)
 
     def make(rpc: Rpc, say: Callable[[str], None]) -> World:
-        return World(rpc, Size(epochs, gauges, voters, seed, stops_before, lateness), artifacts, say)
+        return World(rpc, Size(epochs, gauges, voters, seed, stops_before, lateness, vote_delay), artifacts, say)
 
     _run(make, voting_world.CHAIN_ID, lambda: GENESIS, out, port)
 

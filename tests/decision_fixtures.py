@@ -79,6 +79,8 @@ class Exchange:
     own_votes_status: str = "none"
     resets: bool = True
     names: tuple[str, ...] = field(default=())
+    voters_now: Floats | None = None  # (E, W, M, N): of `votes_now` those of M voters; None: nobody is told apart
+    voters_final: Floats | None = None  # (E, M, N)
 
     @classmethod
     def drawn(cls, epochs: int = 5, gauges: int = 8, seed: int = 7, **changed: Any) -> Exchange:
@@ -107,6 +109,7 @@ class Exchange:
                 "rewards_now_usd": self.rewards_now[e, w, n],
                 "rewards_final_usd": self.rewards_final[e, n],
                 "own_votes_now": 0.0,
+                "own_votes_final": 0.0,
                 "previous_votes": 0.0,
                 "data_confidence": 1.0,
             }
@@ -119,6 +122,8 @@ class Exchange:
                     "is_price_stale": False,
                     "is_candidate": True,
                     "decision_at": self._decision_at(e, w),
+                    "large_votes_now": _held(None if self.voters_now is None else self.voters_now[e, w, :, n]),
+                    "large_votes_final": _held(None if self.voters_final is None else self.voters_final[e, :, n]),
                 }
                 | {"known_at": _moment(e) + timedelta(seconds=WEEK_SECONDS + 10) if known else None}
             )
@@ -166,6 +171,13 @@ class Exchange:
         return _moment(e) + timedelta(seconds=WEEK_SECONDS - WINDOWS[self.windows[w]])
 
 
+def _held(votes: Floats | None) -> list[Row] | None:
+    """What single voters have on a gauge, as the panel tells it."""
+    if votes is None or not votes.any():
+        return None
+    return [{"voter_id": f"voter {m}", "votes": float(x)} for m, x in enumerate(votes) if x > 0]
+
+
 def _scenarios() -> list[Row]:
     return seed_rows("scenario_weights")
 
@@ -182,9 +194,13 @@ PANEL = pa.schema(
         ("gauge_address", pa.string()),
         *((f"other_votes_{name}", pa.float64()) for name in ("now", "final")),
         *((f"rewards_{name}_usd", pa.float64()) for name in ("now", "final")),
-        *((name, pa.float64()) for name in ("own_votes_now", "previous_votes", "data_confidence")),
+        *((name, pa.float64()) for name in ("own_votes_now", "own_votes_final", "previous_votes", "data_confidence")),
         ("is_price_stale", pa.bool_()),
         ("is_candidate", pa.bool_()),
+        *(
+            (name, pa.list_(pa.struct([("voter_id", pa.string()), ("votes", pa.float64())])))
+            for name in ("large_votes_now", "large_votes_final")
+        ),
         ("decision_at", _UTC),
         ("known_at", _UTC),
     ]

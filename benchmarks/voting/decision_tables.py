@@ -19,6 +19,7 @@ WINDOW_SCHEMA = pa.schema(
         *((name, pa.int64()) for name in ("epoch", "voter_position", "window_position", "decision_block")),
         *((name, pa.bool_()) for name in ("is_control", "is_exempt", "votes_reset_each_epoch")),
         ("voting_power", pa.float64()),
+        ("vote_delay_seconds", pa.int64()),
         *((name, pa.timestamp("us", "UTC")) for name in ("voted_at", "decision_at")),
     ]
 )
@@ -35,6 +36,7 @@ def window_row(position: int, decision_at: datetime, power: float | None, status
         "own_votes_status": status,
         "failed_gates": None,
         "voting_power": power,
+        "vote_delay_seconds": None,
         "decision_block": position,
         "voted_at": None,
         "decision_at": decision_at,

@@ -56,14 +56,12 @@ class _Watched(World):
 
     def __init__(self, size: Size) -> None:
         super().__init__(_Nowhere(), size, ARTIFACTS, lambda _: None)
-        self.seen: dict[int, list[tuple[int, Counter[int], Counter[int]]]] = defaultdict(list)
+        self.seen: dict[int, list[tuple[int, dict[int, dict[int, int]], Counter[int]]]] = defaultdict(list)
 
     def _mine(self, time: int, acts: Sequence[Any] = ()) -> int:
         before = self.thena.epoch
         number = super()._mine(time, acts)
-        held: Counter[int] = Counter()
-        for votes in self.thena.standing.values():
-            held.update(votes)
+        held = {voter: dict(votes) for voter, votes in self.thena.standing.items() if votes}
         pays = {g.index for g in self.thena.gauges if g.is_alive and g.votable}
         pots = Counter({g: usd for (e, g), usd in self.thena.pots.items() if e == before and g in pays})
         if self.thena.epoch == before:
@@ -78,6 +76,7 @@ class Weeks:
     now: dict[str, tuple[Floats, Floats]]
     final: tuple[Floats, Floats]
     power: float
+    voters: dict[str, Floats]  # (E, M, N) at the same moments and, as `final`, at the truth: who holds what
 
     def exchange(self) -> Exchange:
         """The same as an exchange of the decision tables, for the product's own forecast and replay."""
@@ -89,6 +88,8 @@ class Weeks:
             rewards_final=self.final[1],
             power=self.power,
             windows=tuple(WINDOWS),
+            voters_now=np.stack([self.voters[w] for w in WINDOWS], axis=1),
+            voters_final=self.voters["final"],
         )
 
 
@@ -100,17 +101,22 @@ def weeks(seed: int, epochs: int, gauges: int = 60, voters: int = 40, lateness: 
     starts = [FIRST_EPOCH + n * WEEK for n in range(epochs)]
 
     def at(seconds: float) -> tuple[Floats, Floats]:
-        """Votes in whole tokens and USD at the newest block at a moment before each boundary."""
-        votes, rewards = np.zeros((epochs, count)), np.zeros((epochs, count))
+        """Votes in tokens by voter (E, M, N) and USD (E, N) at the newest block at a moment before each boundary."""
+        votes, rewards = np.zeros((epochs, len(world.thena.voters), count)), np.zeros((epochs, count))
         for e, start in enumerate(starts):
             _, held, pots = [row for row in world.seen[start] if row[0] <= start + WEEK - seconds][-1]
+            for voter, cast in held.items():
+                for g, amount in cast.items():
+                    votes[e, voter, g] = amount / 1e18
             for g in range(count):
-                votes[e, g], rewards[e, g] = held[g] / 1e18, pots[g]
+                rewards[e, g] = pots[g]
         return votes, rewards
 
-    final = at(-WEEK)
-    now = {name: at(seconds) for name, seconds in (WINDOWS | RECORDED).items()}
-    return Weeks(now, final, float(round(STAKE * np.median(final[0].sum(axis=1)))))
+    found = {name: at(seconds) for name, seconds in (WINDOWS | RECORDED | {"final": -WEEK}).items()}
+    now = {name: (votes.sum(axis=1), rewards) for name, (votes, rewards) in found.items()}
+    final = now.pop("final")
+    power = float(round(STAKE * np.median(final[0].sum(axis=1))))
+    return Weeks(now, final, power, {name: votes for name, (votes, _) in found.items()})
 
 
 def decay(of: Weeks) -> dict[str, list[float]]:
@@ -153,8 +159,8 @@ def promises(rows: Iterable[dict[str, Any]], skip: int = 0) -> dict[tuple[str, s
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[401, 402, 403, 404])
-    parser.add_argument("--epochs", type=int, default=26)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[401, 402, 403, 404, 451, 452, 453, 454])
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--skip", type=int, default=6, help="first epochs that the promises leave out")
     parser.add_argument("--lateness", default="recorded")
     options = parser.parse_args()

@@ -111,6 +111,20 @@ def replay_units(
             yield replayed.staged(cases, seen, carries)
 
 
+def best_units(
+    epochs: Sequence[Sequence[Case]],
+    best: Sequence[Strategy],
+    setting: Setting,
+    answered: Answered | None = None,
+    code: str = "",
+) -> Iterator[Unit]:
+    """The rows of strategies that look at the truth alone, taken over as by `replay_units`."""
+    replayed = _Replay(best, setting, answered, code)
+    for case in (case for cases in epochs if best for case in cases):
+        if np.isfinite(case.truth.rewards).any():
+            yield from replayed.window(replayed.at(case))
+
+
 def _restarts(epochs: Sequence[Sequence[Case]]) -> bool:
     return bool(epochs) and bool(epochs[0]) and bool(epochs[0][0].window["votes_reset_each_epoch"])
 
@@ -328,8 +342,12 @@ class _Branch:
     clear: float
     outage: float
     votes: Mapping[str, float]
-    has_voted: bool = False
+    cast: Stage | None = None  # where the newest vote of the epoch that landed was sent
     failed: tuple[Stage, ...] = ()
+
+    def since_vote(self, stage: Stage, landing_seconds: float) -> float | None:
+        """Seconds at `stage` since the last vote landed, which may have taken so many."""
+        return None if self.cast is None else self.cast.seconds_before - stage.seconds_before - landing_seconds
 
     @property
     def probability(self) -> float:
@@ -338,7 +356,7 @@ class _Branch:
     def sent(self, stage: Stage, new: Mapping[str, float]) -> list[_Branch]:
         """The courses after a vote sent at `stage`: an outage takes every late one."""
         p, p_out = stage.landing_prob, 0.0 if stage.outage_prob > 0 else stage.landing_prob
-        landed = _Branch(p * self.clear, p_out * self.outage, new, True)
+        landed = _Branch(p * self.clear, p_out * self.outage, new, stage)
         missed = replace(
             self, clear=(1 - p) * self.clear, outage=(1 - p_out) * self.outage, failed=(*self.failed, stage)
         )
@@ -369,13 +387,14 @@ def _stage_branches(
         decision = decide_stage(
             stage,
             setting.stages,
-            setting.rule,
+            case.ruled(setting.rule),
             setting.guard,
             float(situation.weights @ situation.returns(_aligned(branch.votes, situation.gauges))),
             new_usd,
-            has_voted=branch.has_voted,
+            has_voted=branch.cast is not None,
             is_exempt=case.standing.is_exempt,
             failed=branch.failed,
+            since_vote=branch.since_vote(stage, setting.guard.landing_seconds),
         )
         if decision.action != "submit":
             after.append(branch)

@@ -28,7 +28,9 @@ def forecast_rules(candidates: Rows, values: Mapping[str, float]) -> ForecastRul
                 cluster_by=row["cluster_by"],
                 clusters=int(row["clusters"]),
                 half_life=float(row["half_life_epochs"]),
-                chase=float(row.get("chase_share") or 0.0),  # a store built before there was one has none
+                # a store built before there were these has none
+                chase=float(row.get("chase_share") or 0.0),
+                large_voters=bool(row.get("large_voters")),
             )
             for row in ordered
         ),
@@ -100,6 +102,7 @@ def voting_rules(rows: Rows) -> dict[str, VotingRule]:
             max_gauges=None if row["max_gauges"] is None else int(row["max_gauges"]),
             closed_seconds_before=int(row["closed_seconds_before"]),
             vote_unit=int(row["vote_unit"]),
+            vote_delay_seconds=int(row.get("vote_delay_seconds") or 0),  # a store built before there was one has none
         )
         for row in rows
     }
@@ -144,4 +147,5 @@ def guardrails(values: Mapping[str, float]) -> Guardrails:
         low_risk=values["inclusion_low_risk"],
         medium_risk=values["inclusion_medium_risk"],
         gas_usd=values["gas_usd"],
+        landing_seconds=values.get("vote_landing_seconds", 0.0),  # a store built before there was one has none
     )

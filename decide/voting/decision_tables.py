@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from decide.columns import floats, in_order, runs
 from decide.quantiles import Floats
 from decide.voting.forecast_tables import KEYS
 from decide.voting.recommend import Standing
+from decide.voting.revote import VotingRule
 from decide.voting.scenarios import ScenarioSet
 from decide.voting.situation import Situation
 
@@ -28,6 +29,7 @@ class Truth:
 
     votes: Floats
     rewards: Floats
+    own: Floats = field(default_factory=lambda: np.zeros(0))  # votes that the voter itself ended with
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Case:
     confidence: Floats
     levels: npt.NDArray[np.str_]
     truth: Truth
+    powers: tuple[float, ...] = ()  # of the NFTs of a holder who is decided as one voter; empty for one alone
 
     def seen(self, scenario_sets: Collection[str]) -> Case:
         """What a decision on these scenario sets may rest on: everything but the other sets and the truth."""
@@ -57,7 +60,13 @@ class Case:
     def standing(self) -> Standing:
         voted_at = self.window["voted_at"]
         voted = voted_at is not None and voted_at.timestamp() >= self.key[2]
-        return Standing(has_voted=voted, is_exempt=bool(self.window["is_exempt"]))
+        since = None if voted_at is None else (self.window["decision_at"] - voted_at).total_seconds()
+        return Standing(has_voted=voted, is_exempt=bool(self.window["is_exempt"]), since_vote=since)
+
+    def ruled(self, rule: VotingRule) -> VotingRule:
+        """An exchange's rule with the delay between two votes that its contract states at the block, where it does."""
+        delay = self.window.get("vote_delay_seconds")
+        return rule if delay is None else replace(rule, vote_delay_seconds=int(delay))
 
 
 def cases(
@@ -97,7 +106,11 @@ def cases(
             snapshot=snapshot,
             confidence=basis[part],
             levels=levels[part],
-            truth=Truth(columns["other_votes_final"][part], columns["rewards_final_usd"][part]),
+            truth=Truth(
+                columns["other_votes_final"][part],
+                columns["rewards_final_usd"][part],
+                columns["own_votes_final"][part],
+            ),
         )
 
 
@@ -109,6 +122,7 @@ _NUMBERS = [
     "data_confidence",
     "other_votes_final",
     "rewards_final_usd",
+    "own_votes_final",
 ]
 
 

@@ -28,6 +28,7 @@ from decide.quantiles import (
     support,
 )
 from decide.voting.chasing import filled, usual_total
+from decide.voting.conduits import Held, Week, after, learn
 
 LEVELS = np.array([0.10, 0.25, 0.50, 0.75, 0.90])
 MEDIAN = 2  # its place in LEVELS: the one quantile that calibration leaves alone
@@ -43,9 +44,8 @@ class Candidate:
     cluster_by: Literal["gap", "reward"]
     clusters: int
     half_life: float  # epochs; 0: no decay
-    chase: float = (
-        0.0  # share of the votes still to come that go where a vote is paid most; moves are learned beside it
-    )
+    chase: float = 0.0  # share of the votes to come that go where a vote is paid most; moves are learned beside it
+    large_voters: bool = False  # those to come of large voters, one by one; the moves of the rest are learned beside it
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,14 @@ def clusters(panel: Panel, by: str, count: int, rules: ForecastRules) -> Codes:
     return codes
 
 
-def walk_forward(panel: Panel, moves: Floats, rules: ForecastRules) -> Forecast:
+def walk_forward(panel: Panel, moves: Floats, rules: ForecastRules, held: Held | None = None) -> Forecast:
     """Forecast every epoch of a panel from the labels known before its decision; `moves` (N,) are the realised ones.
+
+    `held`: the votes of single voters on the panel's rows, None where nobody is told apart.
 
     Source of the pooling and of the scores' use: docs/method-forecast.md. Deterministic.
     """
-    race = Race(panel, moves, rules)
+    race = Race(panel, moves, rules, held)
     for epoch in range(race.epochs):
         race.forecast(epoch)
     return race.result()
@@ -168,8 +170,10 @@ class Race:
     are counted only when somebody asks.
     """
 
-    def __init__(self, panel: Panel, moves: Floats, rules: ForecastRules) -> None:
+    def __init__(self, panel: Panel, moves: Floats, rules: ForecastRules, held: Held | None = None) -> None:
         self.panel, self.moves, self.rules = panel, moves, rules
+        nobody = np.zeros((len(moves), 0))
+        self.held = held or Held(nobody, nobody)
         self.epoch = np.unique(panel.epoch, return_inverse=True)[1].astype(np.int64)
         self.starts = np.r_[np.flatnonzero(np.diff(self.epoch, prepend=-1)), len(self.epoch)]
         self.epochs = len(self.starts) - 1
@@ -185,8 +189,8 @@ class Race:
         self._scored = 0  # epochs whose losses are counted
         self._has_history = np.zeros(n, dtype=np.bool_)
         self._codes: list[Codes] | None = None
-        self._ladders: dict[tuple[float, float], Ladder] = {}
-        self._offsets: dict[float, Floats] = {}  # by share that chases, of the epoch in hand
+        self._ladders: dict[tuple[float, float, bool], Ladder] = {}
+        self._offsets: dict[tuple[float, bool], Floats] = {}  # by what is foreseen, of the epoch in hand
         self._finals = apply_move(panel.votes, moves, rules.drift_floor)
 
     @property
@@ -198,24 +202,49 @@ class Race:
             self._codes = [found[kind] for kind in kinds]
         return self._codes
 
-    def offset(self, chase: float, epoch: int, known: Codes) -> Floats:
-        """The move (N,) of votes if that share of those still to come chased rewards, in an epoch and in those known.
+    def offset(self, candidate: Candidate, epoch: int, known: Codes) -> Floats:
+        """The move (N,) of votes that a candidate foresees, in an epoch and in those known; what is left is learned.
 
-        How many are to come is learned from the ends of the known rows; the same number says where votes would have
-        gone in each of the epochs learned from, so that what is learned beside it is what is forecast beside it.
+        What it foresees with (how many votes are to come, what large voters do) is learned from the known rows; the
+        same says where votes would have gone in each of the epochs learned from, so that what is learned beside it is
+        what is forecast beside it.
         """
-        if chase not in self._offsets:
-            found, panel, floor = np.zeros(len(self.moves)), self.panel, self.rules.drift_floor
-            total = usual_total(self._finals[known], self.epoch[known])
-            for place in [*np.unique(self.epoch[known]), epoch] if chase > 0 else []:
-                rows = self.rows(place)
-                votes = panel.votes[rows]
-                seen = fsum(votes.tolist())
-                coming = max(total - seen, 0.0)
-                spread = votes * (1 + (1 - chase) * coming / max(seen, floor))
-                found[rows] = move(votes, filled(spread, panel.rewards[rows], chase * coming), floor)
-            self._offsets[chase] = found
-        return self._offsets[chase]
+        key = candidate.chase, candidate.large_voters
+        if key not in self._offsets:
+            found, floor = np.zeros(len(self.moves)), self.rules.drift_floor
+            epochs = [*np.unique(self.epoch[known]), epoch]
+            if candidate.large_voters:
+                voters = learn([self._week(place, known) for place in epochs[:-1]], floor)
+                for place in epochs if voters else []:
+                    week = self._week(place)
+                    found[self.rows(place)] = move(week.votes, after(week, voters, floor), floor)
+            elif candidate.chase > 0:
+                total = usual_total(self._finals[known], self.epoch[known])
+                for place in epochs:
+                    found[self.rows(place)] = self._chased(place, candidate.chase, total)
+            self._offsets[key] = found
+        return self._offsets[key]
+
+    def _chased(self, place: int, chase: float, total: float) -> Floats:
+        panel, rows, floor = self.panel, self.rows(place), self.rules.drift_floor
+        votes = panel.votes[rows]
+        seen = fsum(votes.tolist())
+        coming = max(total - seen, 0.0)
+        spread = votes * (1 + (1 - chase) * coming / max(seen, floor))
+        return move(votes, filled(spread, panel.rewards[rows], chase * coming), floor)
+
+    def _week(self, place: int, known: Codes | None = None) -> Week:
+        """An epoch as its large voters saw it; with `known` only those of its rows, and how they ended."""
+        panel, rows = self.panel, self.rows(place)
+        rows = rows if known is None else rows[np.isin(rows, known, assume_unique=True)]
+        return Week(
+            panel.gauge[rows],
+            panel.votes[rows],
+            panel.rewards[rows],
+            self.held.now[rows],
+            self._finals[rows],
+            self.held.final[rows],
+        )
 
     def rows(self, epoch: int) -> Codes:
         """The rows of an epoch."""
@@ -268,14 +297,14 @@ class Race:
         candidate, codes, panel = self.rules.candidates[place], self.codes[place], self.panel
         age = self.epoch[rows[0]] - self.epoch[known]
         weight = np.exp2(-age / candidate.half_life) if candidate.half_life else np.ones(len(known))
-        offset = self.offset(candidate.chase, int(self.epoch[rows[0]]), known)
+        offset = self.offset(candidate, int(self.epoch[rows[0]]), known)
         sample = Sample(self.moves[known] - offset[known], weight, panel.gauge[known], codes[known], self.epoch[known])
         held = support(sample, panel.gauge[rows], codes[rows])
         if candidate.pooling == "pooled":
             shares = pooled_shares(held, candidate.strength)
         else:
             shares = fallback_shares(held, self.rules.min_gauge_epochs, self.rules.min_cluster_epochs)
-        key = candidate.half_life, candidate.chase
+        key = candidate.half_life, candidate.chase, candidate.large_voters
         ladder = self._ladders.get(key)
         if ladder is None:
             ladder = self._ladders[key] = Ladder.of(sample.value, weight, sample.gauge, panel.gauge[rows])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import fsum
 from typing import Any
 
 import numpy as np
@@ -20,14 +19,15 @@ from decide.columns import (
     in_order,
     integers,
     microseconds,
-    runs,
     timestamps,
 )
 from decide.once import Answers, Kept, digest
 from decide.quantiles import Codes, Floats
 from decide.thresholds import Rows, thresholds
+from decide.voting.conduits import Held
 from decide.voting.constants import forecast_rules, scenario_sets
-from decide.voting.forecast import LEVELS, MEDIAN, Forecast, ForecastRules, Panel, Past, Race, apply_move, move
+from decide.voting.forecast import LEVELS, Forecast, ForecastRules, Panel, Past, Race, move
+from decide.voting.late_rewards import growth, surprises
 from decide.voting.scenarios import ScenarioSet, scenario_values
 
 QUANTILES = [f"p{round(level * 100)}" for level in LEVELS]
@@ -69,7 +69,9 @@ class _Measure:
     ) -> None:
         now, final = (floats(rows, column) for column in MEASURES[measure])
         if measure != "drift":  # rewards chase nobody
-            rules = replace(rules, candidates=tuple(replace(c, chase=0.0) for c in rules.candidates))
+            rules = replace(
+                rules, candidates=tuple(replace(c, chase=0.0, large_voters=False) for c in rules.candidates)
+            )
         self.table, self.measure, self.rules, self.values = rows, measure, rules, values
         self.gauges = rows["gauge_address"].to_pylist()
         self.panel = Panel(
@@ -81,7 +83,9 @@ class _Measure:
             known_at=microseconds(rows, "known_at"),
         )
         moves = move(now, final, rules.drift_floor if measure == "drift" else rules.uplift_floor)
-        self.race = Race(self.panel, moves, rules)
+        is_told_apart = any(candidate.large_voters for candidate in rules.candidates)
+        self.voters, held = _voters(rows) if is_told_apart else ([], None)
+        self.race = Race(self.panel, moves, rules, held)
         self.code = digest(code, measure, rules, {name: values[name] for name in PENALTIES})
 
     def answer(self, key: tuple[Any, ...], answers: Answers) -> None:
@@ -120,7 +124,11 @@ class _Measure:
         for place in range(race.epochs):
             rows = race.rows(place)
             visible = digest(
-                [self.gauges[n] for n in rows], panel.votes[rows], panel.rewards[rows], panel.decision_at[rows]
+                [self.gauges[n] for n in rows],
+                panel.votes[rows],
+                panel.rewards[rows],
+                panel.decision_at[rows],
+                self._held(race.held.now, rows),
             )
             seen.append(visible)
             own.append(digest(visible, stale[rows]))
@@ -142,7 +150,13 @@ class _Measure:
     def _known(self, place: int, labelled: Codes, before: int) -> str:
         rows = self.race.rows(place)
         known = rows[labelled[rows] < before]
-        return digest(known - rows[0], self.race.moves[known], self.panel.known_at[known])
+        ended = self._held(self.race.held.final, known)
+        return digest(known - rows[0], self.race.moves[known], self.panel.known_at[known], ended)
+
+    def _held(self, votes: Floats, rows: Codes) -> str:
+        """Who holds what on some rows, whoever else there is in the panel."""
+        row, place = np.nonzero(votes[rows])
+        return digest(row, [self.voters[n] for n in place], votes[rows[row], place])
 
     def rows(self, found: Forecast) -> pa.Table:
         """SCHEMA rows of every row of the panel."""
@@ -157,6 +171,25 @@ class _Measure:
             pa.list_(pa.float64())
         )
         return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
+
+
+def _voters(rows: pa.Table) -> tuple[list[str], Held | None]:
+    """Single voters of a panel's rows, and what they hold; nobody where a store does not tell them apart."""
+    columns = [
+        rows[name].combine_chunks() for name in ("large_votes_now", "large_votes_final") if name in rows.schema.names
+    ]
+    if len(columns) < 2:
+        return [], None
+    parts = [(pc.list_parent_indices(c).to_numpy(), pc.list_flatten(c)) for c in columns]
+    names = sorted({name for _, held in parts for name in held.field("voter_id").to_pylist()})
+    places = {name: n for n, name in enumerate(names)}
+    found = []
+    for row, held in parts:
+        votes = np.zeros((rows.num_rows, len(names)))
+        place = np.array([places[name] for name in held.field("voter_id").to_pylist()], dtype=np.int64)
+        votes[row, place] = held.field("votes").to_numpy(zero_copy_only=False)
+        found.append(votes)
+    return names, Held(found[0], found[1])
 
 
 def _past(rows: pa.Table, rules: ForecastRules) -> Past:
@@ -208,50 +241,25 @@ def forecast_scenarios(
 ) -> pa.Table:
     """One row per panel row, scenario set and scenario: others' votes and rewards at the truth if it comes about.
 
-    Rewards count those that come to no gauge in particular: see `reward_growth`. With `epoch` (Unix seconds) only its
+    Rewards count those that no quantile knows of (`decide.voting.late_rewards`). With `epoch` (Unix seconds) only its
     rows are made; what was learned from the others is in them.
     """
     values = thresholds(threshold_rows)
     floors = values["drift_floor_votes"], values["uplift_floor_usd"]
+    strength = values.get("late_reward_strength", np.inf)  # a store built before there was one: none
     ordered = in_order(panel, KEYS)
     drift, uplift = (_matrix(quantiles, measure) for measure in MEASURES)
     votes, rewards = floats(ordered, "other_votes_now"), floats(ordered, "rewards_now_usd")
-    growth = reward_growth(ordered, apply_move(rewards, uplift[:, MEDIAN], floors[1]), values["min_calibration_epochs"])
-    if epoch is not None:
-        mine = np.flatnonzero(integers(ordered, "epoch") == epoch)
-        ordered, votes, rewards, growth = ordered.take(mine), votes[mine], rewards[mine], growth[mine]
-        drift, uplift = drift[mine], uplift[mine]
+    mine = np.arange(ordered.num_rows) if epoch is None else np.flatnonzero(integers(ordered, "epoch") == epoch)
     parts = []
     for wanted in scenario_sets(sets).values():
         others, paid = scenario_values(wanted, votes, rewards, drift, uplift, floors)
-        parts.append(_scenario_rows(ordered, wanted, (others, paid * growth[:, None])))
+        expected = paid @ wanted.weights
+        late = surprises(ordered, expected, strength)
+        grown = growth(ordered, expected + late, values["min_calibration_epochs"])
+        paid = (paid + late[:, None]) * grown[:, None]
+        parts.append(_scenario_rows(ordered.take(mine), wanted, (others[mine], paid[mine])))
     return pa.concat_tables(parts)
-
-
-def reward_growth(rows: pa.Table, expected: Floats, least_epochs: float) -> Floats:
-    """By how much all rewards of an exchange outgrew the sum of their medians (N,): rows in order of KEYS.
-
-    Late bribes are rare and large: no gauge's median knows them, their sum does. The median over the epochs known
-    before a decision, 1 below `least_epochs` of them. It is the same for all gauges of a decision, so it changes what
-    is promised and never where votes go.
-    """
-    found = np.ones(rows.num_rows)
-    finals, known_at = floats(rows, "rewards_final_usd"), microseconds(rows, "known_at")
-    decision_at, epoch = microseconds(rows, "decision_at"), integers(rows, "epoch")
-    for _, unit in runs(rows, KEYS[:3]):
-        first = unit.start
-        ends = np.r_[np.flatnonzero(np.diff(epoch[unit])) + 1, unit.stop - first] + first
-        ratios: list[tuple[int, float]] = []  # known from when, and how much
-        for start, stop in zip(np.r_[first, ends[:-1]], ends, strict=True):
-            part = slice(int(start), int(stop))
-            past = [ratio for known, ratio in ratios if known < decision_at[part].min()]
-            if len(past) >= least_epochs:
-                found[part] = np.median(past)
-            labelled = np.isfinite(finals[part])
-            total = fsum(expected[part][labelled].tolist())
-            if total > 0:
-                ratios.append((int(known_at[part][labelled].max()), fsum(finals[part][labelled].tolist()) / total))
-    return found
 
 
 def _matrix(quantiles: pa.Table, measure: str) -> Floats:

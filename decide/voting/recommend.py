@@ -30,6 +30,7 @@ class Standing:
 
     has_voted: bool  # a vote of this epoch is cast
     is_exempt: bool  # may vote while voting is closed for others
+    since_vote: float | None = None  # seconds since the last vote landed, of any epoch; None where there is none
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def recommend(
         new_usd,
         has_voted=standing.has_voted,
         is_exempt=standing.is_exempt,
+        since_vote=standing.since_vote,
     )
     cost = 1 - new_usd / unlimited if unlimited > 0 else 0.0
     each = limit_costs(situation, setting.profile, setting.rule, found.allocation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,12 +79,17 @@ class Settings:
         """All constants that a decision of an exchange under a profile may read, but `stages_known`."""
         return self.rules.get(protocol), self.guard, self.profiles[profile]
 
-    def setting(self, protocol: str, profile: str, stages: tuple[Stage, ...] | None = None) -> Setting | None:
+    def setting(self, protocol: str, profile: str) -> Setting | None:
         """What is fixed for an exchange, None where `voting_rules` has no line for it."""
         rule = self.rules.get(protocol)
-        if rule is None:
+        return None if rule is None else Setting(rule.stages(self.stages), rule, self.guard, self.profiles[profile])
+
+    def setting_of(self, case: Case, profile: str) -> Setting | None:
+        """The same with what was known at a case: the voter's own submissions, the contract's delay between votes."""
+        fixed = self.setting(case.key[0], profile)
+        if fixed is None:
             return None
-        return Setting(rule.stages(stages or self.stages), rule, self.guard, self.profiles[profile])
+        return replace(fixed, stages=fixed.rule.stages(self.stages_known(case)), rule=case.ruled(fixed.rule))
 
 
 def _stages(windows: Rows, recorded: Rows, values: Mapping[str, float]) -> tuple[Stage, ...]:
@@ -152,7 +157,7 @@ def recommendation_rows(group: Sequence[Case], settings: Settings, profile: str)
     What is blocked, or has no power, is decided by itself: what it has standing counts as others' votes.
     """
     first = group[0]
-    setting = settings.setting(first.key[0], profile, settings.stages_known(first))
+    setting = settings.setting_of(first, profile)
     able = [case for case in group if _blocked(case, setting) is None and case.snapshot.power > 0]
     if setting is None or len(able) < 2:
         return [recommendation_row(case, settings, profile) for case in group]
@@ -220,7 +225,7 @@ def _row(case: Case, part: Part, settings: Settings, profile: str) -> dict[str, 
 def recommend_case(case: Case, settings: Settings, profile: str) -> Recommendation:
     """The recommendation for a case; named outcomes where the exchange has no rule or own votes are not known."""
     situation = case.situations[settings.profiles[profile].scenario_set]
-    setting = settings.setting(case.key[0], profile, settings.stages_known(case))
+    setting = settings.setting_of(case, profile)
     blocked = _blocked(case, setting)
     if setting is None:
         setting = Setting(settings.stages, _ANY_RULE, settings.guard, settings.profiles[profile])

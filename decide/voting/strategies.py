@@ -7,10 +7,13 @@ from typing import Literal
 
 import numpy as np
 
+from decide.errors import DecisionError, NothingToGain
 from decide.quantiles import Floats
 from decide.voting.decision_tables import Case
+from decide.voting.joint import solve_together
 from decide.voting.recommend import Setting
-from decide.voting.situation import Answer, RiskProfile, Situation, answer
+from decide.voting.situation import DECISION, Answer, RiskProfile, Situation, answer
+from decide.voting.together import joint, nft
 
 Kind = Literal["forecast", "snapshot", "proportional", "equal", "hold", "hindsight"]
 
@@ -46,7 +49,7 @@ def choose(strategy: Strategy, case: Case, setting: Setting, previous: Floats, h
     if strategy.kind == "hindsight":
         return hindsight(case, strategy.profile, setting, limited=False)
     if strategy.kind in ("forecast", "snapshot"):
-        return _solved(situation, strategy.profile, setting)
+        return _solved(situation, strategy.profile, setting, powers=case.powers)
     is_hold = strategy.kind == "hold"
     wanted = (
         _held(held, situation, case, strategy.profile.min_votes)
@@ -59,7 +62,15 @@ def choose(strategy: Strategy, case: Case, setting: Setting, previous: Floats, h
     return Choice(votes, situation.returns(votes), situation.weights, 0.0, "ok")
 
 
-def _solved(situation: Situation, profile: RiskProfile, setting: Setting, limited: bool = True) -> Choice:
+def _solved(
+    situation: Situation,
+    profile: RiskProfile,
+    setting: Setting,
+    limited: bool = True,
+    powers: tuple[float, ...] = (),
+) -> Choice:
+    if len(powers) > 1:
+        return _solved_together(situation, profile, setting, powers)
     found: Answer = answer(situation, profile, setting.rule, limited)
     if found.allocation is None:
         return _nothing(situation, found.outcome)
@@ -67,11 +78,37 @@ def _solved(situation: Situation, profile: RiskProfile, setting: Setting, limite
     return Choice(votes, situation.returns(votes), situation.weights, float(found.allocation.gap), "ok")
 
 
+def _solved_together(situation: Situation, profile: RiskProfile, setting: Setting, powers: tuple[float, ...]) -> Choice:
+    """What several NFTs vote together; each had its part of the last allocation by its power."""
+    open_to = situation.votable & profile.admits(situation.gauges)
+    nfts = tuple(
+        nft(str(n), power, profile, setting.rule, situation.previous * (power / sum(powers)), open_to)
+        for n, power in enumerate(powers)
+    )
+    try:
+        made = solve_together(joint(situation, nfts, profile, setting.rule), DECISION)
+    except NothingToGain:
+        return _nothing(situation, "nothing_to_gain")
+    except DecisionError:
+        return _nothing(situation, "infeasible")
+    votes = made.votes.sum(axis=0)
+    return Choice(votes, situation.returns(votes), situation.weights, float(made.gap), "ok")
+
+
 def hindsight(case: Case, profile: RiskProfile, setting: Setting, limited: bool) -> Choice:
     """The optimum on the case's truth under the exchange's own limits: what everything is measured against.
 
-    `limited`: under the profile's limits too. No turnover cap in either: regret is then never negative.
+    `limited`: under the profile's limits too. No turnover cap in either: regret is then never negative. Of several NFTs
+    it is the optimum of one with all their power and the sum of their pools: whatever they vote, it could.
     """
+    count = max(len(case.powers), 1)
+    rule = replace(
+        setting.rule, max_gauges=None if setting.rule.max_gauges is None else count * setting.rule.max_gauges
+    )
+    setting, profile = replace(setting, rule=rule), replace(profile, k_max=count * profile.k_max)
+    if count > 1:
+        least, pools = min(profile.min_votes, *case.powers), profile.max_pools
+        profile = replace(profile, min_votes=least, max_pools=None if pools is None else count * pools)
     truth = case.truth
     known = np.isfinite(truth.votes) & np.isfinite(truth.rewards)
     after = replace(

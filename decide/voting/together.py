@@ -15,7 +15,7 @@ import numpy as np
 from decide.errors import DecisionError, NothingToGain
 from decide.quantiles import Floats
 from decide.voting.allocate import Allocation
-from decide.voting.decision_tables import Case
+from decide.voting.decision_tables import Case, Truth
 from decide.voting.joint import JointAllocation, JointProblem, Nft, solve_together
 from decide.voting.limits import costs
 from decide.voting.recommend import Recommendation, Setting, recommend
@@ -55,12 +55,29 @@ def recommend_together(cases: Sequence[Case], setting: Setting, stage: Stage) ->
     _check(cases)
     try:
         problem, gauges = joint_problem(cases, setting.profile, setting.rule)
+        if all(nft.is_fixed for nft in problem.nfts):
+            return _undecided(cases, setting, stage, _cannot_vote(cases[0], setting, stage))
         made = solve_together(problem, DECISION)
     except NothingToGain as error:
         return _undecided(cases, setting, stage, Answer("nothing_to_gain", str(error)))
     except DecisionError as error:
         return _undecided(cases, setting, stage, Answer("infeasible", str(error)))
     return _Shared(cases, setting, stage, problem, gauges, made).parts()
+
+
+def _cannot_vote(case: Case, setting: Setting, stage: Stage) -> Answer:
+    standing = case.standing
+    why = decide_stage(
+        stage,
+        setting.stages,
+        setting.rule,
+        setting.guard,
+        0.0,
+        0.0,
+        has_voted=standing.has_voted,
+        since_vote=standing.since_vote,
+    )
+    return Answer("infeasible", f"none of them can vote now: {why.reason}")
 
 
 def _undecided(cases: Sequence[Case], setting: Setting, stage: Stage, why: Answer) -> list[Part]:
@@ -116,16 +133,33 @@ class _Shared:
 
     def _decision(self, new_usd: float, standing_usd: float) -> StageDecision:
         """Whether to send, asked of all together: every NFT that votes pays gas."""
-        setting, count = self.setting, sum(not nft.is_fixed for nft in self.problem.nfts)
-        guard = replace(setting.guard, gas_usd=setting.guard.gas_usd * count)
-        is_exempt = all(case.standing.is_exempt for case in self.cases)
-        return decide_stage(self.stage, setting.stages, setting.rule, guard, standing_usd, new_usd, is_exempt=is_exempt)
+        setting, free = self.setting, [nft.name for nft in self.problem.nfts if not nft.is_fixed]
+        guard = replace(setting.guard, gas_usd=setting.guard.gas_usd * len(free))
+        standing = [case.standing for case in self.cases if case.key[1] in free]
+        since = [s.since_vote for s in standing if s.since_vote is not None]
+        return decide_stage(
+            self.stage,
+            setting.stages,
+            setting.rule,
+            guard,
+            standing_usd,
+            new_usd,
+            is_exempt=all(s.is_exempt for s in standing),
+            since_vote=min(since, default=None),
+        )
 
     def _own(self, n: int, together: StageDecision, new_usd: float, standing_usd: float) -> StageDecision:
         nft, setting = self.problem.nfts[n], self.setting
         if nft.is_fixed:
             return decide_stage(
-                self.stage, setting.stages, setting.rule, setting.guard, standing_usd, new_usd, has_voted=True
+                self.stage,
+                setting.stages,
+                setting.rule,
+                setting.guard,
+                standing_usd,
+                new_usd,
+                has_voted=True,
+                since_vote=self.cases[n].standing.since_vote,
             )
         p, uplift = landing(self.stage), new_usd - standing_usd
         return replace(
@@ -214,52 +248,109 @@ def joint_problem(
     they are of what is visible now: others' votes drift, one's own do not.
     """
     _check(cases)
-    situations = [case.situations[profile.scenario_set] for case in cases]
+    market = as_one([case.situations[profile.scenario_set] for case in cases], [case.snapshot for case in cases])
+    open_to = market.votable & profile.admits(market.gauges)
+    nfts = []
+    for case in cases:
+        place = {gauge: i for i, gauge in enumerate(case.snapshot.gauges)}
+        previous, stands = (
+            _aligned(market.gauges, place, votes) for votes in (case.snapshot.previous, case.snapshot.standing)
+        )
+        is_cast = rule.votes_per_epoch == 1 and case.standing.has_voted
+        is_fixed = is_cast or not rule.lets(case.standing.since_vote)
+        made = nft(case.key[1], case.snapshot.power, profile, rule, stands if is_fixed else previous, open_to)
+        nfts.append(replace(made, is_fixed=is_fixed))
+    return joint(market, tuple(nfts), profile, rule), market.gauges
+
+
+def joint(market: Situation, nfts: tuple[Nft, ...], profile: RiskProfile, rule: VotingRule) -> JointProblem:
+    """The problem of several NFTs in a situation of all of them, under a profile's risk."""
+    return JointProblem(
+        market.votes,
+        market.rewards,
+        market.weights,
+        nfts,
+        profile.risk,
+        profile.risk_aversion,
+        profile.alpha,
+        rule.vote_unit,
+    )
+
+
+def as_one(situations: Sequence[Situation], snapshots: Sequence[Situation]) -> Situation:
+    """The situation of all NFTs of a holder as of one voter, on the gauges of any of them (see `joint_problem`)."""
     gauges = tuple(dict.fromkeys(gauge for situation in situations for gauge in situation.gauges))
     places = [{gauge: i for i, gauge in enumerate(situation.gauges)} for situation in situations]
     own = np.array([_aligned(gauges, place, s.standing) for place, s in zip(places, situations, strict=True)])
+    previous = [_aligned(gauges, place, s.previous) for place, s in zip(places, situations, strict=True)]
     votes, rewards = (np.zeros((len(gauges), len(situations[0].weights))) for _ in range(2))
     votable = np.zeros(len(gauges), dtype=np.bool_)
     for g, gauge in enumerate(gauges):
         n = next(n for n, place in enumerate(places) if gauge in place)
         i = places[n][gauge]
-        now = float(cases[n].snapshot.votes[i, 0])
+        now = float(snapshots[n].votes[i, 0])
         theirs = max(now - float(own[:, g].sum() - own[n, g]), 0.0)
         votes[g] = situations[n].votes[i] * (theirs / now if now > 0 else 0.0)
         rewards[g] = situations[n].rewards[i]
         votable[g] = situations[n].votable[i]
-    open_to = votable & profile.admits(gauges)
-    nfts = tuple(
-        _nft(case, situation, profile, rule, _aligned(gauges, place, situation.previous), stands, open_to)
-        for case, situation, place, stands in zip(cases, situations, places, own, strict=True)
+    return Situation(
+        gauges,
+        votes,
+        rewards,
+        situations[0].weights,
+        own.sum(axis=0),
+        np.sum(previous, axis=0),
+        sum(s.power for s in situations),
+        votable,
     )
-    return JointProblem(
-        votes, rewards, situations[0].weights, nfts, profile.risk, profile.risk_aversion, profile.alpha, rule.vote_unit
-    ), gauges
 
 
-def _nft(
-    case: Case,
-    situation: Situation,
+def pooled(cases: Sequence[Case], holder: str) -> Case:
+    """The cases of a holder's NFTs at one decision as one voter's, named after the holder; for a replay."""
+    _check(cases)
+    first, snapshots = cases[0], [case.snapshot for case in cases]
+    snapshot = as_one(snapshots, snapshots)
+    places = [{gauge: i for i, gauge in enumerate(s.gauges)} for s in snapshots]
+    own = np.array([_aligned(snapshot.gauges, place, c.truth.own) for place, c in zip(places, cases, strict=True)])
+    columns: dict[str, list[Any]] = {name: [] for name in ("votes", "rewards", "confidence", "levels")}
+    for g, gauge in enumerate(snapshot.gauges):
+        n = next(n for n, place in enumerate(places) if gauge in place)
+        case, i = cases[n], places[n][gauge]
+        columns["votes"].append(max(case.truth.votes[i] - (own[:, g].sum() - own[n, g]), 0.0))
+        columns["rewards"].append(case.truth.rewards[i])
+        columns["confidence"].append(case.confidence[i])
+        columns["levels"].append(case.levels[i])
+    return Case(
+        key=(first.key[0], holder, *first.key[2:]),
+        window={**first.window, "is_exempt": all(case.standing.is_exempt for case in cases)},
+        situations={name: as_one([case.situations[name] for case in cases], snapshots) for name in first.situations},
+        snapshot=snapshot,
+        confidence=np.array(columns["confidence"]),
+        levels=np.array(columns["levels"], dtype=str),
+        truth=Truth(np.array(columns["votes"]), np.array(columns["rewards"]), own.sum(axis=0)),
+        powers=tuple(s.power for s in snapshots),
+    )
+
+
+def nft(
+    name: str,
+    power: float,
     profile: RiskProfile,
     rule: VotingRule,
     previous: Floats,
-    stands: Floats,
     open_to: np.ndarray[tuple[int], np.dtype[np.bool_]],
 ) -> Nft:
     """An NFT under the profile's limits; one under the least votes puts all of its own on one gauge."""
-    is_cast = rule.votes_per_epoch == 1 and case.standing.has_voted
-    most = np.inf if profile.max_share is None else profile.max_share * situation.power
+    most = np.inf if profile.max_share is None else profile.max_share * power
     count = len(open_to)
     return Nft(
-        name=case.key[1],
-        power=situation.power,
-        min_votes=min(profile.min_votes, situation.power),
+        name=name,
+        power=power,
+        min_votes=min(profile.min_votes, power),
         k_max=max(min(profile.pools, rule.max_gauges or count, count), 1),
         max_turnover=profile.max_turnover,
-        previous=stands if is_cast else previous,
+        previous=previous,
         caps=np.where(open_to, most, 0.0),
-        is_fixed=is_cast,
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from extract.errors import RequestError
 from extract.evm.abi import Function
-from extract.evm.client import ChainClient
 from extract.evm.errors import Kind, Refusal
 from extract.voting.families import Protocol
+
+if TYPE_CHECKING:  # a recommendation is shown without a client
+    from extract.evm.client import ChainClient
 
 # Errors of the voter contracts (VoterV5 5.4.4; Velodrome V2 and Aerodrome Voter): what each means for whoever votes
 REVERTS: Mapping[str, str] = {

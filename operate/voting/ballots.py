@@ -8,8 +8,6 @@ from typing import Any
 
 from extract.config import Config
 from extract.errors import ForeshoreError, RequestError
-from extract.evm.client import ChainClient
-from extract.evm.config import load_chains
 from extract.voting.ballot import Ballot, Tried, exact_shares, transaction, try_out
 from extract.voting.families import Protocol, load_protocols
 
@@ -71,6 +69,8 @@ def _ballot(row: Mapping[str, Any], window: Mapping[str, Any]) -> Ballot:
 
 def _trial(config: Config, chain: str, asked: Mapping[str, str], block: int) -> Tried:
     """The contract's word at the decision block; `not_simulated` where no provider gives it in time."""
+    from extract.evm.client import ChainClient  # half of a command's start, and only a trial needs it
+    from extract.evm.config import load_chains
 
     async def run() -> Tried:
         spec = load_chains(config.section("chains"), config.environ)[chain]

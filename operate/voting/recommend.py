@@ -53,8 +53,9 @@ def recommendations(warehouse: Warehouse, asked: Asked, now: datetime | None = N
 
     With `now` (UTC) and no window or epoch asked for, a row whose window the clock has passed says so (`clock`).
     """
+    read = read_tables(warehouse, {**seed_queries(), "windows": _WINDOWS})
     try:
-        settings = settings_of(read_tables(warehouse, seed_queries()))
+        settings = settings_of(read)
     except (KeyError, TypeError) as error:  # a constant that this version reads and that one did not have
         built = ", ".join(f"{unit.published_at:%Y-%m-%d %H:%M} UTC" for unit in warehouse.shelf.units().values())
         raise RequestError(
@@ -62,7 +63,7 @@ def recommendations(warehouse: Warehouse, asked: Asked, now: datetime | None = N
             "run `foreshore build`"
         ) from None
     _check(asked, settings)
-    wanted = _decisions(warehouse, asked)
+    wanted = _decisions(read["windows"].to_pylist(), asked)
     profile = asked.risk_profile or settings.default_profile
     is_open_ended = now is not None and asked.window is None and asked.epoch is None
     return [
@@ -94,11 +95,10 @@ def _check(asked: Asked, settings: Settings) -> None:
         raise RequestError(f"--voting-power {asked.voting_power:g} cannot vote: it must be above 0")
 
 
-def _decisions(warehouse: Warehouse, asked: Asked) -> list[list[dict[str, Any]]]:
-    """Rows of int_voter_windows to decide: per exchange the voter asked for or its first, at the newest epoch, and
-    behind it those that are decided together with it.
+def _decisions(rows: Sequence[dict[str, Any]], asked: Asked) -> list[list[dict[str, Any]]]:
+    """Of the rows of int_voter_windows those to decide: per exchange the voter asked for or its first, at the newest
+    epoch, and behind it those that are decided together with it.
     """
-    rows = read_tables(warehouse, {"windows": _WINDOWS})["windows"].to_pylist()
     protocols = sorted({row["protocol"] for row in rows})
     if asked.protocol and asked.protocol not in protocols:
         raise RequestError(f"exchange {asked.protocol!r} has no data: there is {', '.join(protocols)}")
@@ -143,10 +143,14 @@ _WINDOWS = """
 def _decide(
     warehouse: Warehouse, group: Sequence[dict[str, Any]], asked: Asked, settings: Settings, profile: str
 ) -> list[dict[str, Any]]:
-    found = [_case(warehouse, window, settings) for window in group]
+    queries = {"places": places_query("where " + _condition(group[0], ("protocol", "epoch", "decision_window")))}
+    for n, window in enumerate(group):
+        queries |= {f"{name} {n}": query for name, query in _case_queries(window).items()}
+    read = read_tables(warehouse, queries)  # at once: opening what is published takes longer than a query
+    found = [next(cases(*(read[f"{name} {n}"] for name in _CASE), settings.sets)) for n in range(len(group))]
     if asked.voting_power is not None:
         found = [with_power(case, asked.voting_power) for case in found]
-    places = _places(warehouse, group[0])
+    places = {row.pop("gauge_address"): row for row in read["places"].to_pylist()}
     rows = recommendation_rows(found, settings, profile)
     is_what_if = asked.voting_power is not None
     return [placed(row, window, places, is_what_if) for row, window in zip(rows, group, strict=True)]
@@ -184,13 +188,6 @@ VOTER_COLUMNS = (  # of int_voter_windows: who votes with what
 _NOWHERE = {"pool_address": None, "gauge_name": None, "reward_tokens": []}
 
 
-def _places(warehouse: Warehouse, window: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By gauge: its pool, and the symbols of the tokens it is rewarded in at this window."""
-    query = places_query("where " + _condition(window, ("protocol", "epoch", "decision_window")))
-    rows = read_tables(warehouse, {"places": query})["places"].to_pylist()
-    return {row.pop("gauge_address"): row for row in rows}
-
-
 def places_query(where: str) -> str:
     """A row per gauge of one decision window: its pool, its name, the symbols of its reward tokens."""
     return f"""
@@ -210,17 +207,17 @@ def _condition(window: Mapping[str, Any], keys: Sequence[str]) -> str:
     return " and ".join(f"{k} = {window[k]}" if k == "epoch" else f"{k} = '{window[k]}'" for k in keys)
 
 
-def _case(warehouse: Warehouse, window: dict[str, Any], settings: Settings) -> Case:
+_CASE = {  # what `cases` takes, in its order, and where it is published
+    "panel": "int_forecast_panel",
+    "quantiles": "forecast_quantiles",
+    "forecasts": "forecast_scenarios",
+    "windows": "int_voter_windows",
+}
+
+
+def _case_queries(window: Mapping[str, Any]) -> dict[str, str]:
     condition = _condition(window, ("protocol", "voter_id", "epoch", "decision_window"))
-    names = {
-        "panel": "int_forecast_panel",
-        "quantiles": "forecast_quantiles",
-        "forecasts": "forecast_scenarios",
-        "windows": "int_voter_windows",
-    }
-    queries = {key: f"select * from main_intermediate.{name} where {condition}" for key, name in names.items()}
-    tables: dict[str, pa.Table] = read_tables(warehouse, queries)
-    return next(cases(tables["panel"], tables["quantiles"], tables["forecasts"], tables["windows"], settings.sets))
+    return {key: f"select * from main_intermediate.{name} where {condition}" for key, name in _CASE.items()}
 
 
 def with_power(case: Case, power: float) -> Case:

@@ -20,9 +20,11 @@ def running(
     seed: int = 7,
     stops_before: int = 40,
     lateness: str = "usual",
+    vote_delay: int = 0,
 ) -> Iterator[simulate.RunningWorld]:
     """The voting world in a process of its own, for the duration."""
     wanted = {"epochs": epochs, "gauges": gauges, "voters": voters, "seed": seed, "lateness": lateness}
-    sizes = [f"--{name}={value}" for name, value in wanted.items()] + [f"--stops-before={stops_before}"]
+    sizes = [f"--{name}={value}" for name, value in wanted.items()]
+    sizes += [f"--stops-before={stops_before}", f"--vote-delay={vote_delay}"]
     with simulate.serving("voting", "world.json", out, sizes) as world:
         yield world

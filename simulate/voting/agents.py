@@ -47,7 +47,7 @@ class Lateness:
 
 # `recorded`: calibrated to eight recorded weeks of one Hydrex voter with 1.81 M votes (August to October 2026) and to
 # a conduit's keeper. About 11 conduits run two thirds of the locks; a vote 6.7 to 10.6 hours before the boundary was
-# promised 1.4 to 3.2 times (median 2.8) what the same week then paid, one 240 seconds before it 0.86 to 1.13 times; 4
+# promised 1.4 to 3.2 times (median 2.8) what the same week then paid, one 240 seconds before it 0.85 to 1.13 times; 4
 # to 9 % of all weight moved in the last ten minutes, one conduit in eleven. The best in hindsight held 15 to 50 gauges.
 LATENESS = {
     "usual": Lateness(conduits=2, nfts=3, share=None, hours=(0.3, 11), chase=1.0, most=12, rewards=1.0),

@@ -230,6 +230,13 @@ class Thena(Exchange):
     def deploy(self) -> None:
         self._deploy("thena_minter", "thena_bribe", "thena_voter")
         self._acted_at: dict[int, int] = {}
+        self._landed_at: dict[int, int] = {}
+        self.vote_delay = 0
+
+    def slow_down(self, seconds: int) -> None:
+        """From now on a voter's next vote is refused until more than these seconds have gone by."""
+        self.vote_delay = seconds
+        self.chain.send(self.admin, self.voter, "setVoteDelay(uint256)", seconds)
 
     def create_gauge(self, pool: str) -> None:
         self.chain.send(self.admin, self.voter, "createGauge(address,uint256)", pool, 0)
@@ -269,18 +276,20 @@ class Thena(Exchange):
         if self._is_again(at, voter) or not power or at == self.epoch + WEEK:
             return
         pools, weights = [g.pool for g, _ in choice], [w for _, w in choice]
-        is_stale = at > self.epoch + WEEK
-        if is_stale:
-            self.note("refused", epoch=self.epoch, actor=voter.address, reason="EpochStale")
+        refusal = "VoteDelayNotMet" if self._is_early(at, voter) else "EpochStale" if at > self.epoch + WEEK else ""
+        if refusal:
+            self.note("refused", epoch=self.epoch, actor=voter.address, reason=refusal)
         else:
+            self._landed_at[voter.index] = at
             self._take_back(voter)
             self._put(voter, choice, power)
-        self.chain.send(voter.address, self.voter, "vote(address[],uint256[])", pools, weights, reverts=is_stale)
+        self.chain.send(voter.address, self.voter, "vote(address[],uint256[])", pools, weights, reverts=bool(refusal))
 
     def reset(self, at: int, voter: Voter) -> None:
         """Abstain: take back this epoch's votes."""
-        if self._is_again(at, voter) or at >= self.epoch + WEEK:
+        if self._is_again(at, voter) or self._is_early(at, voter) or at >= self.epoch + WEEK:
             return
+        self._landed_at[voter.index] = at
         self._take_back(voter)
         self.chain.send(voter.address, self.voter, "reset()")
 
@@ -303,6 +312,9 @@ class Thena(Exchange):
         arrived = self.booked(token, self.booked(token, amount))
         facts = {"bribe": gauge.bribes["internal"], "bribe_kind": "internal", "token": token.address}
         self.note("reward", gauge, epoch=self.epoch, actor=gauge.address, amount=str(arrived), **facts)
+
+    def _is_early(self, at: int, voter: Voter) -> bool:
+        return self.vote_delay > 0 and at <= self._landed_at.get(voter.index, 0) + self.vote_delay
 
     def _is_again(self, at: int, voter: Voter) -> bool:
         """Whether the voter acted in this very second already: the contract wants time to pass in between."""

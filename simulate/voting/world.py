@@ -30,7 +30,8 @@ FLIP_AFTER = range(9, 14)  # seconds from the calendar boundary to the flip tran
 class Size:
     """How much world: `epochs` that have ended, gauges and voters per exchange, and the seed of it all.
 
-    `stops_before`: seconds before the open epoch's boundary at which the world stops; `lateness`: how late it votes.
+    `stops_before`: seconds before the open epoch's boundary at which the world stops; `lateness`: how late it votes;
+    `vote_delay`: seconds that Hydrex wants between two votes of one voter.
     """
 
     epochs: int
@@ -39,6 +40,7 @@ class Size:
     seed: int
     stops_before: int = 60 - HEAD_AFTER_T1
     lateness: str = "usual"
+    vote_delay: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.gauges < 8 or self.voters < 4:
@@ -74,6 +76,8 @@ class World:
         self.deployed_block = self._mine(GENESIS + 2 * DAY + 12)
         for exchange in self.exchanges:
             self._populate(exchange)
+        if self.size.vote_delay:
+            self.thena.slow_down(self.size.vote_delay)
         self._mine(GENESIS + 3 * DAY)
         for exchange in self.exchanges:
             self._list_twice(exchange)

@@ -14,6 +14,10 @@ voter_windows as (
     select * from {{ ref('int_voter_windows') }}
 ),
 
+single_votes as (
+    select * from {{ ref('int_votes_by_voter') }}
+),
+
 gates as (
     select * from {{ ref('int_voting_gates') }}
     where verdict = 'fail'
@@ -24,6 +28,44 @@ untrusted as (
     select distinct subject || '/' || period as epoch_key
     from gates
     where left_out_of = 'score' or (left_out_of = 'decision' and part = 'boundary')
+),
+
+-- who at a window has more than a small share of all votes there is forecast one by one
+large_votes as (
+    select
+        protocol,
+        epoch,
+        decision_window,
+        gauge_address,
+        voter_id,
+        votes_raw::double / pow(10, {{ threshold('votes_decimals') }}) as votes
+    from single_votes
+    qualify
+        (sum(votes_raw) over (partition by protocol, epoch, decision_window, voter_id))::double
+        >= {{ threshold('large_voter_share') }}
+        * (sum(votes_raw) over (partition by protocol, epoch, decision_window))::double
+),
+
+-- the voter itself is none of the others
+large_voters as (
+    select
+        voter_windows.protocol,
+        voter_windows.epoch,
+        voter_windows.decision_window,
+        voter_windows.voter_id,
+        large_votes.gauge_address,
+        list(
+            struct_pack(voter_id := large_votes.voter_id, votes := large_votes.votes) order by large_votes.voter_id
+        ) as large_votes
+    from voter_windows
+    inner join large_votes
+        on
+            voter_windows.protocol = large_votes.protocol
+            and voter_windows.epoch = large_votes.epoch
+            and voter_windows.decision_window = large_votes.decision_window
+            and large_votes.voter_id
+            is distinct from coalesce(voter_windows.account_address, voter_windows.token_id)
+    group by all
 )
 
 -- the truth stands beside what was visible: whoever reads it must first ask whether known_at < decision_at
@@ -44,6 +86,8 @@ select
     features.confidence as data_confidence,
     features.is_price_stale,
     features.is_candidate,
+    seen.large_votes as large_votes_now,
+    case when labels.known_at is not null then ended.large_votes end as large_votes_final,
     features.decision_at,
     labels.known_at
 from features
@@ -68,6 +112,20 @@ inner join voter_windows
         and features.voter_id = voter_windows.voter_id
         and features.epoch = voter_windows.epoch
         and features.decision_window = voter_windows.decision_window
+left join large_voters as seen
+    on
+        features.protocol = seen.protocol
+        and features.epoch = seen.epoch
+        and features.decision_window = seen.decision_window
+        and features.gauge_address = seen.gauge_address
+        and features.voter_id = seen.voter_id
+left join large_voters as ended
+    on
+        features.protocol = ended.protocol
+        and features.epoch = ended.epoch
+        and ended.decision_window = 'boundary'
+        and features.gauge_address = ended.gauge_address
+        and features.voter_id = ended.voter_id
 -- what stands on a gauge that may not be voted for (any more) is still paid
 where
     voter_windows.failed_gates is null

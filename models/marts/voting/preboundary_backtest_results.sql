@@ -1,5 +1,6 @@
 with results as (
     select * from {{ ref('vote_backtest') }}
+    where is_replayed
 )
 
 select

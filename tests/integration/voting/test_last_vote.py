@@ -10,6 +10,7 @@ import pytest
 
 import simulate
 import simulate.voting
+from decide.voting.revote import Guardrails, Stage, VotingRule, decide_stage
 from extract.evm.client import ChainClient
 from extract.evm.config import load_chains
 from extract.evm.views import call, word
@@ -17,6 +18,7 @@ from extract.seeds import WEEK, decision_windows
 from extract.voting.ballot import Ballot, exact_shares, transaction, try_out
 from extract.voting.families import Protocol, load_protocols
 from extract.voting.timeline import Timeline, resolve
+from simulate.chain.contracts import calldata
 from tests.line_fixtures import ROOT, Line
 from tests.world_fixtures import ask
 
@@ -58,6 +60,37 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("late")
     with simulate.voting.running(folder / "world", epochs=1, gauges=8, voters=4) as world:
         yield Late(world, folder)
+
+
+def test_a_vote_within_the_contracts_delay_reverts_and_is_not_recommended(late: Late) -> None:
+    """20 s between votes: the one 20 s later reverts, one two seconds on lands, and the plan knows both."""
+    where = late.world.info["protocols"]["hydrex"]
+    account, admin = where["voters"][1]["address"], where["admin"]
+    late.send({"from": admin, "to": late.hydrex.voter, "data": calldata("setVoteDelay(uint256)", 20)})
+    asked = transaction(late.hydrex, Ballot(tuple(g["pool"] for g in where["gauges"][3:5]), (1, 1), account))
+    first = late.send(asked)
+    late.mine(-35)
+    early, before = late.send(asked), late.mine(-15)
+    again, after = late.send(asked), late.mine(-13)
+    assert [late.landed(sent) for sent in (first, early, again)] == [True, False, True]
+
+    async def state(client: ChainClient) -> tuple[int, list[int], Any]:
+        (delay,) = await client.read([call(late.hydrex.voter, late.hydrex.family.vote_delay_view)], before)
+        asks = [call(late.hydrex.voter, late.hydrex.family.last_voted_view, account)]
+        landed = [word((await client.read(asks, block))[0]) for block in (before, after)]
+        return word(delay), landed, await try_out(client, asked, before - 1)
+
+    delay, landed, tried = late.chain(state)
+    assert (delay, landed) == (20, [late.boundary - 35, late.boundary - 13])
+    assert tried.status == "reverted" and tried.reason.startswith("VoteDelayNotMet")
+    stage = Stage("T-0", 0, "last_vote", 1.0)
+    rule = VotingRule("hydrex_world", None, None, 0, 1, vote_delay_seconds=delay)
+    guard = Guardrails(10, 5, 0.95, 0.8, 0.02)
+    for at, action in ((-19, "keep"), (-15, "submit")):  # decided on this block, lands in a later one
+        since = late.boundary + at - landed[0]
+        assert decide_stage(stage, (stage,), rule, guard, 1, 9, since_vote=since).action == action
+    late.send({"from": admin, "to": late.hydrex.voter, "data": calldata("setVoteDelay(uint256)", 0)})
+    late.mine(-9)
 
 
 def test_the_vote_decided_at_t0_lands_and_one_a_block_later_reverts(late: Late) -> None:

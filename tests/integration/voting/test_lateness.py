@@ -25,7 +25,7 @@ def rows(worlds: list[Weeks]) -> list[list[dict[str, Any]]]:
 
 
 def test_the_world_is_as_late_as_the_records(worlds: list[Weeks]) -> None:
-    """Promised over paid: 1.35 to 3.2, median 2.8, hours before; 0.86 to 1.13 minutes before."""
+    """Promised over paid: 1.35 to 3.2, median 2.8, hours before; 0.85 to 1.13 minutes before."""
     found = [decay(of) for of in worlds]
     hours = [ratio for of in found for name in list(RECORDED)[:3] for ratio in of[name]]
     minutes = [ratio for of in found for name in list(RECORDED)[3:] for ratio in of[name]]
@@ -51,11 +51,12 @@ def test_the_forecast_earns_its_place_and_the_rest_has_a_name(rows: list[list[di
     def mean(window: str, strategy: str) -> float:
         return statistics.fmean(of[window, strategy] for of in earned)
 
-    assert mean("day", "foreshore") > mean("day", "snapshot")
+    assert mean("day", "foreshore") > mean("day", "snapshot") + 0.04, "large voters are foreseen one by one"
+    assert mean("T-1", "foreshore") > mean("T-1", "snapshot"), "late bribes by each gauge's own record"
     ours = dict(_windows(mean))
     assert ours["day"] < ours["T-5"] < ours["T-1"] < ours["T-0"] <= 1, "votes and rewards that come late"
     assert ours["T-0"] > 0.95, "limits and the last seconds"
-    assert mean("staged", "foreshore") > 0.88
+    assert mean("staged", "foreshore") >= 0.92, "what the best practitioner gets: 92 to 97 %"
 
 
 def _windows(mean: Any) -> Iterator[tuple[str, float]]:

@@ -37,6 +37,17 @@ MINT_TOPIC = {
 Row = dict[str, Any]
 
 
+def test_a_world_whose_contract_wants_time_between_votes(tmp_path: Path) -> None:
+    """Half a day between two votes: what conduits send again in the last minutes reverts, and their books know it."""
+    with voting_world.running(tmp_path / "world", epochs=2, gauges=8, voters=6, vote_delay=43_200) as world:
+        refused = [row for row in world.actions() if row["kind"] == "refused"]
+        reasons = Counter(row["reason"] for row in refused)
+        assert reasons["VoteDelayNotMet"] >= 4, "two conduits, twice a week"
+        voter = world.info["protocols"]["hydrex"]["voter"]
+        delay = ask(world.rpc_url, "eth_call", {"to": voter, "data": calldata("VOTE_DELAY()")}, "latest")
+        assert int(delay, 16) == 43_200
+
+
 @pytest.fixture(scope="module")
 def books(small_world: simulate.RunningWorld) -> list[Row]:
     return small_world.actions()

@@ -15,7 +15,7 @@ import pytest
 
 from decide.once import sealed_schema
 from decide.voting.backtest_statistics import BASELINES, backtest_statistics
-from decide.voting.backtest_tables import SCHEMA
+from decide.voting.backtest_tables import SCHEMA, backtest_tables
 from decide.voting.recommend_tables import SCHEMA as RECOMMENDED
 from decide.voting.recommend_tables import Seeds, recommend_tables
 from tests.decision_fixtures import START, WEEK_SECONDS, Exchange, Row, seed_rows, seeds, under_the_plan
@@ -375,6 +375,27 @@ def judged(table: pa.Table, scored: pa.Table | None = None) -> list[Row]:
 
 def statistics(epochs: int, advantage: float = 0.1, covered: float = 0.8) -> list[Row]:
     return judged(results(epochs, advantage), scores(covered))
+
+
+@pytest.mark.parametrize(
+    ("delay", "most"),
+    [(None, 2.0), (0, 2.0), (86_000, 2.0), (86_100, 1.1), (604_799, 1.1)],  # from the day window to T-5 are 86,100 s
+)
+def test_the_plan_of_an_epoch_sends_nothing_into_the_contracts_delay(delay: int | None, most: float) -> None:
+    """By what the contract states at the block: two votes an epoch, or one once a vote takes the other window away."""
+    panel, quantiles, scenarios, windows = PLAIN.tables()
+    stated = pa.array([delay] * windows.num_rows, pa.int64())
+    windows = windows.set_column(windows.schema.get_field_index("vote_delay_seconds"), "vote_delay_seconds", stated)
+    two = seeds(
+        decision_windows=[row for row in seed_rows("decision_windows") if row["decision_window"] in PLAIN.windows]
+    )
+    table = backtest_tables(panel, quantiles, scenarios, windows, two, seed_rows("backtest_variants"))
+    staged, free = (rows_of(made, decision_window="staged") for made in (table, PLAIN.replayed(chosen=two)))
+    assert len(staged) == len(free) == 5 and max(row["submissions"] for row in free) > 1.5
+    for row, same in zip(staged, free, strict=True):
+        assert 0 < row["submissions"] <= most
+        if most == 2.0:
+            assert (row["submissions"], row["realised_usd"]) == (same["submissions"], same["realised_usd"])
 
 
 def of(rows: list[Row], metric: str, baseline: str = "") -> Row:

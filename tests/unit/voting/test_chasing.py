@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from decide.voting.chasing import RECENT, filled, usual_total
 from decide.voting.forecast import Candidate, Panel, move, walk_forward
-from decide.voting.forecast_tables import KEYS, reward_growth
 from simulate.voting.agents import best_answer
-from tests.decision_fixtures import WEEK, Exchange, rules
+from tests.decision_fixtures import WEEK, rules
 
 SOME = st.floats(1e-3, 1e6)
 AMOUNTS = st.lists(st.tuples(SOME | st.just(0.0), SOME | st.just(0.0)), min_size=1, max_size=12)
@@ -67,20 +66,6 @@ def test_a_forecast_that_knows_of_chasing_does_not_promise_too_much() -> None:
     assert abs(wrong["chase"]) < 0.5 * abs(wrong["plain"]) and abs(wrong["chase"]) < 0.15
     both = (PLAIN, replace(PLAIN, name="chase", chase=1.0))
     assert (walk_forward(panel, moves, rules(candidates=both, default=0)).chosen[late] == 1).all()
-
-
-def test_rewards_that_come_to_no_gauge_in_particular_are_counted() -> None:
-    """Rewards grow by up to a third; with flat medians the sum says by how much, from labels known before."""
-    panel = Exchange.drawn(8, 6).panel().sort_by([(key, "ascending") for key in KEYS])
-    now = panel["rewards_now_usd"].to_numpy()
-    growth = reward_growth(panel, now, 3)
-    rows = panel.select(["epoch", "decision_window"]).to_pylist()
-    epochs = sorted({row["epoch"] for row in rows})
-    first = np.array([row["epoch"] in epochs[:3] for row in rows])
-    assert (growth[first] == 1).all()
-    assert ((growth[~first] > 1.05) & (growth[~first] < 1.3)).all()
-    same = {(row["epoch"], row["decision_window"], g) for row, g in zip(rows, growth, strict=True)}
-    assert len(same) == len({key[:2] for key in same}), "one number a decision: it never moves votes"
 
 
 def test_the_agents_of_the_world_answer_best() -> None:

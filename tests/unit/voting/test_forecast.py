@@ -15,7 +15,8 @@ from decide.once import SEAL
 from decide.thresholds import thresholds
 from decide.voting.constants import scenario_sets
 from decide.voting.forecast import LEVELS, Panel, apply_move, clusters, move, walk_forward
-from decide.voting.forecast_tables import KEYS, forecast_quantiles, forecast_scenarios, reward_growth
+from decide.voting.forecast_tables import KEYS, forecast_quantiles, forecast_scenarios
+from decide.voting.late_rewards import growth, surprises
 from decide.voting.scenarios import scenario_values
 from decide.voting.situation import returns
 from tests.decision_fixtures import WEEK, Exchange, Floats, rules, seed_rows, stationary
@@ -189,12 +190,21 @@ def test_scenarios_move_what_stands_by_their_quantiles() -> None:
     now = {tuple(p[k] for k in key): p for p in panel.to_pylist()}
     wanted = {(s["scenario_set"], s["scenario"]): s for s in seed_rows("scenario_weights")}
     ordered = in_order(panel, KEYS)
-    medians = [moved[(*(p[k] for k in key), "uplift")]["p50"] for p in ordered.to_pylist()]
-    middle = apply_move(floats(ordered, "rewards_now_usd"), np.array(medians), 1.0)
-    least = next(t["value"] for t in seed_rows("thresholds") if t["threshold"] == "min_calibration_epochs")
-    numbers = reward_growth(ordered, middle, least)
-    growth = {tuple(p[k] for k in key): g for p, g in zip(ordered.to_pylist(), numbers, strict=True)}
-    assert len(set(growth.values())) > 2
+    values = thresholds(seed_rows("thresholds"))
+    late: dict[tuple[object, ...], tuple[float, float]] = {}  # what a gauge gets late, by what all rewards grow
+    for name in {s["scenario_set"] for s in wanted.values()}:
+        expected = np.zeros(ordered.num_rows)
+        for scenario in (s for s in wanted.values() if s["scenario_set"] == name):
+            level = f"p{round(100 * scenario['uplift_quantile'])}"
+            moves = [moved[(*(p[k] for k in key), "uplift")][level] for p in ordered.to_pylist()]
+            expected += scenario["weight"] * apply_move(floats(ordered, "rewards_now_usd"), np.array(moves), 1.0)
+        own = surprises(ordered, expected, values["late_reward_strength"])
+        grown = growth(ordered, expected + own, values["min_calibration_epochs"])
+        assert len(set(grown)) > 2 and (own > 0).any()
+        late |= {
+            (name, *(p[k] for k in key)): pair
+            for p, pair in zip(ordered.to_pylist(), zip(own, grown, strict=True), strict=True)
+        }
     for row in scenarios.to_pylist():
         place, scenario = tuple(row[k] for k in key), wanted[row["scenario_set"], row["scenario"]]
         for measure, floor, before, after in (
@@ -203,8 +213,9 @@ def test_scenarios_move_what_stands_by_their_quantiles() -> None:
         ):
             z = moved[(*place, measure)][f"p{round(100 * scenario[f'{measure}_quantile'])}"]
             wanted_now = max((now[place][before] + floor) * np.exp(z) - floor, 0)
-            if measure == "uplift":  # and by what all rewards outgrow their medians, one number a decision
-                wanted_now *= growth[place]
+            if measure == "uplift":
+                own_late, all_grow = late[(row["scenario_set"], *place)]
+                wanted_now = (wanted_now + own_late) * all_grow
             assert row[after] == pytest.approx(wanted_now, abs=1e-6)
         assert row["scenario_weight"] == scenario["weight"] and row["scenario_position"] == scenario["position"]
     assert scenarios.num_rows == panel.num_rows * len(wanted)
@@ -234,4 +245,4 @@ def test_the_seeds_thresholds_are_the_documented_ones() -> None:
     values = thresholds(seed_rows("thresholds"))
     assert (rules().min_gauge_epochs, rules().min_cluster_epochs) == (6, 4)
     assert (rules().drift_floor, rules().uplift_floor) == (values["drift_floor_votes"], values["uplift_floor_usd"])
-    assert rules().candidates[rules().default].name == "pooled_gap_12"
+    assert rules().candidates[rules().default].name == "voters_gap_24"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from decide.voting.revote import Stage, VotingRule, decide_stage, landing, standing_probabilities, vote_once
+from decide.voting.revote import Stage, VotingRule, decide_stage, landing, plan_worth, standing_probabilities
 from tests.decision_fixtures import settings
 
 SETTINGS = settings()
@@ -177,7 +178,7 @@ def test_the_one_vote_plan_is_the_best_of_all_plans(
     plan = [(stage, worth) for stage, (_, worth) in zip(stages, each, strict=True)]
     is_any_late = any(stage.outage_prob > 0 for stage in stages)
     expected = every_plan(plan, standing, 0.02, outage if is_any_late else 0.0)
-    assert vote_once(plan, standing, 0.02) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert plan_worth(plan, standing, ONCE, GUARD) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 @given(
@@ -208,6 +209,118 @@ def test_free_re_votes_are_within_a_thousandth_of_the_best_plan(
 
     best, found = (value(0, standing, (), False, ours) for ours in (False, True))
     assert found <= best + 1e-9 and found >= best * (1 - 1e-3) - 0.1
+
+
+# A voter contract that wants time between two votes
+
+DELAYS = [0, 30, 100, 240, 300, 90_000]  # none; under every gap; over T-1 to T-0; T-5 to T-1; T-5 to T-0; over a day
+SLOW = GUARD.landing_seconds
+
+
+def delayed(seconds: int) -> VotingRule:
+    return replace(FREE, vote_delay_seconds=seconds)
+
+
+def by_fates(
+    stages: list[Stage], worth: list[float], standing: float, delay: int, outage: float, ours: bool
+) -> tuple[float, int]:
+    """USD of the best of all plans where votes need `delay` seconds between them, or of ours; and how many of our votes
+    were sent into the delay.
+
+    Worlds (an outage or none) are carried along with their probabilities, so nothing of the product's Bayes is shared;
+    a vote takes `SLOW` seconds to land, and one sent sooner after it than the contract allows reverts.
+    """
+    rule, reverted = delayed(delay), 0
+
+    def value(n: int, stands: float, fate: dict[bool, float], cast: int | None, failed: tuple[Stage, ...]) -> float:
+        nonlocal reverted
+        whole = sum(fate.values())
+        if n == len(stages) or whole <= 0:
+            return whole * stands
+        stage = stages[n]
+        waits = value(n + 1, stands, fate, cast, failed)
+        since = None if cast is None else stages[cast].seconds_before - stage.seconds_before - SLOW
+        is_early = delay > 0 and since is not None and since < delay
+        if is_early and not ours:
+            return waits
+        lands = {is_out: 0.0 if is_out and stage.outage_prob > 0 else stage.landing_prob for is_out in fate}
+        sends = -0.02 * whole
+        sends += value(n + 1, worth[n], {o: p * lands[o] for o, p in fate.items()}, n, failed)
+        sends += value(n + 1, stands, {o: p * (1 - lands[o]) for o, p in fate.items()}, cast, (*failed, stage))
+        if not ours:
+            return max(waits, sends)
+        known = () if fate[True] == 0 else failed
+        chosen = decide_stage(stage, stages, rule, GUARD, stands, worth[n], failed=known, since_vote=since)
+        if chosen.action != "submit":
+            return waits
+        reverted += is_early
+        return sends
+
+    return value(0, standing, {True: outage, False: 1 - outage}, None, ()), reverted
+
+
+@given(
+    st.lists(st.floats(0.05, 1), min_size=len(STAGES), max_size=len(STAGES)),
+    st.sampled_from([0.0, 0.2, 0.6]),
+    st.lists(st.floats(0.3, 1), min_size=len(STAGES), max_size=len(STAGES)),
+    st.floats(100, 1e4),
+    st.floats(0, 1.2),
+    st.sampled_from(DELAYS),
+)
+def test_the_plan_knows_that_a_vote_takes_the_next_windows_away(
+    p: list[float], outage: float, shares: list[float], worth: float, standing: float, delay: int
+) -> None:
+    """Within a thousandth (and the guard) of the best of all plans, and never a vote that the contract refuses."""
+    each = zip(STAGES, p, sorted(shares), strict=True)
+    stages = [
+        replace(s, landing_prob=x, outage_prob=outage if n else 0.0, value_share=v) for n, (s, x, v) in enumerate(each)
+    ]
+    worths = [s.value_share * worth for s in stages]
+    best, _ = by_fates(stages, worths, standing * worth, delay, outage, ours=False)
+    found, reverted = by_fates(stages, worths, standing * worth, delay, outage, ours=True)
+    assert reverted == 0, "a vote was sent that the contract reverts with VoteDelayNotMet"
+    assert found <= best + 1e-9 and found >= best * (1 - 1e-3) - 4 * GUARD.gas_multiple * GUARD.gas_usd
+    plan = list(zip(stages, worths, strict=True))
+    exact = plan_worth(plan, standing * worth, delayed(delay), GUARD)
+    assert exact == pytest.approx(best, rel=1e-9), "the plan's worth is that of the whole tree"
+
+
+def test_a_delay_longer_than_the_week_is_one_vote_an_epoch() -> None:
+    stages = ONCE.stages(SETTINGS.stages)[:2]
+    once = [decide_stage(s, stages, ONCE, GUARD, 0, 900).action for s in stages]
+    late = [
+        decide_stage(s, stages, replace(ONCE, votes_per_epoch=None, vote_delay_seconds=604_800), GUARD, 0, 900).action
+        for s in stages
+    ]
+    assert once == late == ["submit", "submit"]
+
+
+@pytest.mark.parametrize(
+    ("since", "actions"), [(None, "submit"), (200, "wait"), (239.9, "wait"), (240, "submit"), (1e6, "submit")]
+)
+def test_a_vote_within_the_delay_of_the_last_one_is_not_sent(since: float | None, actions: str) -> None:
+    """Whatever it would gain: at T-5, with 240 seconds between votes; T-1 comes 240 s later, so one waits for it."""
+    stage = STAGES[1]
+    found = decide_stage(stage, STAGES, delayed(240), GUARD, 10.0, 1_000.0, since_vote=since)
+    assert found.action == actions
+    assert ("VoteDelayNotMet" in found.reason) is (actions == "wait")
+
+
+def test_where_no_later_window_is_free_what_stands_is_kept() -> None:
+    last = decide_stage(STAGES[-1], STAGES, delayed(400), GUARD, 10.0, 1_000.0, since_vote=267)
+    assert last.action == "keep" and "400 seconds" in last.reason
+    earlier = decide_stage(STAGES[1], STAGES, delayed(90_000), GUARD, 10.0, 1_000.0, since_vote=86_000)
+    assert earlier.action == "keep", "T-0 is 300 s later: still within the delay"
+
+
+def test_a_small_gain_now_does_not_cost_the_better_vote_later() -> None:
+    """400 s between votes: at T-5 five dollars more than what stands would take T-1 and T-0 away."""
+    stages = tuple(
+        replace(s, landing_prob=0.9, outage_prob=0.0, value_share=v)
+        for s, v in zip(STAGES, (0.5, 0.6, 0.9, 1), strict=True)
+    )
+    assert decide_stage(stages[1], stages, delayed(400), GUARD, 600, 605).action == "wait"
+    assert decide_stage(stages[1], stages, FREE, GUARD, 600, 605).action == "submit"
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=4), st.floats(0.01, 0.99))

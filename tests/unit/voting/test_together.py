@@ -31,7 +31,11 @@ def case(voter: str, power: float, own: dict[str, float], all_own: dict[str, flo
     stands = np.array([own.get(g, 0.0) for g in gauges])
     rewards = np.array([[REWARDS[g]] for g in gauges])
     snapshot = Situation(gauges, now, rewards, np.ones(1), stands, stands, power)
-    window = {"voted_at": datetime.fromtimestamp(EPOCH + 5, UTC) if own else None, "is_exempt": False}
+    window = {
+        "voted_at": datetime.fromtimestamp(EPOCH + 5, UTC) if own else None,
+        "decision_at": datetime.fromtimestamp(EPOCH + 604_740, UTC),
+        "is_exempt": False,
+    }
     situations = {"one": replace(snapshot, votes=now * drift)}
     nothing = np.full(3, np.nan)
     return Case(
@@ -116,6 +120,22 @@ def test_an_nft_whose_vote_is_cast_stays_where_one_vote_counts() -> None:
     assert first.made.votes.tolist() == [300.0, 0.0, 0.0] and second.made.votes.sum() == 200.0
     assert first.made.decision.action == "keep" and "one vote of this epoch is cast" in first.made.decision.reason
     assert second.made.decision.action == "submit"
+
+
+def test_an_nft_that_voted_within_the_contracts_delay_stays() -> None:
+    """Its sister is decided with what it holds; where all must wait, all keep and say why."""
+    slow = replace(ANY, vote_delay_seconds=604_736)  # the votes at hand are 604,735 s old
+    first, second = together(
+        [case("1", 300.0, {"a": 300.0}, {"a": 300.0}), case("2", 200.0, {}, {"a": 300.0})], rule=slow
+    )
+    assert first.made.votes.tolist() == [300.0, 0.0, 0.0] and "VoteDelayNotMet" in first.made.decision.reason
+    assert first.made.decision.action == "keep" and second.made.decision.action == "submit"
+    both = together(two(), rule=slow)
+    assert {part.made.decision.action for part in both} == {"keep"}
+    assert all("VoteDelayNotMet" in part.made.decision.reason for part in both)
+    assert {p.made.decision.action for p in together(two(), rule=replace(slow, vote_delay_seconds=604_735))} == {
+        "submit"
+    }
 
 
 def test_lists_and_shares_hold_for_each_nft() -> None:
