@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from extract.lending.engine import shared_rate
 
 from extract.config import Config, load_config
 from extract.errors import ConfigError, RequestError
@@ -15,7 +16,6 @@ from extract.evm.config import ChainSpec, ProviderSpec
 from extract.ledger import COMPLETE, FAILED, Ledger
 from extract.lending.cost import Period, costs
 from extract.lending.days import day_of, requested_days
-from extract.lending.engine import shared_rate
 from extract.lending.plan import MISSING_PRICES, PRICES, Plan, Request, make_plan, make_scope
 from extract.lending.registry import load_registry
 from tests.line_fixtures import ROOT
