@@ -45,6 +45,7 @@ class Cluster:
     _refused: dict[str, str] = field(default_factory=dict)  # why, by address
     _usable: asyncio.Event = field(default_factory=asyncio.Event)
     _failure: ForeshoreError | None = None
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def resource(self) -> str:
@@ -53,6 +54,7 @@ class Cluster:
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """What the function returns. Its own errors are raised; lost workers and a restarted scheduler are not seen."""
         from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
 
         while True:
             await self._until_usable()
@@ -65,12 +67,11 @@ class Cluster:
                     f"{LOST_MOST} workers were lost over it: look at their memory and logs, then run the same command "
                     "again"
                 ) from None
-            except asyncio.CancelledError:
-                if client is self._client and client.status == "running":
-                    raise  # it is this process that gives up
+            except FutureCancelledError:
+                pass
             except OSError:
                 if client is self._client and client.status == "running":
-                    raise
+                    raise  # the function's own
             await asyncio.sleep(LOOK_SECONDS)  # the connection is gone: whoever watches makes another
 
     async def _until_usable(self) -> None:
@@ -98,9 +99,9 @@ class Cluster:
             ) from None
 
     async def watch(self) -> None:
-        """Look at who joins and who is lost, until cancelled; connect again when the scheduler is gone."""
+        """Look at who joins and who is lost, until all is over; connect again when the scheduler is gone."""
         since = time.monotonic()
-        while True:
+        while not self._over.is_set():
             try:
                 if self._client.status != "running":
                     raise OSError("the scheduler is gone")
@@ -113,7 +114,8 @@ class Cluster:
             elif time.monotonic() - since > (START_SECONDS if self._refused else PATIENCE_SECONDS):
                 self._fail(ClusterError(self._nobody()))
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), LOOK_SECONDS)
 
     def _nobody(self) -> str:
         if self._refused:
@@ -224,6 +226,7 @@ async def open_cluster(
     if importlib.util.find_spec("distributed") is None:
         raise ConfigError("--engine dask needs the extra: pip install 'foreshore[dask]'")
     import dask
+    import distributed  # noqa: F401  # its settings are there before one of them is set
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what of it matters is said in our words
     with dask.config.set({"distributed.scheduler.allowed-failures": LOST_MOST - 1}):
@@ -232,8 +235,7 @@ async def open_cluster(
             cluster = Cluster(address, terms, share, say)
             await cluster.connect()
             stack.push_async_callback(cluster.close)
-            watching = asyncio.create_task(_guard(cluster))
-            stack.push_async_callback(_end, watching)
+            stack.push_async_callback(_end, cluster, asyncio.create_task(_guard(cluster)))
             yield cluster
 
 
@@ -247,10 +249,11 @@ async def _guard(cluster: Cluster) -> None:
         cluster._fail(ClusterError(f"the cluster at {cluster.address} failed: {type(error).__name__}: {error}"))
 
 
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+async def _end(cluster: Cluster, watching: asyncio.Task[None]) -> None:
+    """Let the watcher finish its look: a request of it that is cut off leaves the connection in disorder."""
+    cluster._over.set()
+    await asyncio.wait([watching], timeout=10)
+    watching.cancel()
 
 
 async def _address(stack: AsyncExitStack, where: Where, workers: int, say: Callable[[str], None]) -> str:
@@ -262,7 +265,9 @@ async def _address(stack: AsyncExitStack, where: Where, workers: int, say: Calla
 
     start: Any = LocalCluster
     made = await stack.enter_async_context(
-        start(n_workers=workers, threads_per_worker=1, processes=True, asynchronous=True, dashboard_address=None)
+        start(
+            n_workers=workers, threads_per_worker=1, processes=True, asynchronous=True, dashboard_address="127.0.0.1:0"
+        )
     )
     return str(made.scheduler_address)
 

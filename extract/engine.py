@@ -13,7 +13,7 @@ from extract.ledger import LedgerRow
 from extract.tools import Tools
 from extract.where import Where
 from extract.work import Engine, Fetched, Job, Report, Step, Tell, Unit, attempt, fetch_and_land, land_rows
-from extract.worker import Order, Terms, fill, for_travel, leave_mark
+from extract.worker import Order, Terms, fill, for_travel, mark
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,31 @@ async def open_engine(
     report: Report,
     needs: Sequence[Callable[[Config], object]] = (),
 ) -> AsyncIterator[Engine]:
-    """The engine a run asked for; call it while holding the raw zone's lock. `needs`: what every worker must be able
-    to do with its own environment; one whose ForeshoreError says that it cannot gets no work.
-
-    Errors: ConfigError where a cluster cannot be had.
-    """
+    """The engine a run asked for. `needs`: as `open_workers`. Errors: ConfigError, ClusterError."""
     if not where.is_cluster:
         yield Here(tools, workers)
         return
+    async with open_workers(config, where, workers, tools, report, needs) as (cluster, terms):
+        yield There(cluster, tools, terms, max(32, 4 * workers))
+
+
+@asynccontextmanager
+async def open_workers(
+    config: Config,
+    where: Where,
+    workers: int,
+    tools: Tools,
+    report: Report,
+    needs: Sequence[Callable[[Config], object]] = (),
+) -> AsyncIterator[tuple[Cluster, Terms]]:
+    """A cluster whose workers see this raw zone. `needs`: what each must be able to do with its own environment; one
+    whose ForeshoreError says that it cannot gets no work. Errors: ConfigError, ClusterError.
+    """
     terms = Terms(secrets.token_hex(8), for_travel(config), tuple(needs))
-    leave_mark(tools.lake, terms.run)
 
     def say(text: str) -> None:
         report(Step("cluster", text))
 
-    async with open_cluster(where, workers, terms, tools.share, say) as cluster:
-        yield There(cluster, tools, terms, max(32, 4 * workers))
+    with mark(tools.lake, terms.run):
+        async with open_cluster(where, workers, terms, tools.share, say) as cluster:
+            yield cluster, terms

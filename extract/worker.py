@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -33,7 +33,7 @@ PACKAGES = ("arch", "distributed", "dlt", "duckdb", "msgspec", "numpy", "pyarrow
 ROOMS = ("decide", "extract", "operate")
 PROJECT_VARIABLE = "FORESHORE_PROJECT"  # on a worker: the project's folder there, where it lies elsewhere
 KEY_FILE = ".foreshore.env"  # in the home folder
-MARK = "_cluster.json"  # beside the tables: the run that a worker must find in the raw zone it lands in
+MARKS = "_cluster"  # beside the tables: a file per run, which a worker must find in the raw zone that it lands in
 FORGET_SECONDS = 3600.0  # tools of a run that nobody ended
 
 
@@ -87,9 +87,16 @@ def _key_file() -> dict[str, str]:
     return {name.strip(): value.strip() for name, equals, value in pairs if equals and not name.startswith("#")}
 
 
-def leave_mark(lake: Lake, run: str) -> None:
-    """Say in the raw zone which run is on, so that workers can tell that they see the same one."""
-    lake.fs.pipe_file(lake.join(MARK), json.dumps({"run": run}).encode())
+@contextmanager
+def mark(lake: Lake, run: str) -> Iterator[None]:
+    """While a run is on, its name stands in the raw zone, so that workers can tell that they see the same one."""
+    lake.make_folder(lake.join(MARKS))
+    lake.fs.pipe_file(lake.join(MARKS, run), b"on\n")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lake.fs.rm_file(lake.join(MARKS, run))
 
 
 def introduce(terms: Terms) -> Said:
@@ -134,12 +141,12 @@ def _objection(terms: Terms) -> str:
     config = own(terms.config)
     lake = Lake.of(config)
     try:
-        found = json.loads(lake.fs.cat_file(lake.join(MARK)))["run"] if lake.fs.exists(lake.join(MARK)) else None
+        is_there = lake.fs.exists(lake.join(MARKS, terms.run))
     except Exception as error:  # an object store's libraries each raise their own
         if (told := refusal(error)) is None and not isinstance(error, OSError | ValueError):
             raise
         return f"cannot read the raw zone {config.raw_url}: {told or type(error).__name__}"
-    if found != terms.run:
+    if not is_there:
         return f"does not see this run's raw zone at {config.raw_url}: mount that folder there, or use an object store"
     for need in terms.needs:
         need(config)
