@@ -23,7 +23,7 @@ import pyarrow as pa
 from rich.markup import escape
 
 from extract.config import Config
-from extract.errors import Busy, ForeshoreError, RequestError
+from extract.errors import Busy, ConfigError, ForeshoreError, RequestError
 from extract.integrity import audit
 from extract.land import Lake, mirror_folder
 from extract.mirror import view_folder
@@ -46,13 +46,18 @@ class Warehouse:
     root: Path
     raw_url: str  # what dbt reads: the raw zone, or the view of an object store's mirror
     store_url: str | None = None  # the object store behind such a view
+    keep_days: float = publication.KEEP_DAYS  # that a publication can be asked after another took its place
+    as_of: str | None = (
+        None  # the publication that is read: by name, or by a moment at which it stood; None: the present
+    )
 
     @classmethod
-    def of(cls, config: Config) -> Warehouse:
-        url = config.raw_url
+    def of(cls, config: Config, as_of: str | None = None) -> Warehouse:
+        url, keep_days = config.raw_url, _keep_days(config)
         if is_remote(url):
-            return cls(config.root, str(view_folder(mirror_folder(config.root, url))), url)
-        return cls(config.root, url)
+            view = str(view_folder(mirror_folder(config.root, url)))
+            return cls(config.root, view, url, keep_days, as_of)
+        return cls(config.root, url, None, keep_days, as_of)
 
     @property
     def build_file(self) -> Path:
@@ -82,6 +87,14 @@ class Warehouse:
             "FORESHORE_LEDGER": ledger,
             "DO_NOT_TRACK": "1",
         }
+
+
+def _keep_days(config: Config) -> float:
+    """`[storage] keep_publications_days`. Errors: ConfigError where it is no number of days."""
+    days = config.section("storage").get("keep_publications_days", publication.KEEP_DAYS)
+    if isinstance(days, bool) or not isinstance(days, int | float) or not 0 <= days <= 36_525:
+        raise ConfigError(f"{config.path}: [storage] keep_publications_days = {days!r}: write a number of days, e.g. 8")
+    return float(days)
 
 
 def run_dbt(warehouse: Warehouse, *commands: Sequence[str]) -> bool:
@@ -219,7 +232,7 @@ def rebuild(warehouse: Warehouse, is_verbose: bool = False) -> Publication:
 
 def publish(warehouse: Warehouse) -> Publication:
     """Swap in what the newest build vouches for; errors as in `operate.publish`."""
-    return publication.publish(warehouse.root, warehouse.build_file, warehouse.raw_url)
+    return publication.publish(warehouse.root, warehouse.build_file, warehouse.raw_url, warehouse.keep_days)
 
 
 def show_publication(warehouse: Warehouse, made: Publication) -> int:
@@ -311,7 +324,11 @@ def open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
 
 
 def current_file(warehouse: Warehouse) -> Path:
-    """The file that readers open now. Errors: WarehouseError where nothing is published."""
+    """The file that readers open. Errors: WarehouseError where nothing is published, PublicationError where nothing
+    was at the moment asked about.
+    """
+    if warehouse.as_of is not None:
+        return warehouse.shelf.at(warehouse.as_of)
     ensure_published(warehouse)
     file = warehouse.shelf.current_file()
     if file is None:
