@@ -36,6 +36,7 @@ def ask(names: list[str]) -> list[str]:
 
 ASK, FEW = ask(NAMES), ask(NAMES[:3])
 ACCIDENTAL = ("load_id", "fetched_at")
+GUIDE = ROOT / "docs" / "scale.md"
 RATE = 6.0  # requests per second of the provider
 
 
@@ -99,6 +100,13 @@ def wait_until(true: Any, process: subprocess.Popen[str], seconds: float = 240.0
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.05)
+
+
+def guide(program: str, address: str) -> tuple[str, ...]:
+    """The arguments of `dask scheduler` or `dask worker` as the guide has them, with another address."""
+    host, port = address.removeprefix("tcp://").split(":")
+    (line,) = [text for text in GUIDE.read_text().splitlines() if text.startswith(f"dask {program} ")]
+    return tuple(line.split("#")[0].replace("10.0.0.5", host).replace("8786", port).split()[1:])
 
 
 @contextmanager
@@ -171,8 +179,7 @@ def test_a_scheduler_that_is_restarted_costs_time_and_no_row(
 ) -> None:
     line, port = bars(many, tmp_path, RATE), free_port()
     address = f"tcp://127.0.0.1:{port}"
-    serve = ("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
-    work = ("worker", address, "--nthreads", "1", "--nworkers", "2", "--no-dashboard")
+    serve, work = guide("scheduler", address), guide("worker", address)
     with dask(*serve) as scheduler, dask(*work, **many.environ):
         process = start(line, "--scheduler", address, **many.environ)
         wait_until(lambda: landed(line) > 4, process)
