@@ -113,9 +113,10 @@ def leaves(command: click.Command, ctx: click.Context, path: tuple[str, ...]) ->
 
 
 class Parrot(http.server.BaseHTTPRequestHandler):
-    """Refuses everything and repeats it: the worst that an honest server's error page does."""
+    """Refuses everything and repeats it: the worst that an honest server's error page does. Only prices it answers."""
 
     heard: ClassVar[list[str]] = []
+    answers_prices: ClassVar[bool] = True
 
     def refuse(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode(errors="replace")
@@ -125,7 +126,9 @@ class Parrot(http.server.BaseHTTPRequestHandler):
                 said += base64.b64decode(said_by).decode(errors="replace")
         self.heard.append(said)
         answer = json.dumps({"error": {"code": -32000, "message": said}}).encode()
-        self.send_response(403)
+        if "/historical/" in self.path and self.answers_prices:
+            answer = b'{"coins": {}}'
+        self.send_response(200 if answer == b'{"coins": {}}' else 403)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
