@@ -43,6 +43,14 @@ class Config:
         return named if "://" in named else (self.beside(named) if named else self.root / "raw").as_posix()
 
     @property
+    def published_url(self) -> str | None:
+        """Where publications are put for other machines (`[storage] published_url`), None where nowhere."""
+        named = without_secrets(self._storage("published_url", ""), "published_url")
+        if not named:
+            return None
+        return named if "://" in named else self.beside(named).as_posix()
+
+    @property
     def seeds(self) -> Path:
         """Folder of the seeds (constants as data)."""
         return self.beside(self._storage("seeds", "seeds"))

@@ -11,6 +11,7 @@ SHAPES: Mapping[tuple[str, ...], str] = {
     ("storage",): TABLE,
     ("storage", "root"): TEXT,
     ("storage", "raw_url"): TEXT,
+    ("storage", "published_url"): TEXT,
     ("storage", "seeds"): TEXT,
     ("storage", "is_simulated"): FLAG,
     ("chains",): TABLE,

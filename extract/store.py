@@ -45,11 +45,11 @@ def is_remote(url: str) -> bool:
     return "://" in url and not url.startswith("file://")
 
 
-def without_secrets(url: str) -> str:
+def without_secrets(url: str, key: str = "raw_url") -> str:
     """The URL itself. Errors: ConfigError where it holds credentials, which would land in files and logs."""
     if is_remote(url) and "@" in urlsplit(url).netloc:
         raise ConfigError(
-            "[storage] raw_url holds credentials: take them out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+            f"[storage] {key} holds credentials: take them out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
             "(or AWS_PROFILE) instead"
         )
     return url

@@ -6,7 +6,6 @@ Every other status is the answer's own (`WebStatus`), and raised at once.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ import aiohttp
 import msgspec
 
 from extract.errors import ForeshoreError
-from extract.evm.pace import Clock, Pace
+from extract.evm.pace import Clock, Pace, Slots, share_of
 from extract.evm.redact import redact
 from extract.evm.transport import retry_after
 from extract.evm.waits import Waits
@@ -81,7 +80,12 @@ class WebSource:
 
     def __post_init__(self) -> None:
         self._pace = Pace(self.limits.requests_per_second, Waits(self.name, self.clock))
-        self._slots = asyncio.Semaphore(self.limits.max_in_flight)
+        self._slots = Slots(self.limits.max_in_flight)
+
+    def share(self, among: int) -> None:
+        """Ask as one of `among` processes that share the source's limits."""
+        self._pace.share(share_of(self.limits.requests_per_second, among))
+        self._slots.share(max(1, self.limits.max_in_flight // among))
 
     async def get(self, path: str, query: Query, wrong: Callable[[Any], str | None]) -> WebAnswer:
         """The answer to one GET. `wrong` says what is wrong with a decoded answer's shape; that is tried again too.

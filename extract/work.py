@@ -1,25 +1,39 @@
-"""What every line of extraction does with its partitions: jobs side by side, each landed whole or not at all."""
+"""What every line of extraction does with its partitions: units side by side, each landed whole or not at all.
+
+A unit says how its partitions are fetched and can travel: whoever fetches it, this process or a worker of a cluster
+(`extract.engine`), does the same with it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pyarrow as pa
 
 from extract.errors import ConfigError, ForeshoreError, StorageError
 from extract.evm.redact import redact
-from extract.lake import Lake
 from extract.land import land
 from extract.ledger import COMPLETE, FAILED, LEDGER_TABLE, SOURCES_DOWN, LedgerRow, failed, ledger_table
+from extract.tools import Tools
 
 Fetched = tuple[dict[str, pa.Table], list[LedgerRow]]
+Tell = Callable[[str, str], None]  # (about, message): what is odd about data that land all the same
+
+
+class Unit(Protocol):
+    """Partitions that are fetched and land together. It is pickled: it holds no client and no secret."""
+
+    async def fetch(self, tools: Tools, tell: Tell) -> Fetched:
+        """Their rows and filled ledger rows. ForeshoreError and OSError become failed ledger rows."""
+        ...
 
 
 @dataclass(frozen=True)
 class Step:
-    """One line of progress: `planned`, `outdated`, `done` or `failed`, with units done so far of all."""
+    """One line of progress: planned, outdated, odd, cluster, done or failed; with units done so far of all."""
 
     kind: str
     unit: str
@@ -63,28 +77,40 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """Partitions that are fetched and land together."""
+    """The ledger rows that a unit fills. `make` makes it when its turn comes, in the process that plans."""
 
     name: str
     due: Sequence[LedgerRow]
-    fetch: Callable[[Sequence[LedgerRow]], Awaitable[Fetched]]
+    make: Callable[[], Awaitable[Unit]]
 
 
 Report = Callable[[Step], None]
 
 
-async def run_jobs(
-    lake: Lake, source: str, jobs: Sequence[Job], workers: int, outcome: Outcome, report: Report
-) -> None:
-    """Fetch up to `workers` jobs at once and land each as it comes; a job that fails leaves failed ledger rows."""
-    slots, landing, done = asyncio.Semaphore(workers), asyncio.Lock(), 0
+class Engine(Protocol):
+    """Who does the work: this process, or a cluster."""
+
+    @property
+    def at_once(self) -> int:
+        """How many jobs may be under way."""
+        ...
+
+    async def complete(self, source: str, job: Job, tell: Tell) -> list[LedgerRow]:
+        """A job's ledger rows, which have landed with its rows. Errors: StorageError, ConfigError."""
+        ...
+
+
+async def run_jobs(engine: Engine, source: str, jobs: Sequence[Job], outcome: Outcome, report: Report) -> None:
+    """Every job, as many at once as the engine takes; a job that fails leaves failed ledger rows."""
+    slots, done = asyncio.Semaphore(engine.at_once), 0
+
+    def tell(about: str, message: str) -> None:
+        report(Step("odd", about, message=message))
 
     async def work(job: Job) -> None:
         nonlocal done
         async with slots:
-            tables, rows = await attempt(job)
-            async with landing:
-                await asyncio.to_thread(land, lake, source, {**tables, LEDGER_TABLE: ledger_table(rows)})
+            rows = await engine.complete(source, job, tell)
             done += 1
             outcome.count(rows)
             bad = dict.fromkeys(row.error_message or "" for row in rows if row.status == FAILED)
@@ -96,11 +122,29 @@ async def run_jobs(
             group.create_task(work(job))
 
 
-async def attempt(job: Job) -> Fetched:
-    """Fetch a job. What the chain or a provider did wrong becomes failed ledger rows; what the house did is raised."""
+async def fetch_and_land(tools: Tools, source: str, job: Job, tell: Tell) -> list[LedgerRow]:
+    """Fetch a job's unit with these tools and land what came, also where that is only why it failed."""
+
+    async def fetch() -> Fetched:
+        return await (await job.make()).fetch(tools, tell)
+
+    fetched = await attempt(job.due, fetch)
+    return await land_rows(tools, source, fetched)
+
+
+async def attempt(due: Sequence[LedgerRow], fetch: Callable[[], Awaitable[Fetched]]) -> Fetched:
+    """What the chain or a provider did wrong becomes failed ledger rows; what the house did is raised."""
     try:
-        return await job.fetch(job.due)
+        return await fetch()
     except (StorageError, ConfigError):
         raise
     except (ForeshoreError, OSError) as error:
-        return {}, [failed(row, error, redact(str(error))) for row in job.due]
+        return {}, [failed(row, error, redact(str(error))) for row in due]
+
+
+async def land_rows(tools: Tools, source: str, fetched: Fetched) -> list[LedgerRow]:
+    """Commit rows with their ledger rows as one load package."""
+    tables, rows = fetched
+    async with tools.landing:
+        await asyncio.to_thread(land, tools.lake, source, {**tables, LEDGER_TABLE: ledger_table(rows)})
+    return rows

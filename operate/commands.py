@@ -14,7 +14,7 @@ from extract.lending.plan import Request as LendingRequest
 from extract.lending.plan import is_configured
 from operate import status as standing
 from operate.lending import commands as lending
-from operate.options import config_option, json_option
+from operate.options import config_option, json_option, where_of
 from operate.voting import extraction as voting
 from operate.warehouse import Warehouse, rebuild, run_dbt, show_publication
 
@@ -26,10 +26,10 @@ def extract_all(**options: Any) -> None:
 
     Bars are extracted by symbol (`extract bars`), prediction markets by the daily run (`markets daily`).
     """
-    config = load_config(options["config_file"])
+    config, where = load_config(options["config_file"]), where_of(dict(options))
     codes = [voting.run(**options)] if config.section("voting") else []
     if is_configured(config):
-        request = LendingRequest(resume=options["resume"], workers=options["workers"])
+        request = LendingRequest(resume=options["resume"], workers=options["workers"], where=where)
         codes.append(lending.run(config, request, options["plan"], options["as_json"]))
     sys.exit(_of_all(codes))
 

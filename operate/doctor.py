@@ -17,9 +17,12 @@ from extract.evm.config import ChainSpec, load_chains
 from extract.evm.errors import EvmError
 from extract.evm.redact import redact
 from extract.lake import Lake
+from extract.ledger import Ledger
 from extract.store import refusal
 from extract.voting.families import load_protocols
+from operate import seed_checks
 from operate.checks import FAIL, OK, WARN, Check
+from operate.warehouse import Warehouse
 
 LIBRARIES = ("duckdb", "dbt-core", "dbt-duckdb", "dlt", "web3", "pyarrow")
 LEAST_FREE_BYTES = 5 * 2**30
@@ -35,6 +38,7 @@ def examine(config: Config) -> list[Check]:
         Check("configuration", OK, str(config.path)),
         Check("versions", OK, ", ".join(versions)),
         _store(config),
+        *_simulated(config),
         _disk(config.root),
     ]
     chains = load_chains(config.section("chains"), config.environ)
@@ -71,6 +75,35 @@ def _store(config: Config) -> Check:
     return Check("store", OK, f"{config.raw_url}: {'simulated' if told else 'real'} data")
 
 
+def _simulated(config: Config) -> list[Check]:
+    """Where a real set-up has something of the embedded world: what was published, what landed, whom it asks."""
+    if config.is_simulated:
+        return []
+    checks, chains = [], config.section("chains")
+    units = Warehouse.of(config).shelf.units()
+    if wrong := sorted(unit for unit, made in units.items() if made.is_simulated):
+        found = f"what is published of {', '.join(wrong)} is the embedded world's"
+        checks.append(Check("published data", FAIL, found, "build anew from a real store, or give it another root"))
+    known = {int(table["chain_id"]) for table in chains.values() if "chain_id" in table}
+    try:
+        states = Ledger.read(Lake.of(config)).states.values()
+        landed = {s.newest["chain_id"] for s in states if s.newest["chain_id"]}
+    except Exception as error:  # said by the check of the store already
+        if refusal(error) is None and not isinstance(error, OSError | ValueError | ForeshoreError):
+            raise
+        landed = set()
+    if strange := sorted(landed - known):
+        found = f"it holds rows of chain ids {', '.join(map(str, strange))}, which no [chains.NAME] has"
+        cure = "the embedded world's, or of a chain that was taken out: extract anew into another root, or name it"
+        checks.append(Check("store's chains", FAIL, found, cure))
+    near = sorted(name for name, table in chains.items() if any("url" in p for p in table.get("providers", [])))
+    if near:
+        found = f"{', '.join(near)}: a provider on this machine (`url`)"
+        cure = "fine for a node of your own; the embedded world's chain belongs to a root with is_simulated = true"
+        checks.append(Check("providers here", WARN, found, cure))
+    return checks
+
+
 def _disk(root: Path) -> Check:
     there = next(folder for folder in (root.resolve(), *root.resolve().parents) if folder.exists())
     if not os.access(there, os.W_OK):
@@ -104,9 +137,14 @@ async def _chain(config: Config, spec: ChainSpec) -> list[Check]:
         final = await client.finalized()
         checks.append(await _archive(client, name, max(0, final.number - OLD_BLOCKS)))
         checks.append(await _ranges(client, name, final.number))
+        checks += await seed_checks.chain(client, config, final)
         for protocol in load_protocols(config.section("voting")).values():
             if protocol.chain == spec.name:
-                checks.append(await _contracts(client, protocol.name, [protocol.voter, protocol.minter], final.number))
+                there = await _contracts(client, protocol.name, [protocol.voter, protocol.minter], final.number)
+                checks.append(there)
+                if there.verdict == OK:
+                    checks += await seed_checks.exchange(client, config, protocol, final)
+        checks += await seed_checks.deployments(client, config, final)
     return checks
 
 

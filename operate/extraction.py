@@ -78,6 +78,9 @@ def _progress(source: str, as_json: bool) -> Iterator[Any]:
 
         def show(step: Step) -> None:
             nonlocal told
+            if step.kind in ("odd", "cluster"):
+                err.print(": ".join(escape(text) for text in (step.unit, step.message) if text), soft_wrap=True)
+                return
             bars.update(task, description=f"{source}: {step.unit}", total=step.total, completed=step.done)
             now = time.monotonic()
             if not as_json and not err.is_terminal and now - told >= SECONDS_BETWEEN_LINES:

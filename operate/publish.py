@@ -9,18 +9,20 @@ Under `<root>/published`:
 
 `<root>/foreshore.duckdb` links through `current`, so file and parquet change together or not at all. A reader that has
 the file open keeps the file and the parquet it began with: an old publication is deleted only when no process holds its
-file and `publication_keep_seconds` have passed.
+file and it has stood aside for as long as publications are kept. Until then it can be asked what was known (`at`).
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -32,7 +34,10 @@ from operate.stamp import UNITS, Node, Stamp, absolute_url, read_stamp
 STAGING = "main_staging"  # views over raw files: readers have no business there
 MARTS = "main"
 FILE = "foreshore.duckdb"
-KEEP_SECONDS = 3600.0  # for readers that no lock shows: this process's own, and those of other machines
+ASSEMBLED = "assembled.json"  # beside it: which views stand over several units, and what they read
+Assembled = Mapping[str, list[tuple[str, str]]]  # view -> (unit, table of it); quoted names
+KEEP_SECONDS = 3600.0  # at least, for readers that no lock shows: this process's own, and those of other machines
+KEEP_DAYS = 8.0  # "what did we know on Monday"; what did not change between two publications is there once
 
 
 class PublicationError(ForeshoreError):
@@ -82,6 +87,37 @@ class Shelf:
             return None
         return found if found.exists() else None
 
+    def kept(self) -> list[str]:
+        """Names of the publications that are there whole, oldest first; they begin with the moment of publication."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(p.name for p in self.folder.iterdir() if is_id(p.name) and (p / FILE).exists())
+
+    def at(self, wanted: str) -> Path:
+        """The read file of a publication by name, or of the one that stood at a moment (ISO 8601, UTC unless it says
+        otherwise; a day means its end). Errors: PublicationError names the oldest one that is kept.
+        """
+        current = self.current_file()  # what is newer was never turned to: a kill left it
+        names = [name for name in self.kept() if current is None or name <= current.parent.name]
+        if is_id(wanted):
+            if wanted not in names:
+                raise PublicationError(f"there is no publication {wanted} (any more): {_spoken(names)}")
+            return self.folder / wanted / FILE
+        moment = moment_of(wanted)
+        before = [name for name in names if published_at(name) <= moment]
+        if not before:
+            raise PublicationError(f"no publication stood at {moment:%Y-%m-%d %H:%M:%S} UTC: {_spoken(names)}")
+        return self.folder / before[-1] / FILE
+
+    def assembled(self) -> Assembled:
+        """Views of the present publication over several units."""
+        file = self.current_file()
+        told = file.with_name(ASSEMBLED) if file is not None else None
+        if told is None or not told.exists():
+            return {}
+        found = json.loads(told.read_text())
+        return {view: [(unit, table) for unit, table in parts] for view, parts in found.items()}
+
     def units(self) -> dict[str, Published]:
         """What readers have, unit by unit."""
         file = self.current_file()
@@ -99,8 +135,41 @@ class Shelf:
 _COLUMNS = tuple(Published.__dataclass_fields__)
 
 
-def publish(root: Path, build_file: Path, raw_url: str) -> Publication:
-    """Swap in every unit that the build's stamp vouches for; the others stay as readers have them.
+def published_at(name: str) -> datetime:
+    """The moment (UTC) in a publication's name."""
+    return datetime.strptime(name[:21], f"{_STAMP}%f").replace(tzinfo=UTC)
+
+
+def publication_age_days(name: str) -> float:
+    """Days since the moment in a publication's name."""
+    return (datetime.now(UTC) - published_at(name)).total_seconds() / 86_400
+
+
+def moment_of(text: str) -> datetime:
+    """A moment as people write one; a day means its end. Errors: PublicationError."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise PublicationError(
+            f"{text!r} is no moment: write 2026-11-23, 2026-11-23T18:00, or a publication's name"
+        ) from None
+    if len(text.strip()) <= len("2026-11-23"):
+        found += timedelta(days=1) - timedelta(microseconds=1)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _spoken(names: Sequence[str]) -> str:
+    if not names:
+        return "nothing is published yet: run `foreshore build`"
+    return (
+        f"the oldest one kept is {names[0]}; [storage] keep_publications_days in foreshore.toml says how long they are "
+        "kept"
+    )
+
+
+def publish(root: Path, build_file: Path, raw_url: str, keep_days: float = KEEP_DAYS) -> Publication:
+    """Swap in every unit that the build's stamp vouches for; the others stay as readers have them. `keep_days`: how
+    long a publication can still be asked after another took its place.
 
     Errors: PublicationError where the build file is bound to another raw zone or was never built; Busy while a build
     runs.
@@ -114,8 +183,8 @@ def publish(root: Path, build_file: Path, raw_url: str) -> Publication:
         made = {unit: _unit(connection, shelf, stamp, unit, before.get(unit)) for unit in sound}
         after = {**before, **made}
         if after != before or shelf.current_file() is None:
-            _swap(shelf, after, [node for node in stamp.nodes.values() if node.is_assembled], stamp)
-        prune(shelf)
+            put_up(shelf, after, _assembled(stamp))
+        prune(shelf, keep_days)
         _note_considered(build_file)
     fresh = tuple(unit for unit in sound if unit not in before or before[unit].folder != made[unit].folder)
     return Publication(after, fresh, {unit: why for unit, why in objections.items() if why})
@@ -245,30 +314,51 @@ def _exported(connection: duckdb.DuckDBPyConnection, node: Node, is_simulated: b
     return f"select {', '.join(names)} from built.{_identifier(node)}"
 
 
-def _swap(shelf: Shelf, units: Mapping[str, Published], assembled: Sequence[Node], stamp: Stamp) -> None:
-    """Make a publication of `units` and turn `current` to it."""
-    name = _new_id()
+def _assembled(stamp: Stamp) -> Assembled:
+    """Views over tables of several units, and what each reads of whom."""
+    return {
+        _identifier(node): [(part.unit, _identifier(part)) for part in (stamp.nodes[name] for name in node.reads)]
+        for node in stamp.nodes.values()
+        if node.is_assembled
+    }
+
+
+def put_up(
+    shelf: Shelf,
+    units: Mapping[str, Published],
+    assembled: Assembled,
+    name: str | None = None,
+    is_current: bool = True,
+) -> Path:
+    """Make a publication of units whose folders are here, and turn `current` to it; its file. `name`: of one that comes
+    from elsewhere.
+    """
+    name = name or _new_id()
     folder = shelf.folder / name
+    shutil.rmtree(folder, ignore_errors=True)  # what a kill left of the same one
     folder.mkdir(parents=True)
     for unit, published in units.items():
         (folder / unit).symlink_to(Path("..") / Path(published.folder).relative_to("published"))
-    with duckdb.connect(str(folder / FILE)) as connection:
+    (folder / ASSEMBLED).write_text(json.dumps(assembled))
+    part = folder / f"{FILE}.part"
+    with duckdb.connect(str(part)) as connection:
         for published in units.values():
             for statement in _views(shelf.root / published.folder):
                 connection.execute(statement)
-        for node in assembled:
-            parts = [part for part in (stamp.nodes[name] for name in node.reads) if part.unit in units]
-            rows = " union all by name ".join(f"from {_identifier(part)}" for part in parts)
-            if rows:
-                connection.execute(f"create view {_identifier(node)} as {rows}")
+        for view, parts in assembled.items():
+            if rows := " union all by name ".join(f"from {table}" for unit, table in parts if unit in units):
+                connection.execute(f"create view {view} as {rows}")
         connection.execute(_PUBLICATIONS)
         connection.executemany(
             f"insert into publications values ({', '.join('?' for _ in _COLUMNS)})",
             [list(vars(published).values()) for published in units.values()],
         )
-    _point(shelf.current, Path(name))
-    if not shelf.door.is_symlink():
-        _point(shelf.door, Path("published") / "current" / FILE)
+    part.rename(folder / FILE)
+    if is_current:
+        _point(shelf.current, Path(name))
+        if not shelf.door.is_symlink():
+            _point(shelf.door, Path("published") / "current" / FILE)
+    return folder / FILE
 
 
 _PUBLICATIONS = """
@@ -297,15 +387,17 @@ def _point(link: Path, target: Path) -> None:
     part.replace(link)
 
 
-def prune(shelf: Shelf) -> None:
-    """Delete publications that no reader may hold, and units' folders that none of the remaining ones uses."""
+def prune(shelf: Shelf, keep_days: float = KEEP_DAYS) -> None:
+    """Delete publications that are old and that no reader may hold, and units' folders that no other one uses."""
     try:
         current = shelf.current.readlink().name
     except OSError:
         return
-    names = sorted(path.name for path in shelf.folder.iterdir() if _is_id(path.name))
+    names = sorted(path.name for path in shelf.folder.iterdir() if is_id(path.name))
     for name, successor in zip(names, [*names[1:], None], strict=True):
-        if name != current and not _may_be_read(shelf.folder / name, successor, is_past=name < current):
+        if name != current and not _may_be_read(
+            shelf.folder / name, successor, is_past=name < current, keep_days=keep_days
+        ):
             shutil.rmtree(shelf.folder / name)
     used = {link.resolve() for link in shelf.folder.glob("*/*") if link.is_symlink()}
     for folder in shelf.wings.glob("*/*"):
@@ -313,12 +405,11 @@ def prune(shelf: Shelf) -> None:
             shutil.rmtree(folder)
 
 
-def _may_be_read(folder: Path, successor: str | None, is_past: bool) -> bool:
-    """Whether a publication other than the current one may still have readers; what a kill left unfinished has none."""
+def _may_be_read(folder: Path, successor: str | None, is_past: bool, keep_days: float) -> bool:
+    """Whether a publication other than the current one may still be asked; what a kill left unfinished is not."""
     if not is_past or successor is None:
         return False
-    superseded = datetime.strptime(successor[:15], _STAMP).replace(tzinfo=UTC)
-    if (datetime.now(UTC) - superseded).total_seconds() < KEEP_SECONDS:
+    if publication_age_days(successor) < max(KEEP_SECONDS / 86_400, keep_days):
         return True
     return _is_held(folder / FILE)
 
@@ -336,6 +427,7 @@ def _is_held(file: Path) -> bool:
 
 
 _STAMP = "%Y%m%dT%H%M%S"
+_ID = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{6}")
 
 
 def _new_id() -> str:
@@ -343,8 +435,9 @@ def _new_id() -> str:
     return f"{datetime.now(UTC):{_STAMP}%f}-{uuid.uuid4().hex[:6]}"
 
 
-def _is_id(name: str) -> bool:
-    return len(name) == 28 and name[8] == "T" and name[21] == "-"
+def is_id(name: str) -> bool:
+    """Whether it is a publication's name."""
+    return _ID.fullmatch(name) is not None
 
 
 def _identifier(node: Node) -> str:

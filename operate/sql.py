@@ -29,6 +29,7 @@ FORMATS = ("table", "csv", "tsv", "json", "ndjson", "md", "parquet")
 @click.option("--file", "file", metavar="FILE", help="Statements from a file; '-' is standard input.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="[default: table]")
 @click.option("--out", "target", metavar="FILE", help="Write there instead; parquet needs it.")
+@click.option("--as-of", metavar="MOMENT|PUBLICATION", help="As it was published then, e.g. 2026-11-23 (its end, UTC).")
 @click.option("--json", "as_json", is_flag=True, help="One object with columns and rows, for programs.")
 @config_option
 def sql(
@@ -36,6 +37,7 @@ def sql(
     file: str | None,
     form: str | None,
     target: str | None,
+    as_of: str | None,
     as_json: bool,
     config_file: str | None,
 ) -> None:
@@ -47,9 +49,13 @@ def sql(
     votes to whole ones in tables only, doubles round-trip in every other format, CSV quotes words that a spreadsheet
     would run, and JSON has whole numbers beyond 2^53 as strings.
 
+    --as-of answers from the publication that stood then: what was known, not what is known of it now. Publications are
+    kept for eight days ([storage] keep_publications_days); each names itself in `select * from publications`.
+
     \b
     Examples
       foreshore sql "select * from preboundary_snapshot_coverage"
+      foreshore sql --as-of 2026-11-23 "select * from gate_verdicts"
       foreshore sql "select count(*) from preboundary_snapshots" --json
       foreshore sql "select * from csu_daily_panel" --format parquet --out panel.parquet
       foreshore sql
@@ -57,12 +63,12 @@ def sql(
       echo "select * from extract_ledger" | foreshore sql --file - --format ndjson
     """
     if statement is None and file is None and sys.stdin.isatty():
-        sys.exit(run_shell(Warehouse.of(load_config(config_file))))
+        sys.exit(run_shell(Warehouse.of(load_config(config_file), as_of)))
     text = _statements(statement, file)
     form = form or "table"
     if form == "parquet" and target is None:
         raise click.UsageError("parquet is no text: say where it goes with --out FILE")
-    answers = ask(Warehouse.of(load_config(config_file)), text, as_arrow=form == "parquet")
+    answers = ask(Warehouse.of(load_config(config_file), as_of), text, as_arrow=form == "parquet")
     if form == "parquet":
         _parquet(answers, str(target))
         return

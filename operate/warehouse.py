@@ -23,7 +23,7 @@ import pyarrow as pa
 from rich.markup import escape
 
 from extract.config import Config
-from extract.errors import Busy, ForeshoreError, RequestError
+from extract.errors import Busy, ConfigError, ForeshoreError, RequestError, StorageError
 from extract.integrity import audit
 from extract.lake import Lake, mirror_folder
 from extract.mirror import view_folder
@@ -33,6 +33,7 @@ from operate.build_lines import QUIET, lines, say_failures
 from operate.console import err, out
 from operate.lock import building
 from operate.publish import Publication, PublicationError, Shelf
+from operate.shared import pull, push
 
 
 class WarehouseError(ForeshoreError):
@@ -46,13 +47,17 @@ class Warehouse:
     root: Path
     raw_url: str  # what dbt reads: the raw zone, or the view of an object store's mirror
     store_url: str | None = None  # the object store behind such a view
+    keep_days: float = publication.KEEP_DAYS  # that a publication can be asked after another took its place
+    published_url: str | None = None  # where publications stand for other machines
+    as_of: str | None = None  # which publication is read: its name, or a moment at which it stood; None: the present
 
     @classmethod
-    def of(cls, config: Config) -> Warehouse:
-        url = config.raw_url
+    def of(cls, config: Config, as_of: str | None = None) -> Warehouse:
+        url, shared = config.raw_url, (_keep_days(config), config.published_url, as_of)
         if is_remote(url):
-            return cls(config.root, str(view_folder(mirror_folder(config.root, url))), url)
-        return cls(config.root, url)
+            view = str(view_folder(mirror_folder(config.root, url)))
+            return cls(config.root, view, url, *shared)
+        return cls(config.root, url, None, *shared)
 
     @property
     def build_file(self) -> Path:
@@ -82,6 +87,14 @@ class Warehouse:
             "FORESHORE_LEDGER": ledger,
             "DO_NOT_TRACK": "1",
         }
+
+
+def _keep_days(config: Config) -> float:
+    """`[storage] keep_publications_days`. Errors: ConfigError where it is no number of days."""
+    days = config.section("storage").get("keep_publications_days", publication.KEEP_DAYS)
+    if isinstance(days, bool) or not isinstance(days, int | float) or not 0 <= days <= 36_525:
+        raise ConfigError(f"{config.path}: [storage] keep_publications_days = {days!r}: write a number of days, e.g. 8")
+    return float(days)
 
 
 def run_dbt(warehouse: Warehouse, *commands: Sequence[str]) -> bool:
@@ -218,8 +231,13 @@ def rebuild(warehouse: Warehouse, is_verbose: bool = False) -> Publication:
 
 
 def publish(warehouse: Warehouse) -> Publication:
-    """Swap in what the newest build vouches for; errors as in `operate.publish`."""
-    return publication.publish(warehouse.root, warehouse.build_file, warehouse.raw_url)
+    """Swap in what the newest build vouches for, also where others read; errors as in `operate.publish`, and
+    StorageError where that place does not take it (here it stands).
+    """
+    made = publication.publish(warehouse.root, warehouse.build_file, warehouse.raw_url, warehouse.keep_days)
+    if warehouse.published_url and made.units:
+        push(warehouse.shelf, warehouse.published_url, warehouse.keep_days)
+    return made
 
 
 def show_publication(warehouse: Warehouse, made: Publication) -> int:
@@ -238,8 +256,22 @@ def show_publication(warehouse: Warehouse, made: Publication) -> int:
     return (2 if sound else 1) if made.held_back else 0
 
 
+def takes_from_others(warehouse: Warehouse) -> bool:
+    """Whether this machine builds nothing and reads what others have published."""
+    return warehouse.published_url is not None and not warehouse.build_file.exists()
+
+
 def ensure_published(warehouse: Warehouse) -> None:
-    """Publish what a bare `dbt build` left and its stamp vouches for; while it runs, readers keep what they have."""
+    """Publish what a bare `dbt build` left and its stamp vouches for; while it runs, readers keep what they have. Where
+    nothing was built, take what others have published.
+    """
+    if takes_from_others(warehouse):
+        try:
+            pull(warehouse.shelf, str(warehouse.published_url))
+        except StorageError as error:
+            if warehouse.shelf.current_file() is None:
+                raise
+            err.print(f"{escape(str(error))}; this is what was taken last", soft_wrap=True)
     if warehouse.build_file.exists() and not publication.is_considered(warehouse.build_file):
         with suppress(Busy, PublicationError, PermissionError):
             publish(warehouse)
@@ -316,7 +348,13 @@ def open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
 
 
 def current_file(warehouse: Warehouse) -> Path:
-    """The file that readers open now. Errors: WarehouseError where nothing is published."""
+    """The file that readers open. Errors: WarehouseError where nothing is published, PublicationError where nothing
+    was at the moment asked about.
+    """
+    if warehouse.as_of is not None:
+        if takes_from_others(warehouse) and not publication.is_id(warehouse.as_of):
+            pull(warehouse.shelf, str(warehouse.published_url), publication.moment_of(warehouse.as_of))
+        return warehouse.shelf.at(warehouse.as_of)
     ensure_published(warehouse)
     file = warehouse.shelf.current_file()
     if file is None:

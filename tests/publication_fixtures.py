@@ -18,7 +18,7 @@ import duckdb
 import pytest
 
 from operate.lock import building
-from operate.publish import Publication
+from operate.publish import KEEP_DAYS, Publication
 from operate.warehouse import Warehouse, publish, run_dbt
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +78,7 @@ class Small:
 
     folder: Path
     root: Path
+    keep_days: float = KEEP_DAYS
 
     @classmethod
     def of(cls, folder: str, root: str) -> Small:
@@ -85,7 +86,7 @@ class Small:
 
     @property
     def warehouse(self) -> Warehouse:
-        return Warehouse(self.root, f"{self.root}/raw")
+        return Warehouse(self.root, f"{self.root}/raw", keep_days=self.keep_days)
 
     def land(self, version: int, bad: tuple[str, ...] = ()) -> None:
         """Every wing's raw rows in a new version."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from enum import StrEnum
@@ -293,13 +293,34 @@ def _marked(signals: Sequence[Signal], flags: Any, reason: str) -> tuple[Signal,
     )
 
 
+@dataclass(frozen=True)
+class WholeHistory:
+    """Which orders rest on history that is whole. `grid` (G,): labels that should be there; `missing` (G + 1,): how
+    many of them are not, before each; `jumps`: labels of bars after what looks like a split; `allowed`: slots that may
+    lack.
+    """
+
+    grid: Ints
+    missing: Ints
+    sessions: Sessions
+    jumps: tuple[int, ...]
+    allowed: int
+
+    def __call__(self, orders: Orders, rules: AnyRules) -> Flags:
+        if not (self.missing[-1] or self.jumps) or not len(orders):
+            return np.ones(len(orders), np.bool_)
+        begins, ends = _needed(orders.trigger_at, self.grid, self.sessions, rules)
+        lacking = self.missing[ends] - self.missing[begins]
+        return np.asarray((lacking <= self.allowed) & ~_is_torn(self.jumps, self.grid, begins, ends))
+
+
 def whole_orders(
     columns: Mapping[str, Any],
     sessions: Sessions,
     strategy: BarStrategy,
     span: tuple[int, int],
     jumps: Sequence[int] = (),
-) -> tuple[Bars, Sessions, Callable[[Orders, AnyRules], Flags]]:
+) -> tuple[Bars, Sessions, WholeHistory]:
     """Checked bars, the sessions to judge, and which orders rest on history that is whole; as `run_bar_backtest` does.
 
     `strategy`: the one with the longest warm-up of those that are to be run on them. `jumps`: labels of the bars after
@@ -312,14 +333,7 @@ def whole_orders(
     grid = sessions.labels(rules.step, start - rules.warmup, stop)
     bars = Bars.of(_on_grid(columns, grid)[0])
     missing = np.r_[0, np.cumsum(~np.isin(grid, bars.labels))]
-    allowed = strategy.gates.max_no_trade_slots
-
-    def usable(orders: Orders, made: AnyRules) -> Flags:
-        if not (missing[-1] or jumps) or not len(orders):
-            return np.ones(len(orders), np.bool_)
-        begins, ends = _needed(orders.trigger_at, grid, sessions, made)
-        return np.asarray((missing[ends] - missing[begins] <= allowed) & ~_is_torn(jumps, grid, begins, ends))
-
+    usable = WholeHistory(grid, missing, sessions, tuple(jumps), strategy.gates.max_no_trade_slots)
     return bars, _only(sessions, chosen), usable
 
 

@@ -37,6 +37,7 @@ from decide.bars.ticks import Ticks, dollars, micros
 from decide.errors import DecisionError
 
 NEEDED = ("NAME", "VERSION", "TIMEFRAME_MINUTES", "PARAMETERS", "HISTORY", "orders")
+TICKS = ("TICK_SIZE", "TICK_SIZE_BELOW_DOLLAR")
 MARKET_TZ = "America/New_York"
 
 
@@ -107,6 +108,11 @@ class OwnRules:
         made.requirement()
         return made
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It travels as its text: what a file defines is of no module."""
+        ticks = {name: self.module[name] for name in TICKS if name in self.module}
+        return OwnRules.of, (self.source, self.parameters, ticks)
+
     def changed(self, values: Mapping[str, str]) -> OwnRules:
         """The same with parameters from text, each of the kind its default has."""
         made = {name: _like(name, self.module["PARAMETERS"][name], text) for name, text in values.items()}
@@ -155,9 +161,7 @@ class OwnRules:
 
     def as_params(self) -> dict[str, Any]:
         """What a manifest holds of it."""
-        ticks = {
-            name.lower(): self.module[name] for name in ("TICK_SIZE", "TICK_SIZE_BELOW_DOLLAR") if name in self.module
-        }
+        ticks = {name.lower(): self.module[name] for name in TICKS if name in self.module}
         return {"source": self.source, "parameters": dict(self.parameters), **ticks}
 
     @property

@@ -68,24 +68,26 @@ def _axis(text: str) -> tuple[str, list[str]]:
     return name, [f"{value:.10g}" for value in steps]
 
 
-def run_sweep(
-    bars: Bars,
-    sessions: Sessions,
-    sets: Sequence[tuple[Mapping[str, str], BarStrategy]],
-    usable: Callable[[Orders, AnyRules], Flags],
-    progress: Callable[[int], None] = lambda done: None,
-) -> SweepResult:
-    """Run every set over `sessions` (the ones to judge). `usable`: which orders rest on whole history."""
+Usable = Callable[[Orders, AnyRules], Flags]  # which orders rest on whole history
+Sets = Sequence[tuple[Mapping[str, str], BarStrategy]]  # what is changed, and the strategy with it
+
+
+def run_sweep(bars: Bars, sessions: Sessions, sets: Sets, usable: Usable) -> SweepResult:
+    """Every set over `sessions` (the ones to judge), judged."""
+    return judge_tries(try_sets(bars, sessions, sets, usable))
+
+
+def try_sets(bars: Bars, sessions: Sessions, sets: Sets, usable: Usable) -> list[Try]:
+    """Every set over `sessions`, in the order given; a set's try does not depend on the others."""
     asked = _Asked(bars, sessions)
     tries = []
-    for done, (changes, strategy) in enumerate(sets, 1):
+    for changes, strategy in sets:
         rules, rule = strategy.rules, strategy.execution
         orders = asked.orders(rules, rule.entry_order)
         orders = replace(orders, is_order=orders.is_order & usable(orders, rules))
         book = keep_book(bars, orders, sessions.closes, rule, rules.step)
         tries.append(_try(changes, book, bars, sessions.closes, rule))
-        progress(done)
-    return _judged(tries)
+    return tries
 
 
 class _Asked:
@@ -117,7 +119,8 @@ def _try(changes: Mapping[str, str], book: Book, bars: Bars, closes: Ints, rule:
     return Try(dict(changes), figures, returns)
 
 
-def _judged(tries: Sequence[Try]) -> SweepResult:
+def judge_tries(tries: Sequence[Try]) -> SweepResult:
+    """All tries of a sweep, in its own order, put in order of merit; the best one doubted."""
     returns = np.stack([one.returns for one in tries])
     ratios = np.array([sharpe(row) for row in returns])
     order = np.lexsort((np.arange(len(tries)), -ratios))

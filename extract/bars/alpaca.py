@@ -87,6 +87,9 @@ class Alpaca:
             seen.add(token)
             params["page_token"] = token
 
+    def share(self, among: int) -> None:
+        self._client.share(among)
+
     async def close(self) -> None:
         await self._client.close()
 

@@ -45,6 +45,7 @@ class BarSource:
     exchange: str = "US"
     timeout_seconds: float = 30.0
     max_in_flight: int = 4
+    requests_per_second: float = 0.0  # 0: as fast as the provider lets us, and slower where it says so
     settle_minutes: int = 0
     key_env: str = ""
     secret_env: str = ""
@@ -62,7 +63,9 @@ class BarSource:
         if self.kind == "files":
             return Files(self.name, self.feed, self.folder, self.time_zone, self.label, date_order=self.date_order)
         headers = {"APCA-API-KEY-ID": self.key, "APCA-API-SECRET-KEY": self.secret} if self.kind == "alpaca" else {}
-        client = JsonClient(self.name, self.url, headers, self.timeout_seconds, self.max_in_flight)
+        client = JsonClient(
+            self.name, self.url, headers, self.timeout_seconds, self.max_in_flight, self.requests_per_second
+        )
         if self.kind == "eodhd":
             return Eodhd(self.name, self.feed, client, self.key, self.exchange)
         return Alpaca(self.name, self.feed, client)

@@ -65,6 +65,9 @@ class Eodhd:
                 found += decode(answer, symbol, self.name)
         return sorted((a for a in found if first <= a.ex_date <= last), key=lambda a: (a.ex_date, a.raw_kind))
 
+    def share(self, among: int) -> None:
+        self._client.share(among)
+
     async def close(self) -> None:
         await self._client.close()
 

@@ -211,6 +211,9 @@ class Files:
         found = [a for a in read_action_file(folder) if a.symbol in wanted and first <= a.ex_date <= last]
         return sorted(found, key=lambda action: (action.ex_date, action.kind))
 
+    def share(self, among: int) -> None:
+        """Nobody limits how a file is read."""
+
     async def close(self) -> None:
         self._sheets.clear()
         self._merged.clear()

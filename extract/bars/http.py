@@ -28,9 +28,11 @@ class JsonClient:
         headers: Mapping[str, str] | None = None,
         timeout_seconds: float = 30.0,
         max_in_flight: int = 4,
+        requests_per_second: float = 0.0,
     ) -> None:
         self.name, self._url, self._headers = name, url.rstrip("/"), dict(headers or {})
-        self._limits = WebLimits(None, max_in_flight, timeout_seconds, TRIES)
+        self._limits = WebLimits(requests_per_second or None, max_in_flight, timeout_seconds, TRIES)
+        self._among = 1
         self._session: aiohttp.ClientSession | None = None
         self._source: WebSource
         self.clock: tuple[float, float] | None = None  # its time and ours at the newest answer, unix seconds
@@ -48,6 +50,7 @@ class JsonClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(headers=self._headers)
             self._source = WebSource(f"bar provider {self.name}", self._url, self._limits, self._session, CLOCK)
+            self._source.share(self._among)
         try:
             answer = await self._source.get(path, params, lambda _: None)
             self.clock = answer.observed_at.timestamp(), answer.fetched_at.timestamp()
@@ -59,6 +62,12 @@ class JsonClient:
                 f"bar provider {self.name} did not answer for {about} ({error.reason}, {TRIES} tries): "
                 "run the same command again later"
             ) from None
+
+    def share(self, among: int) -> None:
+        """Ask as one of `among` processes that share the provider's limits."""
+        self._among = among
+        if self._session is not None:
+            self._source.share(among)
 
     def _refusal(self, error: WebStatus, about: str) -> BarProviderError:
         """What a status that asking again does not change means here."""

@@ -72,6 +72,10 @@ class BarProvider(Protocol):
         """
         ...
 
+    def share(self, among: int) -> None:
+        """Ask as one of `among` processes that share the provider's limits."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...

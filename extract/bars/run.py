@@ -6,10 +6,11 @@ settings changed. It is then fetched whole: what it held and what is asked for n
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,14 @@ from extract.bars.symbols import canonical
 from extract.bars.tables import BAR_TABLES, REQUESTS, action_table, bar_table
 from extract.bars.zones import check_zone
 from extract.config import Config
+from extract.engine import open_engine
 from extract.errors import RequestError
 from extract.integrity import prepare
 from extract.lake import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
-from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
+from extract.tools import Tools
+from extract.where import HERE, Where
+from extract.work import Fetched, Job, Outcome, Report, Step, Tell, run_jobs
 
 SOURCE, GROUP, TIMEFRAME = "bars", "m5", "M5"
 CODE_VERSION = 2  # raise it when the same answer would land other rows
@@ -45,6 +49,7 @@ class BarRequest:
     provider: str | None = None
     resume: bool = True
     workers: int = 2
+    where: Where = HERE
 
 
 @dataclass(frozen=True)
@@ -72,24 +77,39 @@ class NoBars(BarProviderError):
 
 async def extract_bars(config: Config, request: BarRequest, run_id: str, report: Report) -> Outcome:
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration, request)."""
-    source, lake, outcome = bar_source(config, request.provider), Lake.of(config), Outcome()
-    with lake.lock():
-        prepare(lake, BAR_TABLES)
-        provider = source.open()
-        try:
-            planned = _plan(config, request, source, provider, lake, run_id)
+    source, outcome = bar_source(config, request.provider), Outcome()
+    if source.kind == "files" and request.where.is_cluster:
+        raise RequestError(f"bar provider {source.name} is files of this machine: leave out --engine and --scheduler")
+    async with Tools(config) as tools:
+        with tools.lake.lock():
+            prepare(tools.lake, BAR_TABLES)
+            provider = await _provider(tools, source.name)
+            planned = _plan(config, request, source, provider, tools.lake, run_id)
             for symbol, reason in planned.refused.items():
                 outcome.failed += 1
                 outcome.errors.append(f"{source.name}/{symbol}: {reason}")
                 report(Step("failed", symbol, message=reason))
             outcome.skipped = sum(month.row is None for month in planned.months)
-            tell = _teller(report)
-            jobs = [_work(months, provider, source, tell) for months in _jobs(planned.months)]
+            jobs = [_job(months, source.name) for months in _jobs(planned.months)]
             report(Step("planned", source.name, total=len(jobs), message=f"{outcome.skipped} partitions are complete"))
-            await run_jobs(lake, SOURCE, jobs, request.workers, outcome, report)
+            needs = [partial(bar_source, name=source.name)]
+            async with open_engine(config, request.where, request.workers, tools, report, needs) as engine:
+                await run_jobs(engine, SOURCE, jobs, outcome, report)
+    return outcome
+
+
+async def _provider(tools: Tools, name: str) -> BarProvider:
+    """A provider's client, kept open."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[BarProvider]:
+        provider = bar_source(tools.config, name).open()
+        try:
+            yield provider
         finally:
             await provider.close()
-    return outcome
+
+    return await tools.keep(("bars", name), opened)
 
 
 async def plan_bars(config: Config, request: BarRequest) -> Plan:
@@ -206,24 +226,23 @@ def _jobs(planned: Sequence[PlannedMonth]) -> list[list[PlannedMonth]]:
     return jobs
 
 
-Tell = Callable[[str, str], None]
+@dataclass(frozen=True)
+class Months:
+    """Months of one symbol that follow each other, fetched by one call."""
+
+    source: str
+    months: tuple[PlannedMonth, ...]
+
+    async def fetch(self, tools: Tools, tell: Tell) -> Fetched:
+        provider = await _provider(tools, self.source)
+        return await _fetch(self.months, provider, bar_source(tools.config, self.source), tell)
 
 
-def _teller(report: Report) -> Tell:
-    """Says what is odd about a symbol's data; it lands all the same."""
+def _job(months: Sequence[PlannedMonth], source: str) -> Job:
+    async def make() -> Months:
+        return Months(source, tuple(months))
 
-    def tell(symbol: str, message: str) -> None:
-        report(Step("odd", symbol, message=message))
-        print(f"{symbol}: {message}", file=sys.stderr)
-
-    return tell
-
-
-def _work(months: Sequence[PlannedMonth], provider: BarProvider, source: BarSource, tell: Tell) -> Job:
-    async def fetch_months(_: Sequence[LedgerRow]) -> Fetched:
-        return await _fetch(months, provider, source, tell)
-
-    return Job(_name(months), [month.row for month in months if month.row is not None], fetch_months)
+    return Job(_name(months), [month.row for month in months if month.row is not None], make)
 
 
 def _name(job: Sequence[PlannedMonth]) -> str:

@@ -89,6 +89,11 @@ class ChainClient:
         """Providers that are used no more, or never were, with the reason."""
         return {name: health.stopped for name, health in self._pool.health.items() if health.stopped is not None}
 
+    def share(self, among: int) -> None:
+        """Ask as one of `among` processes that share each provider's limits."""
+        for endpoint in self._pool.endpoints:
+            endpoint.share(among)
+
     async def has_code(self, address: str, block: int) -> bool:
         """Whether there is a contract at an address at a block. Errors: ProviderError."""
         [outcome] = await self._pool.request([RpcCall("eth_getCode", [address, hex(block)], str)], block)

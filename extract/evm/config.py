@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
+from extract.config import Config
 from extract.errors import ConfigError
 from extract.evm.redact import LOOPBACK, remember
 
@@ -108,6 +109,13 @@ def load_chains(config: Mapping[str, Any], environ: Mapping[str, str]) -> Mappin
     Errors: ConfigError naming chain, key and cure, raised by the look-up of the chain concerned.
     """
     return Chains(config.get("chains", config), environ)
+
+
+def has_keys(config: Config, chains: tuple[str, ...]) -> None:
+    """Look up every one of these chains. Errors: ConfigError names the variable that is not set."""
+    specs = load_chains(config.section("chains"), config.environ)
+    for chain in chains:
+        specs[chain]
 
 
 def _chain(name: str, table: Any, environ: Mapping[str, str]) -> ChainSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -62,6 +63,13 @@ class Pace:
         if delay > 0:
             await self._waits.sleep(delay, why)
 
+    def share(self, ceiling: float | None) -> None:
+        """From now on no faster than `ceiling` (None: no limit): a part of what several processes share."""
+        is_learned = self.rate is not self._ceiling
+        self._ceiling = ceiling
+        if not is_learned or (ceiling is not None and (self.rate is None or self.rate > ceiling)):
+            self.rate = ceiling
+
     def delay(self) -> float:
         """Seconds until the next call may go."""
         return max(0.0, self._free_at - self._clock.now())
@@ -82,3 +90,44 @@ class Pace:
         step = _RECOVERY_SHARE * (self._ceiling or max(20.0, self.rate)) * (now - self._changed_at)
         self.rate = self.rate + step if self._ceiling is None else min(self._ceiling, self.rate + step)
         self._changed_at = now
+
+
+class Slots:
+    """At most `most` at once inside `async with`; `most` may change while some are."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._inside = most, 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    def share(self, most: int) -> None:
+        """From now on at most so many."""
+        self._most = most
+        self._wake()
+
+    async def __aenter__(self) -> None:
+        while self._inside >= self._most:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._wake()  # the turn may have been given already: the next one takes it
+                raise
+        self._inside += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._inside -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        room = self._most - self._inside
+        while self._queue and room > 0:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                room -= 1
+
+
+def share_of(limit: float | None, among: int) -> float | None:
+    """One part of a rate that `among` processes share; None stays without a limit."""
+    return None if limit is None else limit / among

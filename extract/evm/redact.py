@@ -8,6 +8,7 @@ libraries print hosts and paths on their own.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 HIDDEN = "<hidden>"
@@ -29,9 +30,15 @@ def remember(url: str) -> None:
         telling.add(parts.hostname)
     if parts.password:
         telling.add(parts.password)
+        telling.add(_basic(parts.username or "", parts.password))
     for word in telling:
         for form in {word, unquote(word), quote(word, safe="")}:
             _secrets.setdefault(form, re.compile(re.escape(form), re.IGNORECASE))
+
+
+def _basic(user: str, password: str) -> str:
+    """What HTTP makes of user and password: a server may repeat the header that it was sent."""
+    return b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
 
 
 def redact(text: object) -> str:

@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from extract.evm.body import ENCODINGS, TooLong, read_body
 from extract.evm.config import ProviderSpec
 from extract.evm.errors import DecodeError, Kind, Refusal
-from extract.evm.pace import Pace
+from extract.evm.pace import Pace, Slots, share_of
 from extract.evm.quantity import excerpt
 from extract.evm.redact import redact
 from extract.evm.sayings import BATCH_STATUSES, classify
@@ -142,11 +142,16 @@ class Endpoint:
     def __post_init__(self) -> None:
         self.max_batch = self.spec.max_batch
         self.pace = Pace(self.spec.requests_per_second, self.waits, self.spec.max_wait_seconds)
-        self._slots = asyncio.Semaphore(self.spec.max_in_flight)
+        self._slots = Slots(self.spec.max_in_flight)
 
     @property
     def name(self) -> str:
         return self.spec.name
+
+    def share(self, among: int) -> None:
+        """Ask as one of `among` processes that share this provider's limits."""
+        self.pace.share(share_of(self.spec.requests_per_second, among))
+        self._slots.share(max(1, self.spec.max_in_flight // among))
 
     async def ask(self, calls: Sequence[RpcCall]) -> list[Outcome]:
         """One HTTP request with up to `max_batch` calls; one Answer or Refusal per call, in order."""

@@ -19,6 +19,7 @@ from extract.lending.families import FAMILIES
 from extract.lending.registry import Csu, wanted_csus
 from extract.prices import LEAST_CONFIDENCE
 from extract.seeds import threshold
+from extract.where import HERE, Where
 
 SOURCE = "lending"
 CODE_VERSION = 3  # raise it when the same chain would land other rows: every partition is then fetched anew
@@ -39,9 +40,7 @@ class Request:
     resume: bool = True
     retry_missing: bool = False
     workers: int = 5
-    engine: str = "local"
-    scheduler: str | None = None
-    hosts: tuple[str, ...] = ()
+    where: Where = HERE
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -13,19 +13,20 @@ import pyarrow.compute as pc
 
 from extract.changed import changed_partitions
 from extract.config import Config
+from extract.engine import open_engine
 from extract.errors import ForeshoreError
 from extract.evm.client import ChainClient
-from extract.evm.config import load_chains
+from extract.evm.config import has_keys
 from extract.integrity import prepare
 from extract.lake import Lake
-from extract.ledger import Ledger, LedgerRow
+from extract.ledger import Ledger
 from extract.lending.cost import Period, measure
-from extract.lending.engine import Prepare, dask_engine, pricer_of
 from extract.lending.families import FAMILIES
 from extract.lending.families.base import Market, Memory
 from extract.lending.fetch import Known, fetch, has_only_prices
 from extract.lending.history import Histories
 from extract.lending.plan import (
+    AGE_CAP,
     PRICES,
     SOURCE,
     Plan,
@@ -34,36 +35,41 @@ from extract.lending.plan import (
     Unit,
     asked_days,
     by_chain,
+    feeds,
     has_provider,
     make_plan,
     make_scope,
 )
+from extract.lending.pricing import Pricer
 from extract.lending.tables import DAYS, LENDING_TABLES, MARKETS
 from extract.lending.tables import PRICES as PRICES_SCHEMA
 from extract.lending.visits import DayBlocks
-from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
+from extract.prices import LEAST_CONFIDENCE, load_price_sources
+from extract.seeds import threshold
+from extract.tools import Tools
+from extract.work import Fetched, Job, Outcome, Report, Step, Tell, run_jobs
 
 Clients = dict[str, ChainClient | ForeshoreError]
-Work = Callable[[Unit], Awaitable[Fetched]]
 Checkpoints = dict[str, list[Memory]]  # of CSUs whose markets logs tell, by CSU
 
 
 async def extract_lending(config: Config, request: Request, run_id: str, report: Report) -> Outcome:
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration)."""
-    lake, outcome = Lake.of(config), Outcome()
-    scope = make_scope(config, request)
-    with lake.lock():
-        prepare(lake, LENDING_TABLES)
-        async with _clients(config, scope) as clients:
-            ledger = Ledger.read(lake)
+    outcome, scope = Outcome(), make_scope(config, request)
+    async with Tools(config) as tools:
+        with tools.lake.lock():
+            prepare(tools.lake, LENDING_TABLES)
+            clients = await _clients(tools, scope)
+            ledger = Ledger.read(tools.lake)
             plan = make_plan(config, request, scope, ledger, run_id, await _changed(clients, ledger))
-            known = read_known(lake, plan, ledger, request.resume)
+            known = read_known(tools.lake, plan, ledger, request.resume)
             outcome.skipped = plan.skipped
             report(Step("planned", SOURCE, total=len(plan.units), message=_note(plan, scope)))
             histories = _histories(known, plan, report)
-            async with _engine(config, request, clients, _preparing(clients, known, histories)) as work:
-                jobs = [_job(unit, clients[unit.chain], work) for unit in plan.units]
-                await run_jobs(lake, SOURCE, jobs, request.workers, outcome, report)
+            jobs = [_job(unit, clients[unit.chain], known[0], histories) for unit in plan.units]
+            needs = [partial(has_keys, chains=tuple(clients))]
+            async with open_engine(config, request.where, request.workers, tools, report, needs) as engine:
+                await run_jobs(engine, SOURCE, jobs, outcome, report)
     return outcome
 
 
@@ -72,8 +78,8 @@ async def measure_periods(config: Config, request: Request) -> dict[str, Period]
     days = asked_days(config, request)
     chains = {chain: csus for chain, csus in by_chain(config, request).items() if has_provider(config, chain)}
     found: dict[str, Period] = {}
-    async with _clients(config, Scope(chains, tuple(days))) as clients:
-        for chain, client in clients.items():
+    async with Tools(config) as tools:
+        for chain, client in (await _clients(tools, Scope(chains, tuple(days)))).items():
             if isinstance(client, ChainClient):
                 try:
                     found[chain] = await measure(client, days)
@@ -87,31 +93,45 @@ def _note(plan: Plan, scope: Scope) -> str:
     return f"{plan.skipped} partitions are complete{without}"
 
 
-def _job(unit: Unit, client: ChainClient | ForeshoreError, work: Work) -> Job:
-    async def run(_: Sequence[LedgerRow]) -> Fetched:
+@dataclass(frozen=True)
+class ChainDay:
+    """A chain's day, with what is known before it."""
+
+    unit: Unit
+    known: Known
+
+    async def fetch(self, tools: Tools, _: Tell) -> Fetched:
+        client = await tools.chain(self.unit.chain)
+        return await fetch(client, pricer_of(tools.config, self.unit.chain, client), self.unit, self.known)
+
+
+def _job(unit: Unit, client: ChainClient | ForeshoreError, known: Known, histories: Histories) -> Job:
+    async def make() -> ChainDay:
         if isinstance(client, ForeshoreError):
             raise client
-        return await work(unit)
+        read = [csu for csu in unit.csus if unit.kinds(csu) and not has_only_prices(unit, csu, known)]
+        memories, broken = await histories.before(client, read, unit.day)
+        return ChainDay(unit, replace(known.for_unit(unit, client.chain_id), memories=memories, broken=broken))
 
-    return Job(unit.name, list(unit.due.values()), run)
+    return Job(unit.name, list(unit.due.values()), make)
 
 
-@asynccontextmanager
-async def _clients(config: Config, scope: Scope) -> AsyncIterator[Clients]:
+def pricer_of(config: Config, chain: str, client: ChainClient) -> Pricer:
+    """The feeds and sources of a chain, as configured."""
+    tables, least = config.section("chains")[chain].get("price_sources"), threshold(config.seeds, LEAST_CONFIDENCE)
+    sources = load_price_sources(chain, tables, config.environ, least)
+    return Pricer(client, feeds(config, chain), sources, int(threshold(config.seeds, AGE_CAP)))
+
+
+async def _clients(tools: Tools, scope: Scope) -> Clients:
     """An open client per chain, or the reason why its partitions must fail; one chain that is down stops no other."""
-    specs = load_chains(config.section("chains"), config.environ)
-    cache = config.root / "cache"
-    cache.mkdir(parents=True, exist_ok=True)
     clients: Clients = {}
-    async with AsyncExitStack() as stack:
-        for chain in scope.chains:
-            spec = specs[chain]
-            try:
-                opened = ChainClient.open(spec, cache / f"chain-{spec.chain_id}.json")
-                clients[chain] = await stack.enter_async_context(opened)
-            except ForeshoreError as error:
-                clients[chain] = error
-        yield clients
+    for chain in scope.chains:
+        try:
+            clients[chain] = await tools.chain(chain)
+        except ForeshoreError as error:
+            clients[chain] = error
+    return clients
 
 
 async def _changed(clients: Clients, ledger: Ledger) -> frozenset[str]:
@@ -120,22 +140,6 @@ async def _changed(clients: Clients, ledger: Ledger) -> frozenset[str]:
         if isinstance(client, ChainClient):
             found |= await changed_partitions(client, ledger, client.chain_id, await client.finalized())
     return frozenset(found)
-
-
-@asynccontextmanager
-async def _engine(config: Config, request: Request, clients: Clients, know: Prepare) -> AsyncIterator[Work]:
-    """How a unit is fetched: in this process, or by the workers of a Dask cluster."""
-    if request.engine == "dask":
-        async with dask_engine(config, request, know) as work:
-            yield work
-        return
-    pricers = {c: pricer_of(config, c, client) for c, client in clients.items() if isinstance(client, ChainClient)}
-
-    async def work_here(unit: Unit) -> Fetched:
-        pricer = pricers[unit.chain]
-        return await fetch(pricer.client, pricer, unit, await know(unit))
-
-    yield work_here
 
 
 def _histories(known: tuple[Known, Checkpoints], plan: Plan, report: Report) -> Histories:
@@ -149,18 +153,6 @@ def _histories(known: tuple[Known, Checkpoints], plan: Plan, report: Report) -> 
         report(Step("history", text, total=len(plan.units)))
 
     return Histories(known[1], floors, say)
-
-
-def _preparing(clients: Clients, known: tuple[Known, Checkpoints], histories: Histories) -> Prepare:
-    async def know(unit: Unit) -> Known:
-        client = clients[unit.chain]
-        if isinstance(client, ForeshoreError):
-            raise client
-        read = [csu for csu in unit.csus if unit.kinds(csu) and not has_only_prices(unit, csu, known[0])]
-        memories, broken = await histories.before(client, read, unit.day)
-        return replace(known[0].for_unit(unit, client.chain_id), memories=memories, broken=broken)
-
-    return know
 
 
 def read_known(lake: Lake, plan: Plan, ledger: Ledger, resume: bool) -> tuple[Known, Checkpoints]:

@@ -18,10 +18,10 @@ from extract.evm.blocks import Block
 from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, load_chains
 from extract.evm.pool import gather
-from extract.lake import Lake
 from extract.ledger import COMPLETE, Ledger, LedgerRow, Partition, fingerprint, now
 from extract.prices import LEAST_CONFIDENCE, HttpPrices, load_price_sources
 from extract.seeds import WEEK, DecisionWindow, decision_windows, threshold
+from extract.tools import Tools
 from extract.voting.epochs import requested_epochs
 from extract.voting.families import Protocol, load_protocols
 from extract.voting.pools import Pool, load_pools
@@ -30,6 +30,7 @@ from extract.voting.rules import price_rules
 from extract.voting.state import count_gauges
 from extract.voting.timeline import Timeline, Untold, WindowPoint, resolve
 from extract.voting.voters import PlannedVoter, planned_voters
+from extract.where import HERE, Where
 
 SOURCE = "voting"
 CODE_VERSION = 2  # raise it when the same chain would land other rows: every partition is then fetched anew
@@ -46,6 +47,7 @@ class Request:
     protocols: tuple[str, ...] = ()
     resume: bool = True
     workers: int = 4
+    where: Where = HERE
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,25 @@ class PlannedPartition:
 
 
 @dataclass(frozen=True)
-class ChainRun:
-    """A chain's open client with what one run knows about it."""
+class Reading:
+    """A chain's open client, and what reading its exchanges at a block stands on."""
 
     client: ChainClient
     spec: ChainSpec
-    protocols: tuple[Protocol, ...]
-    windows: tuple[DecisionWindow, ...]
-    voters: Mapping[str, tuple[PlannedVoter, ...]]  # by protocol
     feeds: Mapping[str, str]
     price_sources: tuple[HttpPrices, ...]
     pools: tuple[Pool, ...]
     price_rules: PriceRules
     sale_usd: float
+
+
+@dataclass(frozen=True)
+class ChainRun(Reading):
+    """What one run knows about a chain."""
+
+    protocols: tuple[Protocol, ...]
+    windows: tuple[DecisionWindow, ...]
+    voters: Mapping[str, tuple[PlannedVoter, ...]]  # by protocol
     final: Block
     epochs: tuple[int, ...]
     ledger: Ledger
@@ -130,16 +138,16 @@ def told_apart(found: Sequence[Timeline | Untold]) -> tuple[list[Timeline], list
     return [t for t in found if isinstance(t, Timeline)], [t for t in found if isinstance(t, Untold)]
 
 
-async def chain_runs(config: Config, request: Request, ledger: Ledger, run_id: str) -> AsyncIterator[ChainRun]:
+async def chain_runs(tools: Tools, request: Request, ledger: Ledger, run_id: str) -> AsyncIterator[ChainRun]:
     """Each chain of the wanted protocols, opened, with the epochs asked for on it."""
-    wanted = _wanted_protocols(config, request)
-    specs = load_chains(config.section("chains"), config.environ)
-    cache = config.root / "cache"
-    for name in dict.fromkeys(p.chain for p in wanted):
-        spec = specs[name]
-        cache.mkdir(parents=True, exist_ok=True)
-        async with ChainClient.open(spec, cache / f"chain-{spec.chain_id}.json") as client:
-            yield await _chain_run(config, request, ledger, run_id, client, wanted)
+    wanted = _wanted_protocols(tools.config, request)
+    for name in wanted_chains(tools.config, request):
+        yield await _chain_run(tools.config, request, ledger, run_id, await tools.chain(name), wanted)
+
+
+def wanted_chains(config: Config, request: Request) -> tuple[str, ...]:
+    """The chains of the wanted protocols. Errors: ConfigError."""
+    return tuple(dict.fromkeys(p.chain for p in _wanted_protocols(config, request)))
 
 
 @asynccontextmanager
@@ -159,26 +167,33 @@ async def _chain_run(
     config: Config, request: Request, ledger: Ledger, run_id: str, client: ChainClient, wanted: Sequence[Protocol]
 ) -> ChainRun:
     spec, final = client.spec, await client.finalized()
-    name, section = spec.name, config.section("chains")[spec.name]
-    mine = tuple(p for p in wanted if p.chain == name)
-    least = threshold(config.seeds, LEAST_CONFIDENCE)
+    mine = tuple(p for p in wanted if p.chain == spec.name)
     return ChainRun(
-        client=client,
-        spec=spec,
+        **vars(reading_of(config, client)),
         protocols=mine,
         windows=tuple(decision_windows(config.seeds)),
         voters={p.name: planned_voters(config.seeds, p) for p in mine},
-        feeds=_feeds(config, name),
-        price_sources=load_price_sources(name, section.get("price_sources"), config.environ, least),
-        pools=load_pools(name, section.get("pools"), _feeds(config, name)),
-        price_rules=price_rules(config.seeds),
-        sale_usd=threshold(config.seeds, "price_sale_usd"),
         final=final,
         epochs=tuple(requested_epochs(final.timestamp, WEEK, request.epochs, request.since, request.until)),
         ledger=ledger,
         changed=await changed_partitions(client, ledger, spec.chain_id, final),
         run_id=run_id,
         resume=request.resume,
+    )
+
+
+def reading_of(config: Config, client: ChainClient) -> Reading:
+    """What reading a chain's exchanges stands on, as configured."""
+    name, least = client.spec.name, threshold(config.seeds, LEAST_CONFIDENCE)
+    section, feeds = config.section("chains")[name], _feeds(config, name)
+    return Reading(
+        client=client,
+        spec=client.spec,
+        feeds=feeds,
+        price_sources=load_price_sources(name, section.get("price_sources"), config.environ, least),
+        pools=load_pools(name, section.get("pools"), feeds),
+        price_rules=price_rules(config.seeds),
+        sale_usd=threshold(config.seeds, "price_sale_usd"),
     )
 
 
@@ -282,24 +297,26 @@ async def anchor_timelines(chain: ChainRun) -> list[Timeline | Untold]:
 
 async def plan_voting(config: Config, request: Request) -> list[PlannedPartition]:
     """What a run would do, without landing anything."""
-    ledger, planned = Ledger.read(Lake.of(config)), []
-    async for chain in chain_runs(config, request, ledger, "plan"):
-        gauges = {p.name: await count_gauges(chain.client, p, chain.final.number) for p in chain.protocols}
+    planned = list[PlannedPartition]()
+    async with Tools(config) as tools:
+        ledger = Ledger.read(tools.lake)
+        async for chain in chain_runs(tools, request, ledger, "plan"):
+            gauges = {p.name: await count_gauges(chain.client, p, chain.final.number) for p in chain.protocols}
 
-        def add(partition: Partition, row: LedgerRow | None, calls: int, chain: ChainRun = chain) -> None:
-            why = chain.why(partition) if row else "complete"
-            planned.append(PlannedPartition(partition, row is not None, calls if row else 0, why))
+            def add(partition: Partition, row: LedgerRow | None, calls: int, chain: ChainRun = chain) -> None:
+                why = chain.why(partition) if row else "complete"
+                planned.append(PlannedPartition(partition, row is not None, calls if row else 0, why))
 
-        for epoch, timelines, untold in await chain.timelines():
-            for one in untold:
-                add(*untold_partition(chain, one), 0)
-            for timeline in timelines:
-                for partition, row in state_partitions(chain, timeline):
-                    is_state = partition.table_group == "state"
-                    add(partition, row, CALLS_PER_GAUGE * gauges[timeline.protocol.name] if is_state else 0)
-            if untold:
-                add(*untold_events(chain, epoch), 0)
-                continue
-            partition, row, blocks = event_partition(chain, epoch, timelines)
-            add(partition, row, await chain.client.plan_logs(*blocks) if row else 0)
+            for epoch, timelines, untold in await chain.timelines():
+                for one in untold:
+                    add(*untold_partition(chain, one), 0)
+                for timeline in timelines:
+                    for partition, row in state_partitions(chain, timeline):
+                        is_state = partition.table_group == "state"
+                        add(partition, row, CALLS_PER_GAUGE * gauges[timeline.protocol.name] if is_state else 0)
+                if untold:
+                    add(*untold_events(chain, epoch), 0)
+                    continue
+                partition, row, blocks = event_partition(chain, epoch, timelines)
+                add(partition, row, await chain.client.plan_logs(*blocks) if row else 0)
     return planned

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.config import Config
+from extract.engine import open_engine
+from extract.evm.client import ChainClient
+from extract.evm.config import has_keys
 from extract.evm.views import word
 from extract.integrity import prepare
-from extract.lake import Lake
 from extract.ledger import Ledger, LedgerRow, failed, now
 from extract.prices import ask_sources
+from extract.tools import Tools
 from extract.voting.decode import epoch_table, feed_price, merge, voter_tables, window_tables
 from extract.voting.epochs import spoken
 from extract.voting.events import Emitters, Stamp, recounted, scan
@@ -21,38 +25,43 @@ from extract.voting.names import PoolNames, read_names
 from extract.voting.plan import (
     SOURCE,
     ChainRun,
+    Reading,
     Request,
     anchor_timelines,
     chain_runs,
     event_partition,
+    reading_of,
     state_partitions,
     told_apart,
     untold_events,
     untold_partition,
+    wanted_chains,
 )
 from extract.voting.pools import sale
 from extract.voting.pricing import PriceQuote
 from extract.voting.state import BlockState, StateError, read_bribes, read_places, read_states
 from extract.voting.tables import VOTING_TABLES
 from extract.voting.timeline import Timeline, Untold
-from extract.voting.voters import read_voters
-from extract.work import Fetched, Job, Outcome, Report, Step, run_jobs
+from extract.voting.voters import PlannedVoter, read_voters
+from extract.work import Engine, Fetched, Job, Outcome, Report, Step, Tell, Unit, run_jobs
 
 GROUPS = ("state", "voters")  # partitions that are read at a window's block
 
 
 async def extract_voting(config: Config, request: Request, run_id: str, report: Report) -> Outcome:
     """Fetch what is missing and land it. Raises what no partition is to blame for (storage, configuration)."""
-    lake, outcome = Lake.of(config), Outcome()
-    with lake.lock():
-        prepare(lake, VOTING_TABLES)
-        ledger = Ledger.read(lake)
-        async for chain in chain_runs(config, request, ledger, run_id):
-            await _run_chain(chain, lake, request.workers, outcome, report)
+    outcome, needs = Outcome(), [partial(has_keys, chains=wanted_chains(config, request))]
+    async with Tools(config) as tools:
+        with tools.lake.lock():
+            prepare(tools.lake, VOTING_TABLES)
+            ledger = Ledger.read(tools.lake)
+            async with open_engine(config, request.where, request.workers, tools, report, needs) as engine:
+                async for chain in chain_runs(tools, request, ledger, run_id):
+                    await _run_chain(chain, engine, outcome, report)
     return outcome
 
 
-async def _run_chain(chain: ChainRun, lake: Lake, workers: int, outcome: Outcome, report: Report) -> None:
+async def _run_chain(chain: ChainRun, engine: Engine, outcome: Outcome, report: Report) -> None:
     jobs = await _jobs(chain, outcome)
     report(Step("planned", chain.spec.name, total=len(jobs), message=f"{outcome.skipped} partitions are complete"))
     asked = {row.partition.partition_id for job in jobs for row in job.due}
@@ -61,7 +70,7 @@ async def _run_chain(chain: ChainRun, lake: Lake, workers: int, outcome: Outcome
             f"{len(outdated)} partitions not asked for were read from blocks that have changed since: {outdated[0]} .."
         )
         report(Step("outdated", chain.spec.name, total=len(jobs), message=message))
-    await run_jobs(lake, SOURCE, jobs, workers, outcome, report)
+    await run_jobs(engine, SOURCE, jobs, outcome, report)
 
 
 async def _jobs(chain: ChainRun, outcome: Outcome) -> list[Job]:
@@ -80,10 +89,37 @@ async def _jobs(chain: ChainRun, outcome: Outcome) -> list[Job]:
 def _untold_job(row: LedgerRow, untold: Untold) -> Job:
     """A partition that fails, and says why: its blocks cannot be told."""
 
-    async def fetch(_: Sequence[LedgerRow]) -> Fetched:
+    async def make() -> Unit:
         raise untold.error
 
-    return Job(f"{untold.protocol.name} {spoken(untold.epoch)}", [row], fetch)
+    return Job(f"{untold.protocol.name} {spoken(untold.epoch)}", [row], make)
+
+
+@dataclass(frozen=True)
+class States:
+    """The due windows of an epoch of an exchange."""
+
+    timeline: Timeline
+    due: tuple[LedgerRow, ...]
+    voters: tuple[PlannedVoter, ...]
+
+    async def fetch(self, tools: Tools, _: Tell) -> Fetched:
+        chain = reading_of(tools.config, await tools.chain(self.timeline.protocol.chain))
+        return await _fetch_states(chain, self.timeline, self.due, self.voters)
+
+
+@dataclass(frozen=True)
+class Events:
+    """A chain's scan of an epoch, first and last block included."""
+
+    chain: str
+    epoch: int
+    timelines: tuple[Timeline, ...]
+    row: LedgerRow
+    blocks: tuple[int, int]
+
+    async def fetch(self, tools: Tools, _: Tell) -> Fetched:
+        return await _fetch_events(await tools.chain(self.chain), self.epoch, self.timelines, self.row, self.blocks)
 
 
 def _state_job(chain: ChainRun, timeline: Timeline, outcome: Outcome, with_epoch: bool = True) -> Job:
@@ -91,13 +127,15 @@ def _state_job(chain: ChainRun, timeline: Timeline, outcome: Outcome, with_epoch
     due = [row for row in found if row is not None]
     outcome.skipped += len(found) - len(due)
 
-    async def fetch(wanted: Sequence[LedgerRow]) -> Fetched:
-        return await _fetch_states(chain, timeline, wanted)
+    async def make() -> States:
+        return States(timeline, tuple(due), chain.voters[timeline.protocol.name])
 
-    return Job(f"{timeline.protocol.name} {spoken(timeline.epoch)}", due, fetch)
+    return Job(f"{timeline.protocol.name} {spoken(timeline.epoch)}", due, make)
 
 
-async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[LedgerRow]) -> Fetched:
+async def _fetch_states(
+    chain: Reading, timeline: Timeline, wanted: Sequence[LedgerRow], planned: Sequence[PlannedVoter]
+) -> Fetched:
     """The due windows of an epoch: one reading per distinct block, one set of rows per window."""
     due = {(r.partition.table_group, r.partition.window): r for r in wanted}
     points = [p for p in timeline.points if {(g, p.window.decision_window) for g in GROUPS} & due.keys()]
@@ -110,7 +148,6 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
     named = states.get(earliest.observed.number) if earliest and earliest.observed.number in whole else None
     names = await read_names(chain.client, named) if named and named.problem is None else PoolNames()
     asked = {p.observed.number for p in points if ("voters", p.window.decision_window) in due}
-    planned = chain.voters[timeline.protocol.name]
     voters = await read_voters(chain.client, timeline.protocol, planned, [states[block] for block in sorted(asked)])
     parts: list[dict[str, pa.Table]] = []
     rows: list[LedgerRow] = []
@@ -149,7 +186,7 @@ async def _fetch_states(chain: ChainRun, timeline: Timeline, wanted: Sequence[Le
     return merge(parts), rows
 
 
-async def quote(chain: ChainRun, states: Mapping[int, BlockState], times: Mapping[int, int]) -> None:
+async def quote(chain: Reading, states: Mapping[int, BlockState], times: Mapping[int, int]) -> None:
     """Every quote of what no feed on the chain prices, as of each block's own time; and what pools say of a sale."""
     for state in states.values():
         moment = times[state.block]
@@ -187,24 +224,25 @@ def _event_job(chain: ChainRun, epoch: int, timelines: Sequence[Timeline], outco
     _, row, blocks = event_partition(chain, epoch, timelines)
     outcome.skipped += row is None
 
-    async def fetch(wanted: Sequence[LedgerRow]) -> Fetched:
-        return await _fetch_events(chain, epoch, timelines, wanted[0], blocks)
+    due = [row] if row else []
 
-    return Job(f"{chain.spec.name} events {spoken(epoch)}", [row] if row else [], fetch)
+    async def make() -> Events:
+        return Events(chain.spec.name, epoch, tuple(timelines), due[0], blocks)
+
+    return Job(f"{chain.spec.name} events {spoken(epoch)}", due, make)
 
 
 async def _fetch_events(
-    chain: ChainRun, epoch: int, timelines: Sequence[Timeline], row: LedgerRow, blocks: tuple[int, int]
+    client: ChainClient, epoch: int, timelines: Sequence[Timeline], row: LedgerRow, blocks: tuple[int, int]
 ) -> Fetched:
     first, last = blocks
     emitters = [
-        Emitters(t.protocol, await read_bribes(chain.client, t.protocol, epoch, [max(first - 1, 0), last]))
-        for t in timelines
+        Emitters(t.protocol, await read_bribes(client, t.protocol, epoch, [max(first - 1, 0), last])) for t in timelines
     ]
-    stamp = Stamp(chain.spec.chain_id, epoch, row.partition.partition_id, now())
-    table, chunks, provider = await scan(chain.client, emitters, stamp, first, last)
+    stamp = Stamp(client.chain_id, epoch, row.partition.partition_id, now())
+    table, chunks, provider = await scan(client, emitters, stamp, first, last)
     if further := _unseen_bribes(table, emitters):
-        table, more, provider = await scan(chain.client, further, stamp, first, last)
+        table, more, provider = await scan(client, further, stamp, first, last)
         chunks += more
     tables = {"voting_events": recounted(table, emitters)}
     return tables, [_filled(row, tables, chunks, provider)]

@@ -12,7 +12,7 @@ from extract.config import load_config
 from operate.bars import backtest as bar_runs
 from operate.bars import checking, sweeping
 from operate.bars.artifacts import read_json
-from operate.options import config_option, json_option
+from operate.options import config_option, engine_options, json_option, where_of
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -28,6 +28,8 @@ DAY = click.DateTime(formats=["%Y-%m-%d"])
 @click.option("--feed", metavar="NAME", help="Which series, where a symbol has several.")
 @click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help="Another parameter value; repeatable.")
 @click.option("--sweep", "grid", metavar="NAME=A,B|FIRST:LAST:STEP", multiple=True, help="Every combination of values.")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes of --engine dask.")
+@engine_options
 @json_option
 @config_option
 def backtest_bars(
@@ -35,6 +37,7 @@ def backtest_bars(
     last: datetime,
     changes: tuple[str, ...],
     grid: tuple[str, ...],
+    workers: int,
     as_json: bool,
     config_file: str | None,
     **asked: Any,
@@ -43,7 +46,7 @@ def backtest_bars(
 
     \b
     With --sweep: every set of a grid, with the deflated Sharpe ratio and a walk-forward split beside the best; of a
-    file of one's own the parameters it lists.
+    file of one's own the parameters it lists. A sweep that was killed goes on where it was; --engine dask spreads it.
 
     \b
     Examples
@@ -60,9 +63,12 @@ def backtest_bars(
         raise click.UsageError(f"--set {wrong[0]}: write it as NAME=VALUE")
     if last < first:
         raise click.UsageError(f"--to {last:%Y-%m-%d} lies before --from {first:%Y-%m-%d}")
+    where = where_of(asked)
     request = bar_runs.Asked(first=first.date(), last=last.date(), changes=changes, **asked)
     if grid:
-        sys.exit(sweeping.sweep(load_config(config_file), request, grid, as_json))
+        sys.exit(sweeping.sweep(load_config(config_file), request, grid, as_json, where, workers))
+    if where.is_cluster:
+        raise click.UsageError("--engine, --scheduler and --hosts are for --sweep: one backtest is one process's work")
     folder, manifest = bar_runs.run(load_config(config_file), request)
     succeeded = manifest["result"]["run_status"] == "SUCCESS"
     metrics = read_json(folder / "metrics.json") if succeeded else None

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ from extract.config import Config, load_config
 from extract.ledger import Partition
 from operate.console import out, print_json, table
 from operate.extraction import run_line
-from operate.options import config_option, json_option
+from operate.options import config_option, engine_options, json_option, where_of
 
 
 @click.command("bars")
@@ -28,6 +29,7 @@ from operate.options import config_option, json_option
     "--resume/--no-resume", default=True, show_default=True, help="Skip what is complete, or fetch everything anew."
 )
 @click.option("--workers", type=click.IntRange(1, 16), default=2, show_default=True, help="Fetches in flight.")
+@engine_options
 @click.option("--plan", is_flag=True, help="Print what is due and why; ask nothing, land nothing.")
 @json_option
 @config_option
@@ -41,6 +43,7 @@ def extract_bars_command(
     plan: bool,
     as_json: bool,
     config_file: str | None,
+    **engine: Any,
 ) -> None:
     """Five-minute bars of a provider, per symbol and month; labelled by their open, in UTC.
 
@@ -51,7 +54,7 @@ def extract_bars_command(
       foreshore extract bars --symbol HOOD --from 2025-05-12 --plan --json
     """
     days = [parse_day(text, option) if text else None for text, option in ((first, "--from"), (last, "--to"))]
-    request = BarRequest(symbols, days[0], days[1], provider, resume, workers)
+    request = BarRequest(symbols, days[0], days[1], provider, resume, workers, where_of(engine))
     config = load_config(config_file)
     sys.exit(show_plan(config, request, as_json) if plan else run_bars(config, request, as_json))
 

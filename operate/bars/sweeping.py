@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from decide.bars.run import Actions, RunStatus, run_bar_backtest, span_of, whole_orders
-from decide.bars.sweep import SweepResult, parse_grid, run_sweep
+from decide.bars.run import Actions, RunStatus, bars_hash, run_bar_backtest, span_of, whole_orders
+from decide.bars.sweep import SweepResult, judge_tries, parse_grid
 from decide.bars.tables import canonical_hash, params
 from decide.errors import DecisionError
 from extract.bars.symbols import canonical
 from extract.config import Config
 from extract.errors import ForeshoreError, RequestError
+from extract.where import HERE, Where
 from operate.bars import backtest, strategies
 from operate.bars.artifacts import artifacts_root, json_bytes, write_folder
+from operate.bars.tries import Tries
 from operate.console import err, out, print_json, table
 from operate.warehouse import Warehouse
 
@@ -31,8 +33,10 @@ class SweepFailed(ForeshoreError):
     """The series does not pass the gates: no set is run on it."""
 
 
-def sweep(config: Config, asked: backtest.Asked, grid: Sequence[str], as_json: bool) -> int:
-    """Run every set, write the folder, print the best; exit code 0."""
+def sweep(
+    config: Config, asked: backtest.Asked, grid: Sequence[str], as_json: bool, where: Where = HERE, workers: int = 2
+) -> int:
+    """Run every set, write the folder, print the best; exit code 0. What a killed sweep tried is not tried again."""
     asked = replace(asked, symbol=canonical(asked.symbol))
     base = backtest.find_strategy(config, asked)
     try:
@@ -54,10 +58,15 @@ def sweep(config: Config, asked: backtest.Asked, grid: Sequence[str], as_json: b
             "after it, or single backtests"
         )
     bars, chosen, usable = whole_orders(columns, sessions, longest, span, found.coverage["unadjusted_splits"])
+    tries = Tries(config, [bars_hash(columns), str(asked.first), str(asked.last), found.coverage["unadjusted_splits"]])
     with Progress(console=err, disable=as_json or not err.is_terminal, transient=True) as bar:
         task = bar.add_task(f"{len(sets):,} sets", total=len(sets))
-        result = run_sweep(bars, chosen, sets, usable, lambda done: bar.update(task, completed=done))
+        made = tries.of(
+            (bars, chosen, usable), sets, where, workers, lambda n: bar.update(task, completed=n), err.print
+        )
+    result = judge_tries(made)
     folder = _write(config, asked, feed, base, result, grid)
+    tries.forget(sets)
     if as_json:
         print_json({"folder": str(folder), **_summary(result)})
     else:

@@ -26,7 +26,7 @@ from operate.console import err, print_json, table
 from operate.console import out as console
 from operate.extraction import run_line
 from operate.lending.package import FORMATS, Wanted, pack
-from operate.options import config_option, json_option
+from operate.options import config_option, engine_options, json_option, where_of
 from operate.status import running_now, told_failing
 from operate.warehouse import Warehouse, WarehouseError, query
 
@@ -47,15 +47,11 @@ CAPS = (10, 2_000, 10_000)  # blocks per eth_getLogs that providers allow: free 
 @click.option("--workers", type=click.IntRange(1, 64), default=5, show_default=True, help="Chain-days in flight.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Skip what is complete, or fetch anew.")
 @click.option("--retry-missing", is_flag=True, help="Ask again for prices that nobody had; scans nothing anew.")
-@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="Who fetches.")
-@click.option("--scheduler", metavar="ADDR", help="A running Dask scheduler, e.g. tcp://10.0.0.5:8786.")
-@click.option("--hosts", metavar="HOST,HOST,...", help="Start a Dask cluster over SSH; the first host schedules.")
+@engine_options
 @click.option("--plan", is_flag=True, help="Print requests by chain and cap; reads a dozen headers, lands nothing.")
 @json_option
 @config_option
-def extract_lending(
-    csus: str | None, hosts: str | None, plan: bool, as_json: bool, config_file: str | None, **asked: Any
-) -> None:
+def extract_lending(csus: str | None, plan: bool, as_json: bool, config_file: str | None, **asked: Any) -> None:
     """Daily supply, debt and liquidations of lending deployments (CSUs), New York days.
 
     \b
@@ -65,7 +61,7 @@ def extract_lending(
       foreshore extract lending --days 7 --engine dask --workers 2
       foreshore extract lending --days 7 --retry-missing
     """
-    request = Request(csus=_names(csus), hosts=_names(hosts), **asked)
+    request = Request(csus=_names(csus), where=where_of(asked), **asked)
     sys.exit(run(load_config(config_file), request, plan, as_json))
 
 

@@ -25,7 +25,7 @@ from operate.markets.settings import MarketSettings
 from operate.markets.sources import Polymarket
 from operate.markets.store import Store
 from operate.markets.transcript import transcript
-from operate.options import config_option, json_option
+from operate.options import config_option, engine_options, json_option, where_of
 
 
 class Day(click.ParamType):
@@ -52,6 +52,7 @@ def markets() -> None:
 @click.option("--force", is_flag=True, help="Compute and write a run anew that is complete already.")
 @click.option("--refetch", is_flag=True, help="Take a new snapshot in the place of the one that landed, and run on it.")
 @click.option("--debug-artifacts", is_flag=True, help="Also keep one JSON file per market with all inputs and results.")
+@engine_options
 @json_option
 @config_option
 def daily(
@@ -63,6 +64,7 @@ def daily(
     debug_artifacts: bool,
     as_json: bool,
     config_file: str | None,
+    **engine: Any,
 ) -> None:
     """Every experiment on every market that ends exactly N days after the run's date. Run again, it resumes.
 
@@ -73,9 +75,10 @@ def daily(
       foreshore markets daily --dry-run
       foreshore markets daily --run-date 2026-11-21 --refetch
     """
-    config = load_config(config_file)
+    config, where = load_config(config_file), where_of(engine)
     settings = MarketSettings.of(config, with_models=True)
     request = Request(
+        where=where,
         run_date=run_date or datetime.now(UTC).date(),
         window_days=settings.window_days if window_days is None else window_days,
         force=force,
@@ -85,7 +88,7 @@ def daily(
     store = DryStore.open(settings) if dry_run else Store.open(settings)
     log = None if dry_run else DurableLog(settings.log_file, run_id=run_id_of(request.run_date, request.window_days))
     try:
-        run = DailyRun(settings, Polymarket(config), store, log, request)
+        run = DailyRun(settings, Polymarket(config, where), store, log, request)
         summary = run.execute()
         calls = store.calls(summary.run_id) if settings.models and not dry_run else []
     finally:

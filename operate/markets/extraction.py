@@ -17,13 +17,14 @@ from rich.markup import escape
 from extract.config import Config, load_config
 from extract.lake import Lake
 from extract.ledger import Partition, now
-from extract.markets.daily import BOOK, DOCUMENTS, PRICES, DayIngest, ingest_day
+from extract.markets.daily import BOOK, DOCUMENTS, PRICES, DayIngest
+from extract.markets.elsewhere import ingest
 from extract.markets.package import commit
 from extract.markets.truth import ResolutionFetch, fetch_resolutions, pending_markets, replaced_by_newer
 from extract.work import Report, Step
 from operate.console import err, out, print_json
 from operate.log import DurableLog
-from operate.options import config_option, json_option
+from operate.options import config_option, engine_options, json_option, where_of
 
 LOG_NAME = "extract.jsonl"
 
@@ -36,6 +37,7 @@ LOG_NAME = "extract.jsonl"
 )
 @click.option("--resolutions", is_flag=True, help="Instead: how the markets that landed so far have ended.")
 @click.option("--refetch", is_flag=True, help="Take a new snapshot in the place of one that landed.")
+@engine_options
 @json_option
 @config_option
 def extract_markets(
@@ -46,6 +48,7 @@ def extract_markets(
     refetch: bool,
     as_json: bool,
     config_file: str | None,
+    **engine: Any,
 ) -> None:
     """Prediction markets that close on run date + window days (UTC), as one snapshot.
 
@@ -56,7 +59,9 @@ def extract_markets(
       foreshore extract markets --run-date 2026-01-05 --refetch
       foreshore extract markets --resolutions
     """
-    config = load_config(config_file)
+    config, where = load_config(config_file), where_of(engine)
+    if resolutions and where.is_cluster:
+        raise click.UsageError("--resolutions asks for what landed here: leave out --engine, --scheduler and --hosts")
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     log = DurableLog(config.root / "logs" / LOG_NAME, run_id=run_id, source="markets")
     log.write("started", request=" ".join(sys.argv[1:]))
@@ -71,7 +76,7 @@ def extract_markets(
         else:
             day = (run_date or now()).date()
             asked = {"wants": frozenset(wants), "refetch": refetch}
-            said = _day(asyncio.run(ingest_day(config, day, window_days, run_id, report, **asked)))
+            said = _day(asyncio.run(ingest(config, where, (day, window_days), run_id, report, **asked)))
     except BaseException as error:
         log.write("stopped", error=type(error).__name__)
         raise

@@ -22,7 +22,7 @@ from typing import Any
 
 from decide.markets.experiments.protocol import Snapshot
 from decide.markets.experiments.registry import Experiment
-from operate.markets.registry import ExperimentError
+from operate.markets.registry import ExperimentError, load_experiments
 from operate.markets.worker import BOARD, LENGTH, NOBODY, Inputs, Setup, Task
 
 START_SECONDS = 60.0
@@ -280,3 +280,9 @@ class Pool:
         worker.end()
         if worker in self._workers:
             self._workers.remove(worker)
+
+
+def run_tasks(setup: Setup, tasks: Sequence[Task], timeout: float) -> list[Evaluated]:
+    """Every wanted market of some tasks, in a process of its own beside this one: what a worker of a cluster does."""
+    with Pool(load_experiments(setup.experiments, setup.models), setup, processes=1, timeout=timeout) as pool:
+        return list(pool.results(tasks))

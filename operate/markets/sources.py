@@ -8,9 +8,11 @@ from datetime import date
 from typing import Any
 
 from extract.config import Config
-from extract.markets.daily import BOOK, DOCUMENTS, PRICES, ingest_day
+from extract.markets.daily import BOOK, DOCUMENTS, PRICES
+from extract.markets.elsewhere import ingest
 from extract.markets.resolve import Asked
 from extract.markets.truth import fetch_resolutions
+from extract.where import HERE, Where
 from extract.work import Step
 from operate.markets.listing import Listing, Say, Wish
 from operate.markets.rows import OutcomeRow
@@ -26,18 +28,18 @@ WANTS = {
 class Polymarket:
     """The configured source, landing in the configured lake."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, where: Where = HERE) -> None:
+        self.config, self.where = config, where
 
     def listing(
         self, run_date: date, window_days: int, run_id: str, needs: Sequence[str], wish: Wish, say: Say
     ) -> Listing:
         wants = frozenset(WANTS[need] for need in needs if need in WANTS)
         found = asyncio.run(
-            ingest_day(
+            ingest(
                 self.config,
-                run_date,
-                window_days,
+                self.where,
+                (run_date, window_days),
                 run_id,
                 _told(say),
                 wants=wants,

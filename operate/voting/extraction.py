@@ -18,7 +18,7 @@ from extract.voting.plan import PlannedPartition, Request, plan_voting
 from extract.voting.run import extract_voting
 from operate.console import out, print_json, table
 from operate.extraction import run_line
-from operate.options import config_option, json_option
+from operate.options import config_option, engine_options, json_option, where_of
 
 CALLS_PER_SECOND = 2_000  # a plan's guess of view calls per second for a provider that has not been measured yet
 
@@ -45,6 +45,7 @@ def voting_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Units in flight."
             ),
+            engine_options,
             click.option("--plan", is_flag=True, help="Print partitions, calls and estimated time; land nothing."),
             json_option,
             config_option,
@@ -58,7 +59,7 @@ def run(config_file: str | None, plan: bool, as_json: bool, **asked: Any) -> int
     """Extract, or print what an extraction would do; its exit code."""
     config = load_config(config_file)
     moments = {key: None if asked[key] is None else parse_moment(asked[key]) for key in ("since", "until")}
-    request = Request(**{**asked, **moments})
+    request = Request(where=where_of(asked), **{**asked, **moments})
     return show_plan(config, request, as_json) if plan else run_voting(config, request, as_json)
 
 

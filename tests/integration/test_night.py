@@ -27,9 +27,14 @@ def checks(line: Line, *arguments: str) -> dict[str, dict[str, Any]]:
 def test_a_doctor_looks_at_chain_archive_logs_and_contracts(line: Line) -> None:
     line.configure()
     found = checks(line, "doctor")
-    assert {check["verdict"] for name, check in found.items() if "clock" not in name} == {"ok"}, found
+    near = found.pop("providers here")
+    assert near["verdict"] == "warn" and "is_simulated = true" in near["cure"]
+    odd = {name: c["found"] for name, c in found.items() if "clock" not in name and c["verdict"] != "ok"}
+    assert odd.keys() == {"chain world feeds"} and "no new price for more than" in odd["chain world feeds"]
     assert found["chain world world"]["found"] == f"answers, chain id {line.world.info['chain_id']}"
     assert found["exchange hydrex_world"]["found"] == "its contracts are there"
+    assert found["exchange velodrome_world minter"]["found"] == "the one that its voter names"
+    assert found["exchange hydrex_world delay"]["verdict"] == "ok" and "exchange hydrex_world epoch" in found
     assert found["chain world clock"]["verdict"] == "warn", "this chain lives in another year"
 
 
@@ -51,6 +56,23 @@ def test_a_doctor_names_what_is_wrong_and_shows_no_key(line: Line, monkeypatch: 
     assert found["chain world dead"]["verdict"] == "fail" and found["chain world world"]["verdict"] == "ok"
     assert nowhere in found["exchange hydrex_world"]["found"] and found["exchange hydrex_world"]["cure"]
     assert found["chain nobody"]["cure"] == "set UNSET_URL to the URL of an endpoint"
+
+
+def test_a_doctor_finds_simulated_rows_in_a_real_store_and_parameters_that_changed(line: Line) -> None:
+    assert line.extract(epochs=1) == 0
+    minters = [line.world.info["protocols"][name]["minter"] for name in ("hydrex", "velodrome")]
+    text = line.configure().path.read_text().replace(f'minter = "{minters[1]}"', f'minter = "{minters[0]}"')
+    feed = next(token["feed"] for token in line.world.info["tokens"] if token.get("feed"))
+    text = text.replace(f'= "{feed}"', f'= "0x{"88" * 20}"')
+    (line.folder / "foreshore.toml").write_text(text)
+    found = checks(line, "doctor")
+    assert f'set minter = "{minters[1]}"' in found["exchange velodrome_world minter"]["cure"]
+    assert f"0x{'88' * 20}" in found["chain world feeds"]["found"]
+    assert "store's chains" not in found
+    other = text.replace(f"chain_id = {line.world.info['chain_id']}", "chain_id = 8453")
+    (line.folder / "foreshore.toml").write_text(other)
+    strange = checks(line, "doctor")["store's chains"]
+    assert strange["verdict"] == "fail" and str(line.world.info["chain_id"]) in strange["found"]
 
 
 STEPS = """

@@ -7,15 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
 from extract.errors import Busy, RequestError
 from extract.lake import Lake
 from operate import publish as publication
+from operate.cli import cli
 from operate.console import to_json
 from operate.lock import building
 from operate.publish import PublicationError, Shelf
@@ -174,6 +178,43 @@ def test_two_roots_do_not_meet(built: Small, tmp_path: Path) -> None:
     assert built.readable() == dict.fromkeys(WINGS, GOOD[1])
 
 
+def test_what_was_known_then_is_answered_from_what_stood_then(built: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, config = built.warehouse.shelf, built.root / "foreshore.toml"
+    config.write_text(f'[storage]\nroot = "{built.root}"\n')
+    for version, bad in ((2, ()), (3, ("lending",))):
+        built.land(version, bad=bad)
+        built.build()
+    names = shelf.kept()
+    moments = [publication.published_at(name) for name in names]
+    assert len(names) == 3 and moments == sorted(moments)
+
+    def known(as_of: str) -> dict[str, int]:
+        told = query(replace(built.warehouse, as_of=as_of), "select min(version), max(version) from voting_votes")[1]
+        lending = query(replace(built.warehouse, as_of=as_of), "select max(version) from lending_votes")[1]
+        assert told[0][0] == told[0][1]
+        return {"voting": told[0][1], "lending": lending[0][0]}
+
+    for number, name in enumerate(names):
+        assert known(name) == {"voting": number + 1, "lending": min(number + 1, 2)}
+        assert known(moments[number].isoformat()) == known(name)  # from that very moment on
+        if number:
+            just_before = (moments[number] - timedelta(microseconds=1)).isoformat()
+            assert known(just_before) == known(names[number - 1])
+    assert known(f"{moments[-1]:%Y-%m-%d}") == known(names[-1])  # a day means its end
+    with pytest.raises(PublicationError, match=f"no publication stood at .* the oldest one kept is {names[0]}"):
+        known((moments[0] - timedelta(seconds=1)).isoformat())
+    with pytest.raises(PublicationError, match="is no moment"):
+        known("last monday")
+    monkeypatch.setenv("FORESHORE_CONFIG", str(config))
+    asked = ["sql", "--as-of", names[0], "--json", "select max(version) as version from voting_votes"]
+    assert json.loads(CliRunner().invoke(cli, asked).stdout)["rows"] == [[1]]
+    monkeypatch.setattr(publication, "KEEP_SECONDS", 0.0)
+    publication.prune(shelf, keep_days=0)
+    assert shelf.kept() == names[-1:]
+    with pytest.raises(PublicationError, match="any more"):
+        known(names[0])
+
+
 def test_an_open_reader_is_never_broken_and_old_publications_go(
     built: Small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -181,6 +222,7 @@ def test_an_open_reader_is_never_broken_and_old_publications_go(
     first = shelf.current_file()
     assert first is not None
     monkeypatch.setattr(publication, "KEEP_SECONDS", 0.0)
+    built = replace(built, keep_days=0.0)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(built.root / "foreshore.duckdb")],
         cwd=tmp_path,  # the file opens from any working directory
@@ -199,7 +241,7 @@ def test_an_open_reader_is_never_broken_and_old_publications_go(
     assert first.exists() and len(list((shelf.wings / "voting").iterdir())) == 2  # the second one is gone already
     holder.stdin.close()
     assert holder.wait(timeout=30) == 0
-    publication.prune(shelf)
+    publication.prune(shelf, keep_days=0)
     assert not first.exists() and len(list((shelf.wings / "voting").iterdir())) == 1
     assert built.readable() == dict.fromkeys(WINGS, GOOD[3])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from base64 import b64encode
 
 import aiohttp
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from extract.evm.client import ChainClient
 from extract.evm.config import ChainSpec, ProviderSpec
 from extract.evm.errors import ChainError
-from extract.evm.redact import redact, remember
+from extract.evm.redact import HIDDEN, redact, remember
 from extract.evm.sayings import classify
 from tests.evm_fake import FakeTime
 
@@ -73,3 +74,9 @@ def test_errors_of_a_dead_endpoint_hide_it(url: str, caplog: pytest.LogCaptureFi
 def test_aiohttp_errors_are_redacted() -> None:
     remember(URLS[0])
     assert KEY not in redact(aiohttp.InvalidURL(URLS[0]))
+
+
+def test_user_and_password_go_as_a_header_has_them_too() -> None:
+    remember("https://some-user:p%40ss-of-nobody@node.example/rpc")
+    header = b64encode(b"some-user:p@ss-of-nobody").decode()
+    assert redact(f"you sent Authorization: Basic {header}") == f"you sent Authorization: Basic {HIDDEN}"

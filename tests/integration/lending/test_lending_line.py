@@ -23,6 +23,7 @@ from extract.lending.cost import costs
 from extract.lending.days import day_of, parse_day
 from extract.lending.plan import Request
 from extract.lending.run import measure_periods
+from extract.where import Where
 from tests.kills import files, kill_when
 from tests.lending_line_fixtures import LendingLine
 from tests.line_fixtures import ROOT
@@ -261,7 +262,7 @@ def test_killed_anywhere_it_resumes_to_the_same_rows(
 
 
 def test_two_worker_processes_give_the_same_rows(built_lending_line: LendingLine, lending_line: LendingLine) -> None:
-    assert lending_line.extract(engine="dask", workers=2) == 0
+    assert lending_line.extract(where=Where("dask"), workers=2) == 0
     assert lending_line.everything() == built_lending_line.everything()
 
 

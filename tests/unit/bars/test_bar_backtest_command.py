@@ -19,6 +19,7 @@ from decide.bars.tables import rules_hash
 from extract.config import load_config
 from extract.errors import ForeshoreError
 from extract.seeds import read_seed
+from operate.bars import tries
 from operate.bars.backtest import Asked, find_strategy
 from operate.bars.manifest import ManifestInvalid, read_promotion, seal
 from operate.cli import cli
@@ -385,6 +386,44 @@ def test_a_file_of_ones_own_is_swept_over_its_parameters(site: Path) -> None:
     assert_the_best_alone_is_the_same(told, *mine)
     refused = run("--symbol", "BBB", *FROM_TO, *mine, "--sweep", "atr_period=4:8").exception
     assert isinstance(refused, ForeshoreError) and "no such parameter; the strategy's file" in str(refused)
+
+
+def test_a_sweep_that_was_killed_goes_on_where_it_was(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = ("--sweep", "atr_period=4:8", "--sweep", "risk_reward_ratio=1,2")
+    whole = Path(result("--symbol", "BBB", *FROM_TO, *grid)["folder"])
+    kept = {path.name: path.read_bytes() for path in whole.iterdir()}
+    parts, true = list[int](), tries.try_sets
+
+    def dying(bars: Any, sessions: Any, sets: Any, usable: Any) -> Any:
+        if len(parts) == 3:
+            raise KeyboardInterrupt
+        parts.append(len(sets))
+        return true(bars, sessions, sets, usable)
+
+    monkeypatch.setattr(tries, "SETS_PER_PART", 2)
+    monkeypatch.setattr(tries, "try_sets", dying)
+    assert run("--symbol", "BBB", *FROM_TO, *grid).exit_code != 0 and parts == [2, 2, 2]
+    (found,) = [path for path in site.rglob("cache") if path.is_dir()]
+    half = sorted(found.rglob("*.npz"))[0]
+    half.write_bytes(half.read_bytes()[:100])  # a disk that lost power: this part is made again
+    parts.clear()
+    monkeypatch.setattr(tries, "try_sets", lambda *on: parts.append(len(on[2])) or true(*on))
+    assert result("--symbol", "BBB", *FROM_TO, *grid)["tries"] == 10 and parts == [2, 2, 2]
+    assert {path.name: path.read_bytes() for path in whole.iterdir()} == kept
+    assert not list(found.rglob("*.npz"))
+
+
+@pytest.mark.slow
+def test_a_cluster_sweeps_to_the_same_bytes(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a file of one's own, which travels as its text."""
+    (site / "mine.py").write_text(OWN)
+    asked = ("--symbol", "BBB", *FROM_TO, "--strategy", str(site / "mine.py"), "--sweep", "ticks=10:40:10")
+    whole = Path(result(*asked)["folder"])
+    kept = {path.name: path.read_bytes() for path in whole.iterdir()}
+    monkeypatch.setattr(tries, "SETS_PER_PART", 1)
+    spread = run(*asked, "--engine", "dask", "--workers", "2", "--json")
+    assert json.loads(spread.stdout)["tries"] == 4 and "2 workers: " in spread.stderr
+    assert {path.name: path.read_bytes() for path in whole.iterdir()} == kept
 
 
 @pytest.mark.parametrize("own", [False, True])

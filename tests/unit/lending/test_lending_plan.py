@@ -11,11 +11,9 @@ import pytest
 
 from extract.config import Config, load_config
 from extract.errors import ConfigError, RequestError
-from extract.evm.config import ChainSpec, ProviderSpec
 from extract.ledger import COMPLETE, FAILED, Ledger
 from extract.lending.cost import Period, costs
 from extract.lending.days import day_of, requested_days
-from extract.lending.engine import shared_rate
 from extract.lending.plan import MISSING_PRICES, PRICES, Plan, Request, make_plan, make_scope
 from extract.lending.registry import load_registry
 from tests.line_fixtures import ROOT
@@ -154,9 +152,3 @@ def test_a_history_is_planned_once_and_not_where_a_checkpoint_stands() -> None:
     before = planned(replace(request, since="2024-11-30", until="2024-11-30"), made=made)
     [again] = costs(made, request, ledger_of(before), 2_000, period)
     assert again.history == 0
-
-
-def test_a_provider_is_asked_no_faster_by_many_workers() -> None:
-    spec = ChainSpec("x", 1, (ProviderSpec("a", "http://a", requests_per_second=25), ProviderSpec("b", "http://b")), 5)
-    shared = shared_rate(spec, 5)
-    assert [p.requests_per_second for p in shared.providers] == [5, None]
