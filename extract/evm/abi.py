@@ -14,10 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
-from eth_abi.exceptions import DecodingError, EncodingError
-from eth_utils.crypto import keccak
+from eth_hash.auto import keccak
 
 from extract.evm.errors import DecodeError
 from extract.evm.words import (
@@ -82,7 +79,7 @@ def _canonical(type_: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _hash(canonical: str) -> bytes:
-    return keccak(text=canonical)
+    return keccak(canonical.encode())
 
 
 @dataclass(frozen=True)
@@ -109,19 +106,18 @@ class Function:
         return "0x" + _hash(f"{name}({','.join(self.inputs)})")[:4].hex()
 
     def encode(self, *args: Any) -> str:
-        """Calldata as 0x hex. Integers, booleans, addresses (0x hex) and bytesN (bytes or 0x hex) need no
-        library.
+        """Calldata as 0x hex. Integers, booleans, addresses (0x hex), bytesN (bytes or 0x hex) and arrays of them need
+        no library, and who encodes nothing else loads none.
 
         Errors: ValueError for a wrong count or a value that does not fit its type.
         """
         if len(args) != len(self.inputs):
             raise ValueError(f"{self.signature} takes {len(self.inputs)} arguments, not {len(args)}")
-        if all(is_static_word(t) for t in self.inputs):
-            return self.selector + "".join(_word(t, a) for t, a in zip(self.inputs, args, strict=True))
-        try:
-            return self.selector + abi_encode(self.inputs, args).hex()
-        except EncodingError as error:
-            raise ValueError(f"{self.signature}: {error}") from None
+        if all(is_static_word(t.removesuffix("[]")) for t in self.inputs):
+            return self.selector + _words(self.inputs, args)
+        from extract.evm.dynamic import encode_values
+
+        return self.selector + encode_values(self.signature, self.inputs, args)
 
     def decode(self, data: bytes) -> Any:
         """The value, or a tuple of values where several are returned. Addresses are lower-case hex, bytesN
@@ -131,11 +127,25 @@ class Function:
         """
         if not data:
             raise DecodeError(f"{self.signature}: no data: nothing answered there")
-        try:
-            values = tuple(abi_decode(self.outputs, data, strict=False))
-        except (DecodingError, OverflowError, UnicodeDecodeError) as error:
-            raise DecodeError(f"{self.signature}: {error}") from None
+        from extract.evm.dynamic import decode_values
+
+        values = decode_values(self.signature, self.outputs, data)
         return values[0] if len(values) == 1 else values
+
+
+def _words(types: Sequence[str], values: Sequence[Any]) -> str:
+    """Static values in place; arrays of them as an offset there, their length and words behind everything.
+
+    Source: the contract ABI specification, formal specification of the encoding.
+    """
+    heads, tails = list[str](), ""
+    for type_, value in zip(types, values, strict=True):
+        if not type_.endswith("[]"):
+            heads.append(_word(type_, value))
+            continue
+        heads.append(f"{32 * len(types) + len(tails) // 2:064x}")
+        tails += f"{len(value):064x}" + "".join(_word(type_.removesuffix("[]"), one) for one in value)
+    return "".join(heads) + tails
 
 
 def _word(type_: str, value: Any) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
-from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import DecodingError, EncodingError
 
+from extract.evm.errors import DecodeError
 from extract.evm.words import WORD_CHARS, Column, decode_words, is_static_word
 
 
@@ -22,6 +23,22 @@ class Typed(Protocol):
     def type(self) -> str: ...
     @property
     def name(self) -> str: ...
+
+
+def encode_values(what: str, types: Sequence[str], values: Sequence[Any]) -> str:
+    """Values of any types as hex. Errors: ValueError, naming `what`."""
+    try:
+        return abi_encode(types, values).hex()
+    except EncodingError as error:
+        raise ValueError(f"{what}: {error}") from None
+
+
+def decode_values(what: str, types: Sequence[str], data: bytes) -> tuple[Any, ...]:
+    """Values of any types. Errors: DecodeError, naming `what`."""
+    try:
+        return tuple(abi_decode(types, data, strict=False))
+    except (DecodingError, OverflowError, UnicodeDecodeError) as error:
+        raise DecodeError(f"{what}: {error}") from None
 
 
 def decode_rows(texts: pa.ChunkedArray, parameters: Sequence[Typed], columns: dict[str, Column]) -> np.ndarray:

@@ -152,8 +152,11 @@ def test_dynamic_types_and_indexed_text() -> None:
 
 @given(st.data())
 def test_calldata_equals_eth_abi(data: Any) -> None:
-    types = data.draw(st.lists(st.sampled_from(TYPES), max_size=5))
-    row = [data.draw(values_of(t)) for t in types]
+    types = data.draw(st.lists(st.sampled_from([*TYPES, *(f"{t}[]" for t in TYPES)]), max_size=5))
+    row = [
+        data.draw(st.lists(values_of(t[:-2]), max_size=3).map(tuple) if t.endswith("[]") else values_of(t))
+        for t in types
+    ]
     function = Function(f"f({','.join(types)})", ",".join(types))
     assert function.encode(*row)[10:] == encode(types, row).hex()
     if types:
