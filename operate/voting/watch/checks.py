@@ -44,11 +44,10 @@ async def check_night(config: Config, protocol: str, voters: Sequence[str]) -> l
             checks.append(_history(decider, epoch))
             reading = await epoch.read(head, window, is_whole=True)
             checks.append(_state(reading))
-            with (
-                closing(LiveModels(warehouse, models, protocol, epoch.epoch)) as live,
-                live.at(reading.tables) as at,
-            ):
-                decided = decider.decide(at, window.decision_window)
+            with closing(LiveModels(warehouse, models, protocol, epoch.epoch)) as live:
+                decider.check(live)
+                with live.at(reading.tables) as at:
+                    decided = decider.decide(at, window.decision_window)
             for row in decided.rows:
                 if not voters or row["voter_id"] in {voter.lower() for voter in voters}:
                     checks += await _voter(config, epoch, reading, row)

@@ -101,6 +101,7 @@ async def _night(config: Config, protocol: str, voters: tuple[str, ...], sender:
         chosen = [voter for voter in planned if not voters or voter in {v.lower() for v in voters}]
         live = LiveModels(warehouse, models, protocol, epoch.epoch)
         decider = Decider(warehouse, protocol, epoch.epoch)
+        decider.check(live)
         with closing(live), closing(Hands(config, epoch, chosen, sender, voice, run_id)) as hands:
             night = Night(config, epoch, live, decider, hands, voice, run_id)
             try:

@@ -15,7 +15,7 @@ from decide.voting.forecast_tables import forecast_quantiles, forecast_scenarios
 from decide.voting.recommend_tables import Seeds, Settings, recommend_tables
 from operate.voting.recommend import SEED_TABLES, placed, places_query, seed_queries, settings_of
 from operate.voting.watch.models import LiveModels
-from operate.warehouse import Warehouse, read_tables
+from operate.warehouse import Warehouse, WarehouseError, read_tables
 
 KEPT = Path("python_models") / "kept.py"  # of the project that is worked in, as dbt finds it
 FORECASTER = "decide.voting.forecast_tables"  # as the dbt model names it: what it kept may be used again
@@ -56,6 +56,14 @@ class Decider:
     def newest_closed(self) -> int | None:
         """The newest epoch that forecasts learn from."""
         return pc.max(self._panel["epoch"]).as_py()  # type: ignore[no-any-return]
+
+    def check(self, models: LiveModels) -> None:
+        """WarehouseError where what is published has other columns than the models of this version."""
+        made = models.query({"panel": "select * from main_intermediate.int_forecast_panel limit 0"})["panel"]
+        if made.schema.names != self._panel.schema.names:
+            raise WarehouseError(
+                "what is published was built by another version of Foreshore: run foreshore build, then start again"
+            )
 
     def decide(self, models: LiveModels, window: str) -> Decided:
         """Every voter's decision at the block that `models` stand at, under the default profile."""

@@ -15,7 +15,7 @@ from extract.seeds import decision_windows
 from extract.voting.live import OpenEpoch, open_epoch
 from operate.voting.watch.decisions import Decided, Decider
 from operate.voting.watch.models import LiveModels, Project, load_models
-from operate.warehouse import Warehouse, publish, read_tables
+from operate.warehouse import Warehouse, WarehouseError, publish, read_tables
 from tests.line_fixtures import ROOT, Line
 
 pytestmark = pytest.mark.node
@@ -35,8 +35,10 @@ def published(built_line: Line) -> Iterator[tuple[Config, Warehouse, Project]]:
 async def night(config: Config, warehouse: Warehouse, models: Project, protocol: str) -> AsyncIterator[Any]:
     async with open_epoch(config, protocol) as epoch:
         live = LiveModels(warehouse, models, protocol, epoch.epoch)
+        decider = Decider(warehouse, protocol, epoch.epoch)
+        decider.check(live)
         try:
-            yield epoch, live, Decider(warehouse, protocol, epoch.epoch)
+            yield epoch, live, decider
         finally:
             live.close()
 
@@ -62,6 +64,18 @@ def _queries(epoch: OpenEpoch, window: str) -> dict[str, str]:
 
 def plain(table: pa.Table) -> pa.Table:
     return table.drop_columns([name for name in ("is_simulated", "seal") if name in table.column_names])
+
+
+def test_a_store_of_another_version_is_named_before_the_night(published: Any) -> None:
+    config, warehouse, models = published
+
+    async def look() -> None:
+        async with night(config, warehouse, models, EXCHANGES[0]) as (_, live, decider):
+            decider._panel = decider._panel.drop_columns([decider._panel.schema.names[-1]])
+            with pytest.raises(WarehouseError, match="another version of Foreshore: run foreshore build"):
+                decider.check(live)
+
+    asyncio.run(look())
 
 
 @pytest.mark.parametrize("protocol", EXCHANGES)
