@@ -90,18 +90,21 @@ class Hands:
                 continue
             try:
                 await self._offer(of, reading, row, block_seconds, left)
-            except ForeshoreError as error:
+            except TimeoutError:
+                self.voice.say("refused", f"voter {row['voter_id']}: no provider tried it in {ASK_SECONDS:g} s", left)
+            except (ForeshoreError, OSError) as error:
                 self.voice.say("refused", f"voter {row['voter_id']}: {error}", left)
 
     async def _offer(self, of: _Voter, reading: Reading, row: Mapping[str, Any], block_seconds: int, left: int) -> None:
         block = reading.block
         _, asked = unsigned(self.epoch.protocol, row)
         providers = self.epoch.providers
-        tried, price, newest = await asyncio.gather(
-            providers.first(lambda client: try_out(client, asked, block.number)),
-            providers.first(lambda client: client.gas_price()),
-            providers.head(-1, HEAD_SECONDS),
-        )
+        async with asyncio.timeout(ASK_SECONDS):
+            tried, price, newest = await asyncio.gather(
+                providers.first(lambda client: try_out(client, asked, block.number)),
+                providers.first(lambda client: client.gas_price()),
+                providers.head(-1, HEAD_SECONDS),
+            )
         now = max(block.timestamp, newest.timestamp if newest else 0)  # deciding took its time
         left = self.epoch.last_moment - now
         if tried.status == "reverted":
@@ -174,7 +177,10 @@ class Hands:
         if task.cancelled():
             return
         answer = task.result()
-        of.log.answer(attempt.number, answer)
+        try:
+            of.log.answer(attempt.number, answer)
+        except OSError as error:  # the chain still says what becomes of it
+            self.voice.say("failed", f"voter {voter}: the answer to attempt {attempt.number} is not kept: {error}")
         if answer.status == "answered":
             self.voice.say("answered", f"voter {voter}: attempt {attempt.number} is {answer.transaction_hash}")
         else:

@@ -15,11 +15,9 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decide.errors import DecisionError
 from extract.config import Config
 from extract.errors import Busy, ForeshoreError, StorageError
 from extract.evm.blocks import Block
@@ -239,7 +237,7 @@ class Night:
         read = time.perf_counter()
         try:
             decided = await asyncio.to_thread(self._think, reading)
-        except (DecisionError, duckdb.Error) as error:  # one block that cannot be decided on is not the night
+        except Exception as error:  # whatever it is: one block that cannot be decided on is not the night
             said = f"block {block.number:,} could not be decided on: {type(error).__name__}: {error}"
             self.voice.say("blind", said, self.left(head))
             return None

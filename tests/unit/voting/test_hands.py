@@ -20,6 +20,7 @@ from extract.evm.proof import PROVEN
 from extract.evm.transport import Answer as RpcAnswer
 from extract.voting.families import FAMILIES
 from operate.notify import Notifier
+from operate.voting.watch import hands
 from operate.voting.watch.attempts import read_attempts
 from operate.voting.watch.hands import Hands
 from operate.voting.watch.voice import Voice
@@ -180,6 +181,25 @@ def test_a_decision_that_took_too_long_is_not_sent_to_revert(tmp_path: Path) -> 
     run(night.offer())
     assert night.epoch.providers.stamp(50).timestamp == BOUNDARY - 1
     assert night.outcomes() == [] and "too late" in night.ear.texts("refused")[0]
+
+
+def test_providers_that_hang_and_a_full_disk_refuse_a_vote_and_hold_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hands, "ASK_SECONDS", 0.2)
+    night = Night(tmp_path)
+
+    async def hang(asked: Any, block: int) -> Any:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(night.epoch.providers, "try_out", hang)
+    run(night.offer())
+    assert night.ear.texts("refused") == [f"voter {VOTER}: no provider tried it in 0.2 s"]
+
+    night = Night(tmp_path / "full", sender=None)
+    monkeypatch.setattr(Path, "write_text", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    run(night.offer())
+    assert "No space left on device" in night.ear.texts("refused")[0]
 
 
 @pytest.mark.parametrize("by_hash", [True, False])

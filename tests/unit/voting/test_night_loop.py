@@ -87,12 +87,12 @@ class Models:
 
 class Decider:
     settings = SimpleNamespace(rules={})
-    fails_at = -1
+    fails_at, error = -1, Exception()
 
     def decide(self, models: Any, window: str) -> Decided:
         self.fails_at -= 1
         if self.fails_at == 0:
-            raise DecisionError("a share is not positive")
+            raise self.error
         common = {"protocol": "world", "epoch": BOUNDARY - 604_800, "decision_window": window, "votes": []}
         return Decided([{**common, "voter_id": v, "outcome": "none", "action": "keep"} for v in VOTERS], [])
 
@@ -171,11 +171,13 @@ def test_what_could_not_be_landed_is_landed_later_and_once(monkeypatch: pytest.M
     assert len(keys) == len(set(keys)) == 6
 
 
-def test_a_block_that_cannot_be_decided_on_is_not_the_night(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [DecisionError("a share is not positive"), KeyError("a share is not positive")])
+def test_a_block_that_cannot_be_decided_on_is_not_the_night(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(Decider, "fails_at", 3)
+    monkeypatch.setattr(Decider, "error", error)
     _, epoch, ear, landed = played([*range(-21, 2, 2)], monkeypatch)
     assert [text for event, text in ear.heard if event == "blind"] == [
-        "block 2 could not be decided on: DecisionError: a share is not positive"
+        f"block 2 could not be decided on: {type(error).__name__}: {error}"
     ]
     assert len(epoch.read_at) == 10 and {one.decision_window for one in landed[-1]} == {"T-0"}
 
