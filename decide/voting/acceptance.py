@@ -92,6 +92,11 @@ def _few(epochs: int, least: int) -> str:
     return f"{epochs} epochs; at least {least} are needed"
 
 
+def _points(share: float) -> str:
+    """A share of hindsight in percent, with its sign; what rounds to nothing has none of its own."""
+    return f"{round(share, 4) + 0.0:+.2%}"
+
+
 def _mean_gain(name: str, baseline: str, gain: Floats, level: float) -> Criterion:
     if not len(gain):
         return _unknown(name, 0.0, _few(0, LEAST_EPOCHS))
@@ -105,8 +110,9 @@ def _mean_gain(name: str, baseline: str, gain: Floats, level: float) -> Criterio
     else:
         passed, verdict = None, "it may lie on either side of 0"
     explanation = (
-        f"On average {interval.estimate:+.4f} of hindsight more than {baseline} over {len(gain)} epochs; with "
-        f"{level:.0%} confidence at least {interval.low:+.4f}, with the same at most {interval.high:+.4f}: {verdict}."
+        f"On average {_points(interval.estimate)} of hindsight more than {baseline} over {len(gain)} epochs; with "
+        f"{level:.0%} confidence at least {_points(interval.low)}, with the same at most {_points(interval.high)}: "
+        f"{verdict}."
     )
     return Criterion(name, passed, interval.low, 0.0, explanation)
 
@@ -120,9 +126,9 @@ def _drop_one(baseline: str, gain: Floats) -> Criterion:
     medians = np.array([np.median(np.delete(gain, row)) for row in range(epochs)])
     value = float(min(means.min(), medians.min()))
     explanation = (
-        f"Dropping any one of {epochs} epochs leaves a mean gain over {baseline} of at least {means.min():+.4f} of "
-        f"hindsight (without epoch number {int(means.argmin()) + 1}) and a median of at least {medians.min():+.4f}; "
-        "both must stay above 0."
+        f"Dropping any one of {epochs} epochs leaves a mean gain over {baseline} of at least {_points(means.min())} "
+        f"of hindsight (without epoch number {int(means.argmin()) + 1}) and a median of at least "
+        f"{_points(medians.min())}; both must stay above 0."
     )
     return Criterion(name, value > 0, value, 0.0, explanation)
 
