@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from extract.config import Config
 from extract.evm.blocks import Block
 from extract.evm.calls import Call, Reply
 from extract.evm.views import call
-from extract.seeds import WEEK
+from extract.seeds import WEEK, read_seed
 from extract.voting.families import FAMILIES, Protocol
 from operate import seed_checks
 from operate.checks import FAIL, OK, WARN, Check
@@ -105,11 +106,13 @@ def test_what_differs_is_said_with_what_to_write(
 def test_deployments_that_are_gone_or_whose_pool_moved(tmp_path: Path) -> None:
     seeds = tmp_path / "seeds"
     shutil.copytree(ROOT / "seeds", seeds)
-    head, *rows = (seeds / "lending" / "csu_registry.csv").read_text().splitlines()
-    aave = next(row for row in rows if row.startswith("aave_v3_ethereum,"))
-    (seeds / "lending" / "csu_registry.csv").write_text(f"{head}\n{aave}\n")
+    (aave,) = [row for row in read_seed(seeds, "lending/csu_registry") if row["csu_id"] == "aave_v3_ethereum"]
+    with (seeds / "lending" / "csu_registry.csv").open("w") as file:
+        writer = csv.DictWriter(file, list(aave))
+        writer.writeheader()
+        writer.writerow(aave)
     made = config(tmp_path, seeds=str(seeds))
-    registry, pool = aave.split(",")[4], aave.split(",")[5]
+    registry, pool = aave["registry_address"], aave["second_address"]
 
     def found(pool_told: str, bare: Sequence[str] = ()) -> list[Check]:
         contracts: Any = Contracts({"getPool()": [int(pool_told, 16)]}, bare)
