@@ -1,4 +1,5 @@
-"""The README's four paths: what stands below a command is what it prints on the demo's store, line by line.
+"""What the documents show is what happens on the demo's store: the README's outputs line by line, the guides' commands
+by running.
 
 FORESHORE_DEMO names a folder in which `make demo` has run already; without it the demo runs in a project of its own.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from operate.project import ROOT
+from tests.unit.test_shown_commands import DOCUMENTS, shown
 
 pytestmark = [pytest.mark.long, pytest.mark.node]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,3 +63,39 @@ def test_a_command_prints_what_the_readme_shows(demo: Path, command: str, wanted
     lines = iter(told)
     for line in wanted.splitlines():  # each after the one before it
         assert line == "..." or line in lines, (line, told)
+
+
+READS = ("backtest", "describe", "export", "recommend", "report", "review", "sql", "status", "tables")
+NAMES = {"hydrex": "hydrex_world", "HOOD": "FORE", "2025-06-02": "2026-01-07"}  # of the demo, for a reader's own
+NEEDS = {"--live", "--open", "--engine", "--scheduler", "--hosts"}  # a chain, a browser, a cluster
+
+
+def _runnable(command: str) -> list[str] | None:
+    """The words of a guide's command that reads what is published, in the demo's names; None for others."""
+    words = shlex.split(command, comments=True)[1:]
+    for stop in ("|", "&&", ">"):
+        words = words[: words.index(stop)] if stop in words else words
+    if not words or words[0] not in READS or NEEDS & set(words):
+        return None
+    return [NAMES.get(word, word) for word in words]
+
+
+GUIDED = [
+    pytest.param(words, id=f"{document.stem}: {command[:50]}")
+    for document in DOCUMENTS
+    if document.name not in ("README.md", "verbs.md")
+    for command in dict.fromkeys(shown(document))
+    if command.startswith("foreshore ") and (words := _runnable(command)) is not None
+]
+
+
+@pytest.mark.parametrize("words", GUIDED)
+def test_a_guides_command_runs_on_the_demos_store(demo: Path, words: list[str]) -> None:
+    for folder in ("november", "december"):
+        shutil.rmtree(demo / folder, ignore_errors=True)
+    done = foreshore(demo, *words)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_there_are_guides_to_follow() -> None:
+    assert len(GUIDED) >= 10
