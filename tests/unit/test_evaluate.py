@@ -294,7 +294,7 @@ def test_skill_is_open_failed_or_passed_and_no_gain_is_no_skill() -> None:
     noise -= noise.mean()
     for shift, passed in ((0.005, None), (-0.005, None), (0.1, True), (-0.1, False)):
         found = judged(gain_over_snapshot=noise + shift)
-        assert found["beats_snapshot"].passed is passed and f"{shift:+.4f}" in found["beats_snapshot"].explanation
+        assert found["beats_snapshot"].passed is passed and f"{shift:+.2%}" in found["beats_snapshot"].explanation
         assert all(c.passed for c in found.values() if c.name != "beats_snapshot")
     assert judged(gain_over_snapshot=np.zeros(40))["beats_snapshot"].passed is False
 
