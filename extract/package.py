@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,12 @@ import pyarrow.parquet as pq
 from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
 from dlt.destinations import filesystem
 
+from extract.environment import environment
 from extract.errors import StorageError
 from extract.lake import FILES_SCHEMA, FILES_TABLE, Lake
 
+# No telemetry, no chatter; dlt reads these at run time only from the environment
+QUIET = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "CRITICAL"}
 LAYOUT = "{table_name}/{load_id}.{file_id}.{ext}"
 
 
@@ -36,7 +37,7 @@ def run_package(lake: Lake, source: str, tables: Mapping[str, pa.Table], folder:
     )
     contents = {**tables, FILES_TABLE: listing}
     files[FILES_TABLE] = _write(folder, FILES_TABLE, listing)
-    with _dlt_environment():
+    with environment(QUIET):
         pipeline = dlt.pipeline(
             pipeline_name=source,
             destination=filesystem(bucket_url=_parent(lake.url), layout=LAYOUT),
@@ -65,22 +66,6 @@ def _write(folder: Path, name: str, table: pa.Table) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-@contextmanager
-def _dlt_environment() -> Iterator[None]:
-    """No telemetry, no chatter; dlt reads these at run time only from the environment."""
-    wanted = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "CRITICAL"}
-    before = {key: os.environ.get(key) for key in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            with suppress(KeyError):
-                os.environ.pop(key)
-            if value is not None:
-                os.environ[key] = value
 
 
 def _parent(url: str) -> str:

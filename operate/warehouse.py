@@ -23,6 +23,7 @@ import pyarrow as pa
 from rich.markup import escape
 
 from extract.config import Config
+from extract.environment import environment
 from extract.errors import Busy, ConfigError, ForeshoreError, RequestError, StorageError
 from extract.integrity import audit
 from extract.lake import Lake, mirror_folder
@@ -156,7 +157,7 @@ def _dbt(warehouse: Warehouse) -> Iterator[None]:
         raise WarehouseError(
             f"{Path.cwd()} holds no dbt project: call from the project's folder, or lay one with `foreshore init`"
         )
-    with building(warehouse.build_file.parent), _environment(warehouse.environment()), _mute_when_interrupted():
+    with building(warehouse.build_file.parent), environment(warehouse.environment()), _mute_when_interrupted():
         _fetch_store(warehouse)
         try:
             yield
@@ -199,20 +200,6 @@ def _mute_when_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Variables for the duration: the next warehouse of this process must not inherit this one's paths."""
-    before = {key: os.environ.get(key) for key in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            os.environ.pop(key, None)
-            if value is not None:
-                os.environ[key] = value
 
 
 def rebuild(warehouse: Warehouse, is_verbose: bool = False) -> Publication:

@@ -132,8 +132,11 @@ def test_any_value_anywhere_is_taken_or_refused_by_name(name: str, data: st.Data
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_the_document_itself_is_taken(name: str) -> None:
-    document, parse, _ = PARSERS[name]
-    parse(document)
+    document, parse, errors = PARSERS[name]
+    try:
+        parse(document)
+    except errors as error:
+        pytest.fail(f"{name}: what is right is refused: {error}")
 
 
 @given(st.binary(max_size=400))
