@@ -29,6 +29,8 @@ START_SECONDS = 60.0
 MARKETS_PER_TASK = 32
 NOTHING_MORE = Inputs()
 MOST_HANGS = 3  # of one experiment in a run; then it is left alone for the rest of it
+LOOK_SECONDS = 0.1  # between two looks at what the processes do
+MOST_PER_LOOK = 1.0  # seconds that one look adds: where more have passed, it was the machine that stood still
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ class _Worker:
         self.task: Task | None = None
         self.is_ready = self.is_over = False
         self._heard = bytearray()
-        self.started = time.monotonic()
+        self._seen = (0.0, *NOBODY)
+        self._seconds = 0.0
+        self._looked = time.monotonic()
         self._send(setup)
 
     def give(self, task: Task) -> None:
@@ -135,10 +139,21 @@ class _Worker:
             del self._heard[:end]
         return found
 
-    def doing(self) -> tuple[int, int, float]:
-        """Market's place, experiment's place, seconds since it began; place −1 when between two."""
-        since, place, number = BOARD.unpack_from(self.memory, 0)
-        return place, number, time.monotonic() - since
+    def doing(self) -> tuple[int, int]:
+        """Market's place and experiment's place; −1 when between two, or while loading."""
+        _, place, number = BOARD.unpack_from(self.memory, 0)
+        return place, number
+
+    def look(self) -> tuple[int, int, float]:
+        """What it is doing (see `doing`), and for how many seconds it has been seen at that, by looking often.
+
+        Not the difference of two times: a virtual machine that is paused for a minute would end a sound experiment.
+        """
+        seen, now = BOARD.unpack_from(self.memory, 0), time.monotonic()
+        passed, self._looked = min(now - self._looked, MOST_PER_LOOK), now
+        self._seconds = self._seconds + passed if seen == self._seen else 0.0
+        self._seen = seen
+        return seen[1], seen[2], self._seconds
 
     def end(self) -> None:
         self.process.kill()
@@ -182,9 +197,9 @@ class Pool:
             for worker in self._workers:
                 if worker.is_ready and worker.task is None and waiting:
                     worker.give(self._without_suspended(waiting.popleft()))
-            for key, _ in self._selector.select(timeout=min(0.1, self.timeout / 4)):
+            for key, _ in self._selector.select(timeout=min(LOOK_SECONDS, self.timeout / 4)):
                 yield from self._hear(key.data, waiting)
-            for worker in [w for w in self._workers if w.task]:
+            for worker in list(self._workers):
                 yield from self._watch(worker, waiting)
 
     def _hear(self, worker: _Worker, waiting: deque[Task]) -> Iterator[Evaluated]:
@@ -209,12 +224,10 @@ class Pool:
 
     def _watch(self, worker: _Worker, waiting: deque[Task]) -> Iterator[Evaluated]:
         """End a process whose experiment is over its time, or that does not start."""
-        place, number, seconds = worker.doing()
-        if not worker.is_ready and time.monotonic() - worker.started > START_SECONDS:
+        place, number, seconds = worker.look()
+        if not worker.is_ready and seconds > START_SECONDS:
             raise ExperimentError(f"experiments did not load within {START_SECONDS:.0f} s: one hangs while imported")
         if place < 0 or seconds <= self.timeout or worker.task is None:
-            return
-        if worker.doing()[:2] != (place, number):
             return
         worker.process.kill()
         while not worker.is_over:  # what it had finished before
@@ -227,11 +240,12 @@ class Pool:
         self._give_back(worker, waiting, worker.task.snapshots[place].market_id, name, failure)
 
     def _bury(self, worker: _Worker, waiting: deque[Task]) -> None:
-        """A process that died by itself: once more, then the experiment it was in has failed."""
-        place, number, _ = worker.doing()
+        """A process that died by itself: once more, then the experiment it was in has failed, or nothing loads."""
+        place, number = worker.doing()
         code = worker.process.wait()
         if worker.task is None or place < 0:
-            if not worker.is_ready:
+            self._deaths["loading"] += not worker.is_ready
+            if self._deaths["loading"] > 1:
                 raise ExperimentError(f"the process for experiments ended with code {code} while loading them")
             self._give_back(worker, waiting)
             return

@@ -17,7 +17,7 @@ import pytest
 from decide.markets.experiments.protocol import PricePoint, sha256_of
 from extract.errors import ForeshoreError
 from operate.log import DurableLog, last_lines
-from operate.markets import report
+from operate.markets import pool, report
 from operate.markets.backfill import backfill
 from operate.markets.daily import DailyRun, Request, Summary
 from operate.markets.dry import DryStore
@@ -163,6 +163,45 @@ def test_an_experiment_that_always_hangs_is_suspended(embedded: Room) -> None:
     assert (summary.processed, summary.failing, summary.exit_code) == (70, 70, 2)
     classes = [failure["error_class"] for failure in summary.failures]
     assert classes.count("ExperimentTimeout") == 3 and classes.count("ExperimentSuspended") == 67
+
+
+def test_a_machine_that_stood_still_ends_no_experiment(embedded: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A virtual machine that is paused, a laptop's lid: a minute is gone, and nobody has computed in it."""
+    real, jumps = time.monotonic, iter(range(0, 10**9, 60))
+    monkeypatch.setattr(pool.time, "monotonic", lambda: real() + next(jumps))
+    monkeypatch.setattr(pool, "MOST_PER_LOOK", 0.1)
+    places = mine(embedded.settings.root, "import time\ntime.sleep(0.3)\nreturn Forecast(0.5)")
+    summary = embedded.run(HandMade(MARKETS[:3]), experiments=places, timeout_seconds=3)
+    assert (summary.status, summary.failures) == ("complete", [])
+
+
+LOADING = """
+import os, sys, time
+if sys.argv[-1].isdigit():  # only in the process for experiments
+    mark = {mark!r}
+    {trouble}
+"""
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        ("os.path.exists(mark) or (open(mark, 'w').close(), os._exit(9))", ""),
+        ("os._exit(9)", "ended with code 9 while loading"),
+        ("time.sleep(99)", "did not load within 2 s"),
+    ],
+)
+def test_a_process_lost_while_loading_is_started_once_more(
+    embedded: Room, monkeypatch: pytest.MonkeyPatch, trouble: str, told: str
+) -> None:
+    monkeypatch.setattr(pool, "START_SECONDS", 2.0)
+    places = mine(embedded.settings.root, "return Forecast(0.5)")
+    path = Path(places[-1])
+    path.write_text(LOADING.format(mark=str(path.with_suffix(".mark")), trouble=trouble) + path.read_text())
+    if not told:
+        monkeypatch.setattr(pool, "START_SECONDS", 60.0)
+    summary = embedded.run(HandMade(MARKETS[:3]), experiments=places)
+    assert told in summary.note and summary.exit_code == (1 if told else 0)
 
 
 def test_an_experiment_that_kills_its_process_is_named(embedded: Room) -> None:
