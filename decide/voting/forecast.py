@@ -7,7 +7,7 @@ on those forecasts, and the one with the least past pinball loss speaks next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from math import fsum
 from typing import Literal
 
@@ -28,7 +28,7 @@ from decide.quantiles import (
     support,
 )
 from decide.voting.chasing import filled, usual_total
-from decide.voting.conduits import Held, Week, after, learn
+from decide.voting.conduits import Conduit, Held, Week, after, learn
 
 LEVELS = np.array([0.10, 0.25, 0.50, 0.75, 0.90])
 MEDIAN = 2  # its place in LEVELS: the one quantile that calibration leaves alone
@@ -137,6 +137,13 @@ def clusters(panel: Panel, by: str, count: int, rules: ForecastRules) -> Codes:
     return codes
 
 
+def _codes(panel: Panel, rules: ForecastRules) -> list[Codes]:
+    """Cluster codes (N,) by candidate."""
+    kinds = [(c.cluster_by, c.clusters) for c in rules.candidates]
+    found = {kind: clusters(panel, *kind, rules) for kind in dict.fromkeys(kinds)}
+    return [found[kind] for kind in kinds]
+
+
 def walk_forward(panel: Panel, moves: Floats, rules: ForecastRules, held: Held | None = None) -> Forecast:
     """Forecast every epoch of a panel from the labels known before its decision; `moves` (N,) are the realised ones.
 
@@ -161,6 +168,25 @@ class Past:
     raw: Floats
     chosen: Codes
     has_history: bool
+
+
+@dataclass
+class Lessons:
+    """What an epoch (its place) learns from the rows known before it: large voters, the usual sum of all votes, the
+    moves that would have been foreseen in the epochs before, and ladders; the last two by what it is foreseen with.
+    """
+
+    epoch: int = -1
+    known: Codes = field(default_factory=lambda: np.zeros(0, np.int64))
+    voters: list[Conduit] | None = None
+    total: float | None = None
+    before: dict[tuple[float, bool], Floats] = field(default_factory=dict)
+    ladders: dict[tuple[float, float, bool], Ladder] = field(default_factory=dict)
+
+    def begin(self, epoch: int, known: Codes) -> None:
+        """Forget all, unless it is the same that is to be learned."""
+        if epoch != self.epoch or not np.array_equal(known, self.known):
+            self.__init__(epoch, known)  # type: ignore[misc]
 
 
 class Race:
@@ -189,17 +215,30 @@ class Race:
         self._scored = 0  # epochs whose losses are counted
         self._has_history = np.zeros(n, dtype=np.bool_)
         self._codes: list[Codes] | None = None
-        self._ladders: dict[tuple[float, float, bool], Ladder] = {}
-        self._offsets: dict[tuple[float, bool], Floats] = {}  # by what is foreseen, of the epoch in hand
+        self._lessons = Lessons()
+        self._foreseen: dict[tuple[float, bool], Floats] = {}  # in the epoch in hand
         self._finals = apply_move(panel.votes, moves, rules.drift_floor)
+
+    def joined(self, more: Panel, now: Floats) -> Race:
+        """The race with one more epoch, of which no end is known: `more` its rows, `now` (n, M) who holds what there.
+
+        What the epochs before taught is shared, not learned again: on a boundary night a block follows a block. The
+        forecasts of the epochs before are not in it, only what was learned of them.
+        """
+        self._score(self.epochs)
+        panel = Panel(*(np.r_[getattr(self.panel, f.name), getattr(more, f.name)] for f in fields(Panel)))
+        held = Held(np.r_[self.held.now, now], np.r_[self.held.final, np.zeros_like(now)])
+        made, n = Race(panel, np.r_[self.moves, np.full(len(more.epoch), np.nan)], self.rules, held), len(self.moves)
+        made.losses[:, :n], made.residuals[:n] = self.losses, self.residuals
+        made._has_history[:n], made._scored, made._lessons = self._has_history, self.epochs, self._lessons
+        made._codes = [np.r_[mine, theirs] for mine, theirs in zip(self.codes, _codes(more, self.rules), strict=True)]
+        return made
 
     @property
     def codes(self) -> list[Codes]:
         """Cluster codes (N,) by candidate."""
         if self._codes is None:
-            kinds = [(c.cluster_by, c.clusters) for c in self.rules.candidates]
-            found = {kind: clusters(self.panel, *kind, self.rules) for kind in dict.fromkeys(kinds)}
-            self._codes = [found[kind] for kind in kinds]
+            self._codes = _codes(self.panel, self.rules)
         return self._codes
 
     def offset(self, candidate: Candidate, epoch: int, known: Codes) -> Floats:
@@ -209,21 +248,33 @@ class Race:
         same says where votes would have gone in each of the epochs learned from, so that what is learned beside it is
         what is forecast beside it.
         """
-        key = candidate.chase, candidate.large_voters
-        if key not in self._offsets:
-            found, floor = np.zeros(len(self.moves)), self.rules.drift_floor
-            epochs = [*np.unique(self.epoch[known]), epoch]
-            if candidate.large_voters:
-                voters = learn([self._week(place, known) for place in epochs[:-1]], floor)
-                for place in epochs if voters else []:
-                    week = self._week(place)
-                    found[self.rows(place)] = move(week.votes, after(week, voters, floor), floor)
-            elif candidate.chase > 0:
-                total = usual_total(self._finals[known], self.epoch[known])
-                for place in epochs:
-                    found[self.rows(place)] = self._chased(place, candidate.chase, total)
-            self._offsets[key] = found
-        return self._offsets[key]
+        key, lessons = (candidate.chase, candidate.large_voters), self._lessons
+        found = np.zeros(len(self.moves))
+        if not (candidate.large_voters or candidate.chase > 0):
+            return found
+        start, rows = self.starts[epoch], self.rows(epoch)
+        if key not in lessons.before:
+            for place in np.unique(self.epoch[known]):
+                found[self.rows(place)] = self._foresee(candidate, place, known)
+            lessons.before[key] = found[:start].copy()
+        if key not in self._foreseen:
+            self._foreseen[key] = self._foresee(candidate, epoch, known)
+        found[:start], found[rows] = lessons.before[key], self._foreseen[key]
+        return found
+
+    def _foresee(self, candidate: Candidate, place: int, known: Codes) -> Floats:
+        """The moves (n,) of an epoch's votes as a candidate foresees them with what is known."""
+        lessons, floor = self._lessons, self.rules.drift_floor
+        if not candidate.large_voters:
+            if lessons.total is None:
+                lessons.total = usual_total(self._finals[known], self.epoch[known])
+            return self._chased(place, candidate.chase, lessons.total)
+        if lessons.voters is None:
+            lessons.voters = learn([self._week(each, known) for each in np.unique(self.epoch[known])], floor)
+        week = self._week(place)
+        if not lessons.voters:
+            return np.zeros(len(week.votes))
+        return move(week.votes, after(week, lessons.voters, floor), floor)
 
     def _chased(self, place: int, chase: float, total: float) -> Floats:
         panel, rows, floor = self.panel, self.rows(place), self.rules.drift_floor
@@ -256,8 +307,10 @@ class Race:
         self.raw[:, rows] = np.moveaxis(past.raw, 1, 0)
         self.chosen[rows], self._has_history[rows] = past.chosen, past.has_history
 
-    def forecast(self, epoch: int) -> None:
-        """One epoch: train, choose, calibrate."""
+    def forecast(self, epoch: int, is_last: bool = False) -> None:
+        """One epoch: train, choose, calibrate. Where nothing is to be learned from it (`is_last`) the candidate that
+        speaks is the only one asked; `raw` holds NaN of the others.
+        """
         rows = self.rows(epoch)
         panel, decision_at = self.panel, int(self.panel.decision_at[rows].min())
         known = np.flatnonzero((panel.known_at < decision_at) & np.isfinite(self.moves))
@@ -269,9 +322,11 @@ class Race:
             self.trained_until[rows] = panel.known_at[known].max()
             self.counts["sample"][rows] = len(known)
             self.counts["epochs"][rows] = len(np.unique(self.epoch[known]))
-            self._ladders.clear()
-            self._offsets.clear()
-            for place in range(len(self.rules.candidates)):
+            self._lessons.begin(epoch, known)
+            self._foreseen.clear()
+            if is_last:
+                self.raw[:, rows] = np.nan
+            for place in [best] if is_last else range(len(self.rules.candidates)):
                 self._predict(place, rows, known, keep=place == best)
         self.final[rows] = self._calibrated(rows, known, self.raw[best, rows])
 
@@ -305,9 +360,9 @@ class Race:
         else:
             shares = fallback_shares(held, self.rules.min_gauge_epochs, self.rules.min_cluster_epochs)
         key = candidate.half_life, candidate.chase, candidate.large_voters
-        ladder = self._ladders.get(key)
-        if ladder is None:
-            ladder = self._ladders[key] = Ladder.of(sample.value, weight, sample.gauge, panel.gauge[rows])
+        if key not in self._lessons.ladders:
+            self._lessons.ladders[key] = Ladder.of(sample.value, weight, sample.gauge, panel.gauge[rows])
+        ladder = replace(self._lessons.ladders[key], gauge=panel.gauge[rows])
         quantiles = ladder_quantiles(ladder, sample.cluster, codes[rows], shares, LEVELS)
         self.raw[place, rows] = quantiles + offset[rows][:, None]
         if keep:
@@ -330,19 +385,21 @@ class Race:
         ]
         return np.asarray(np.sort(quantiles + np.array(shifts), axis=1))
 
-    def result(self) -> Forecast:
-        """All rows; those of epochs that were recalled hold nothing but what `Past` gave."""
-        own, near, gauge_weight, cluster_weight = self.shares
+    def result(self, since: int = 0) -> Forecast:
+        """All rows from an epoch on; those of epochs that were recalled hold nothing but what `Past` gave."""
+        start = int(self.starts[since])
+        own, near, gauge_weight, cluster_weight = self.shares[:, start:]
+        counts, chosen = {name: found[start:] for name, found in self.counts.items()}, self.chosen[start:]
         return Forecast(
-            quantiles=self.final,
-            raw=np.moveaxis(self.raw, 0, 1),
-            chosen=self.chosen,
-            cluster=np.stack(self.codes)[self.chosen, np.arange(len(self.chosen))],
-            held=Support(self.counts["gauge"], self.counts["cluster"], gauge_weight, cluster_weight),
+            quantiles=self.final[start:],
+            raw=np.moveaxis(self.raw[:, start:], 0, 1),
+            chosen=chosen,
+            cluster=np.stack([codes[start:] for codes in self.codes])[chosen, np.arange(len(chosen))],
+            held=Support(counts["gauge"], counts["cluster"], gauge_weight, cluster_weight),
             own_share=own,
             cluster_share=near,
-            sample_rows=self.counts["sample"],
-            sample_epochs=self.counts["epochs"],
-            calibration_rows=self.counts["calibration"],
-            trained_until=self.trained_until,
+            sample_rows=counts["sample"],
+            sample_epochs=counts["epochs"],
+            calibration_rows=counts["calibration"],
+            trained_until=self.trained_until[start:],
         )

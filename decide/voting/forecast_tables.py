@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ from decide.columns import (
     microseconds,
     timestamps,
 )
+from decide.errors import DecisionError
 from decide.once import Answers, Kept, digest
 from decide.quantiles import Codes, Floats
 from decide.thresholds import Rows, thresholds
 from decide.voting.conduits import Held
 from decide.voting.constants import forecast_rules, scenario_sets
 from decide.voting.forecast import LEVELS, Forecast, ForecastRules, Panel, Past, Race, move
-from decide.voting.late_rewards import growth, surprises
+from decide.voting.late_rewards import Record, late_rewards
 from decide.voting.scenarios import ScenarioSet, scenario_values
 
 QUANTILES = [f"p{round(level * 100)}" for level in LEVELS]
@@ -52,13 +54,41 @@ def forecast_quantiles(
     A unit is an exchange, voter, window, measure and epoch. `kept` is this table as an earlier build left it, `code`
     the version of what computes: a unit that rests on the same rows, rules and code is taken over as it stands.
     """
-    values = thresholds(threshold_rows)
-    rules = forecast_rules(candidates, values)
-    answers = Answers(Kept(kept, SCHEMA, UNIT), SCHEMA)
-    for key, rows in groups(panel, KEYS[:3], KEYS[3:]):
-        for measure in MEASURES:
-            _Measure(rows, measure, rules, values, code).answer(key, answers)
-    return answers.table()
+    return Learned(panel, candidates, threshold_rows, kept, code).quantiles
+
+
+class Learned:
+    """What the epochs of a panel taught, and their `quantiles` (`forecast_quantiles`).
+
+    An open epoch is then forecast block after block without going through the others again.
+    """
+
+    def __init__(
+        self, panel: pa.Table, candidates: Rows, threshold_rows: Rows, kept: pa.Table | None = None, code: str = ""
+    ) -> None:
+        values = thresholds(threshold_rows)
+        rules = forecast_rules(candidates, values)
+        answers = Answers(Kept(kept, SCHEMA, UNIT), SCHEMA)
+        self._fixed = rules, values, code
+        self._measures: dict[tuple[Any, ...], _Measure] = {}
+        for key, rows in groups(panel, KEYS[:3], KEYS[3:]):
+            for measure in MEASURES:
+                made = self._measures[(*key, measure)] = _Measure(rows, measure, *self._fixed)
+                made.answer(key, answers)
+        self.quantiles = answers.table()
+
+    def forecast(self, panel: pa.Table) -> pa.Table:
+        """The rows that `forecast_quantiles` gives for a later epoch, all of whose rows are in `panel`, if it follows
+        the others: without seals, and with NaN among `raw_quantiles` for whom nobody asks.
+
+        Errors: DecisionError where the epoch does not come after all others.
+        """
+        parts = [SCHEMA.empty_table()]
+        for key, rows in groups(panel, KEYS[:3], KEYS[3:]):
+            for measure in MEASURES:
+                found = self._measures.get((*key, measure)) or _Measure(rows.slice(0, 0), measure, *self._fixed)
+                parts.append(found.of_next(rows))
+        return pa.concat_tables(parts)
 
 
 class _Measure:
@@ -74,19 +104,30 @@ class _Measure:
             )
         self.table, self.measure, self.rules, self.values = rows, measure, rules, values
         self.gauges = rows["gauge_address"].to_pylist()
-        self.panel = Panel(
-            epoch=integers(rows, "epoch"),
-            gauge=codes(rows, "gauge_address")[0],
-            votes=floats(rows, "other_votes_now"),
-            rewards=floats(rows, "rewards_now_usd"),
-            decision_at=microseconds(rows, "decision_at"),
-            known_at=microseconds(rows, "known_at"),
-        )
+        self.codes, names = codes(rows, "gauge_address")
+        self.places = {name: place for place, name in enumerate(names)}
+        self.panel = _panel(rows, self.codes)
         moves = move(now, final, rules.drift_floor if measure == "drift" else rules.uplift_floor)
         is_told_apart = any(candidate.large_voters for candidate in rules.candidates)
         self.voters, held = _voters(rows) if is_told_apart else ([], None)
         self.race = Race(self.panel, moves, rules, held)
         self.code = digest(code, measure, rules, {name: values[name] for name in PENALTIES})
+        self._unread: list[tuple[int, Kept, slice]] = []  # kept epochs that no forecast needed yet
+
+    def of_next(self, rows: pa.Table) -> pa.Table:
+        """SCHEMA rows of an epoch after all others."""
+        names = rows["gauge_address"].to_pylist()
+        if len(set(rows["epoch"].to_pylist())) != 1 or self.panel.epoch.max(initial=-1) >= rows["epoch"][0].as_py():
+            raise DecisionError("one epoch at a time is forecast, and after those that were learned from")
+        while self._unread:
+            place, kept, where = self._unread.pop(0)
+            self.race.recall(place, self._past(kept, where))
+        new = {name: len(self.places) + n for n, name in enumerate(n for n in names if n not in self.places)}
+        gauge = np.array([self.places.get(name, new.get(name)) for name in names], dtype=np.int64)
+        more = _panel(rows, gauge)
+        race = self.race.joined(more, _votes(rows, "large_votes_now", self.voters))
+        race.forecast(race.epochs - 1, True)
+        return self.rows(race.result(race.epochs - 1), rows, more)
 
     def answer(self, key: tuple[Any, ...], answers: Answers) -> None:
         """Every epoch kept or forecast, in order of time."""
@@ -97,19 +138,30 @@ class _Measure:
             answers.kept.find((*key, self.measure, epoch), hashed) for epoch, hashed in zip(epochs, inputs, strict=True)
         ]
         fresh = [place for place, where in enumerate(found) if where is None]
-        for place in range(fresh[-1] + 1 if fresh else 0):
-            where = found[place]
+        until = fresh[-1] + 1 if fresh else 0
+        for place, where in enumerate(found[:until]):
             if where is None:
                 race.forecast(place)
             else:
-                race.recall(place, _past(answers.kept.rows.slice(where.start, where.stop - where.start), self.rules))
-        made = self.rows(race.result()) if fresh else SCHEMA.empty_table()
+                race.recall(place, self._past(answers.kept, where))
+        self._unread = [(n, answers.kept, where) for n, where in enumerate(found) if n >= until and where is not None]
+        made = self.rows(race.result(), self.table, self.panel) if fresh else SCHEMA.empty_table()
         for place, where in enumerate(found):
             if where is None:
                 start = int(race.starts[place])
                 answers.add(made.slice(start, int(race.starts[place + 1]) - start), inputs[place])
             else:
                 answers.keep(where)
+
+    def _past(self, kept: Kept, where: slice) -> Past:
+        """What later epochs need of an epoch that was kept."""
+        rows, candidates = kept.rows.slice(where.start, where.stop - where.start), self.rules.candidates
+        places = {candidate.name: n for n, candidate in enumerate(candidates)}
+        return Past(
+            raw=pc.list_flatten(rows["raw_quantiles"]).to_numpy().reshape(rows.num_rows, len(places), len(LEVELS)),
+            chosen=np.array([places[name] for name in rows["candidate"].to_pylist()], dtype=np.int64),
+            has_history=rows["trained_until"][0].is_valid,
+        )
 
     def inputs(self) -> list[str]:
         """What each epoch's forecast rests on: its own visible rows, and everything that was known before its decision.
@@ -158,49 +210,53 @@ class _Measure:
         row, place = np.nonzero(votes[rows])
         return digest(row, [self.voters[n] for n in place], votes[rows[row], place])
 
-    def rows(self, found: Forecast) -> pa.Table:
-        """SCHEMA rows of every row of the panel."""
-        columns = {key: self.table[key] for key in KEYS}
-        columns["measure"] = pa.array([self.measure] * self.table.num_rows, pa.string())
+    def rows(self, found: Forecast, table: pa.Table, panel: Panel) -> pa.Table:
+        """SCHEMA rows of what was found for the rows of a panel."""
+        columns = {key: table[key] for key in KEYS}
+        columns["measure"] = pa.array([self.measure] * table.num_rows, pa.string())
         columns |= {name: pa.array(found.quantiles[:, q]) for q, name in enumerate(QUANTILES)}
-        columns |= _basis(found, self.rules) | _confidence(self.table, found, self.values)
-        columns["decision_at"] = timestamps(self.panel.decision_at)
+        columns |= _basis(found, self.rules) | _confidence(table, found, self.values)
+        columns["decision_at"] = timestamps(panel.decision_at)
         columns["trained_until"] = timestamps(found.trained_until)
-        raw = found.raw.reshape(self.table.num_rows, -1)
+        raw = found.raw.reshape(table.num_rows, -1)
         columns["raw_quantiles"] = pa.FixedSizeListArray.from_arrays(raw.ravel(), raw.shape[1]).cast(
             pa.list_(pa.float64())
         )
         return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
 
 
+def _panel(rows: pa.Table, gauge: Codes) -> Panel:
+    return Panel(
+        epoch=integers(rows, "epoch"),
+        gauge=gauge,
+        votes=floats(rows, "other_votes_now"),
+        rewards=floats(rows, "rewards_now_usd"),
+        decision_at=microseconds(rows, "decision_at"),
+        known_at=microseconds(rows, "known_at"),
+    )
+
+
 def _voters(rows: pa.Table) -> tuple[list[str], Held | None]:
     """Single voters of a panel's rows, and what they hold; nobody where a store does not tell them apart."""
-    columns = [
-        rows[name].combine_chunks() for name in ("large_votes_now", "large_votes_final") if name in rows.schema.names
-    ]
+    columns = [name for name in ("large_votes_now", "large_votes_final") if name in rows.schema.names]
     if len(columns) < 2:
         return [], None
-    parts = [(pc.list_parent_indices(c).to_numpy(), pc.list_flatten(c)) for c in columns]
-    names = sorted({name for _, held in parts for name in held.field("voter_id").to_pylist()})
-    places = {name: n for n, name in enumerate(names)}
-    found = []
-    for row, held in parts:
-        votes = np.zeros((rows.num_rows, len(names)))
-        place = np.array([places[name] for name in held.field("voter_id").to_pylist()], dtype=np.int64)
-        votes[row, place] = held.field("votes").to_numpy(zero_copy_only=False)
-        found.append(votes)
-    return names, Held(found[0], found[1])
+    found = {n for c in columns for n in pc.list_flatten(rows[c].combine_chunks()).field("voter_id").to_pylist()}
+    names = sorted(found)
+    return names, Held(*(_votes(rows, column, names) for column in columns))
 
 
-def _past(rows: pa.Table, rules: ForecastRules) -> Past:
-    """What later epochs need of an epoch that was kept."""
-    count, places = rows.num_rows, {candidate.name: n for n, candidate in enumerate(rules.candidates)}
-    raw = pc.list_flatten(rows["raw_quantiles"]).to_numpy().reshape(count, len(places), len(LEVELS))
-    return Past(
-        raw=raw,
-        chosen=np.array([places[name] for name in rows["candidate"].to_pylist()], dtype=np.int64),
-        has_history=rows["trained_until"][0].is_valid,
-    )
+def _votes(rows: pa.Table, column: str, names: Sequence[str]) -> Floats:
+    """Votes (N, M) on a panel's rows of single voters, in the order of their names; of others nothing."""
+    votes, places = np.zeros((rows.num_rows, len(names))), {name: n for n, name in enumerate(names)}
+    if names:
+        array = rows[column].combine_chunks()
+        held = pc.list_flatten(array)
+        row, amount = pc.list_parent_indices(array).to_numpy(), held.field("votes").to_numpy(zero_copy_only=False)
+        place = np.array([places.get(name, -1) for name in held.field("voter_id").to_pylist()], dtype=np.int64)
+        known = place >= 0
+        votes[row[known], place[known]] = amount[known]
+    return votes
 
 
 def _basis(found: Forecast, rules: ForecastRules) -> dict[str, pa.Array]:
@@ -236,30 +292,50 @@ def _confidence(rows: pa.Table, found: Forecast, values: Mapping[str, float]) ->
     }
 
 
-def forecast_scenarios(
-    panel: pa.Table, quantiles: pa.Table, sets: Rows, threshold_rows: Rows, epoch: int | None = None
-) -> pa.Table:
+def forecast_scenarios(panel: pa.Table, quantiles: pa.Table, sets: Rows, threshold_rows: Rows) -> pa.Table:
     """One row per panel row, scenario set and scenario: others' votes and rewards at the truth if it comes about.
 
-    Rewards count those that no quantile knows of (`decide.voting.late_rewards`). With `epoch` (Unix seconds) only its
-    rows are made; what was learned from the others is in them.
+    Rewards count those that no quantile knows of (`decide.voting.late_rewards`).
     """
-    values = thresholds(threshold_rows)
-    floors = values["drift_floor_votes"], values["uplift_floor_usd"]
-    strength = values.get("late_reward_strength", np.inf)  # a store built before there was one: none
-    ordered = in_order(panel, KEYS)
-    drift, uplift = (_matrix(quantiles, measure) for measure in MEASURES)
-    votes, rewards = floats(ordered, "other_votes_now"), floats(ordered, "rewards_now_usd")
-    mine = np.arange(ordered.num_rows) if epoch is None else np.flatnonzero(integers(ordered, "epoch") == epoch)
-    parts = []
-    for wanted in scenario_sets(sets).values():
-        others, paid = scenario_values(wanted, votes, rewards, drift, uplift, floors)
-        expected = paid @ wanted.weights
-        late = surprises(ordered, expected, strength)
-        grown = growth(ordered, expected + late, values["min_calibration_epochs"])
-        paid = (paid + late[:, None]) * grown[:, None]
-        parts.append(_scenario_rows(ordered.take(mine), wanted, (others[mine], paid[mine])))
-    return pa.concat_tables(parts)
+    return LearnedScenarios(panel, quantiles, sets, threshold_rows).scenarios
+
+
+class LearnedScenarios:
+    """The `scenarios` of a panel (`forecast_scenarios`), and what its ends taught of rewards that come late."""
+
+    def __init__(self, panel: pa.Table, quantiles: pa.Table, sets: Rows, threshold_rows: Rows) -> None:
+        values = thresholds(threshold_rows)
+        self._sets = scenario_sets(sets)
+        self._floors = values["drift_floor_votes"], values["uplift_floor_usd"]
+        # a store built before there was a strength: nothing comes late
+        self._fixed = values.get("late_reward_strength", np.inf), values["min_calibration_epochs"]
+        self._records: dict[tuple[Any, ...], Record] = {}
+        self.scenarios = self._of(panel, quantiles, ended=True)
+
+    def forecast(self, panel: pa.Table, quantiles: pa.Table) -> pa.Table:
+        """The rows that `forecast_scenarios` gives for a later epoch, all of whose rows are in `panel`, if it follows
+        the others.
+        """
+        return self._of(panel, quantiles, ended=False)
+
+    def _of(self, panel: pa.Table, quantiles: pa.Table, *, ended: bool) -> pa.Table:
+        ordered = in_order(panel, KEYS)
+        drift, uplift = (_matrix(quantiles, measure) for measure in MEASURES)
+        votes, rewards = floats(ordered, "other_votes_now"), floats(ordered, "rewards_now_usd")
+        parts = []
+        for wanted in self._sets.values():
+            others, paid = scenario_values(wanted, votes, rewards, drift, uplift, self._floors)
+            record = partial(self._record, wanted.name)
+            late, grown = late_rewards(ordered, paid @ wanted.weights, record, ended=ended)
+            paid = (paid + late[:, None]) * grown[:, None]
+            parts.append(_scenario_rows(ordered, wanted, (others, paid)))
+        return pa.concat_tables(parts)
+
+    def _record(self, name: str, unit: tuple[Any, ...], gauges: Sequence[str]) -> Record:
+        key = (name, *unit)
+        if key not in self._records:
+            self._records[key] = Record(sorted(set(gauges)), *self._fixed)
+        return self._records[key]
 
 
 def _matrix(quantiles: pa.Table, measure: str) -> Floats:

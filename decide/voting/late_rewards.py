@@ -6,65 +6,89 @@ added to it, shrunk by how short the record is; what then still comes to the exc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import fsum
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from decide.columns import codes, floats, integers, microseconds, runs
+from decide.columns import floats, integers, microseconds, runs
+from decide.errors import DecisionError
 from decide.quantiles import Codes, Floats
 
 UNIT = ["protocol", "voter_id", "decision_window"]
 
 
-def surprises(rows: pa.Table, expected: Floats, strength: float) -> Floats:
-    """USD (N,) that a gauge gets late beyond what is `expected` (N,): Σ (final − expected) / (n + k) over its n epochs
-    known before the decision, never below 0. Rows in order of `UNIT`, epoch and gauge.
+class Record:
+    """What came late to one exchange's gauges, for one voter and window, epoch after epoch as it became known.
+
+    With `strength` k a gauge gets max(Σ (final − expected), 0) / (n + k) USD over its n known epochs. By how much all
+    rewards outgrew what was then expected is the median over the known epochs, 1 below `least_epochs` of them: the same
+    for all gauges of a decision, so it changes what is promised and never where votes go.
     """
-    found, finals = np.zeros(rows.num_rows), floats(rows, "rewards_final_usd")
-    gauge, names = codes(rows, "gauge_address")
-    for parts in _decisions(rows, finals):
-        total, count = np.zeros(len(names)), np.zeros(len(names))
-        waiting: list[tuple[int, slice]] = []
-        for part, decision_at, known_at in parts:
-            for _, past in [each for each in waiting if each[0] < decision_at]:
-                is_known = np.isfinite(finals[past])
-                total[gauge[past][is_known]] += (finals[past] - expected[past])[is_known]
-                count[gauge[past][is_known]] += 1
-            waiting = [each for each in waiting if each[0] >= decision_at]
-            mine = gauge[part]
-            found[part] = np.maximum(total[mine], 0.0) / (count[mine] + strength)
-            if known_at is not None:
-                waiting.append((known_at, part))
-    return found
+
+    def __init__(self, gauges: Sequence[str], strength: float, least_epochs: float) -> None:
+        self._places = {name: place for place, name in enumerate(gauges)}
+        self._strength, self._least = strength, least_epochs
+        self._total, self._count = np.zeros(len(gauges) + 1), np.zeros(len(gauges) + 1)  # the last: of no gauge
+        self._waiting: list[tuple[int, Codes, Floats]] = []  # known from when, gauges, what came beyond
+        self._ratios: list[tuple[int, float]] = []
+        self._known_until = -1
+
+    def at(self, gauges: Sequence[str], decision_at: int) -> tuple[Floats, float]:
+        """USD (n,) that each gauge gets late, and the factor on all rewards, by what is known before a decision.
+
+        Errors: DecisionError for a decision before what an earlier one has counted.
+        """
+        if decision_at <= self._known_until:
+            raise DecisionError("decisions come in order of time: this one would know what came after it")
+        for known_at, gauge, beyond in [each for each in self._waiting if each[0] < decision_at]:
+            self._total[gauge] += beyond
+            self._count[gauge] += 1
+            self._known_until = max(self._known_until, known_at)
+        self._waiting = [each for each in self._waiting if each[0] >= decision_at]
+        mine = np.array([self._places.get(name, -1) for name in gauges], dtype=np.int64)
+        past = [ratio for known, ratio in self._ratios if known < decision_at]
+        factor = float(np.median(past)) if len(past) >= self._least and past else 1.0
+        return np.maximum(self._total[mine], 0.0) / (self._count[mine] + self._strength), factor
+
+    def learn(self, gauges: Sequence[str], finals: Floats, expected: Floats, late: Floats, known_at: int) -> None:
+        """How an epoch ended (`finals` NaN where it is not known), known from a moment on (µs)."""
+        ended = np.isfinite(finals)
+        gauge = np.array([self._places[name] for name in gauges], dtype=np.int64)[ended]
+        self._waiting.append((known_at, gauge, (finals - expected)[ended]))
+        total = fsum((expected + late)[ended].tolist())
+        if total > 0:
+            self._ratios.append((known_at, fsum(finals[ended].tolist()) / total))
 
 
-def growth(rows: pa.Table, expected: Floats, least_epochs: float) -> Floats:
-    """By how much all rewards of an exchange outgrew the sum of what was `expected` (N,): rows as for `surprises`.
-
-    The median over the epochs known before a decision, 1 below `least_epochs` of them. It is the same for all gauges of
-    a decision, so it changes what is promised and never where votes go.
+def late_rewards(
+    rows: pa.Table, expected: Floats, record: Callable[[tuple[Any, ...], Sequence[str]], Record], *, ended: bool = True
+) -> tuple[Floats, Floats]:
+    """USD (N,) that come late to each row's gauge, and factors (N,) on its rewards; rows in order of `UNIT`, epoch and
+    gauge. `record` gives the record of a unit for its gauges; it learns from epochs that have `ended`.
     """
-    found, finals = np.ones(rows.num_rows), floats(rows, "rewards_final_usd")
-    for parts in _decisions(rows, finals):
-        ratios: list[tuple[int, float]] = []  # known from when, and how much
+    late, grown, finals = np.zeros(rows.num_rows), np.ones(rows.num_rows), floats(rows, "rewards_final_usd")
+    names = rows["gauge_address"].to_pylist()
+    for key, unit, parts in _decisions(rows, finals):
+        mine = record(key, names[unit])
         for part, decision_at, known_at in parts:
-            past = [ratio for known, ratio in ratios if known < decision_at]
-            if len(past) >= least_epochs:
-                found[part] = np.median(past)
-            labelled = np.isfinite(finals[part])
-            total = fsum(expected[part][labelled].tolist())
-            if total > 0 and known_at is not None:
-                ratios.append((known_at, fsum(finals[part][labelled].tolist()) / total))
-    return found
+            late[part], grown[part] = mine.at(names[part], decision_at)
+            if ended and known_at is not None:
+                mine.learn(names[part], finals[part], expected[part], late[part], known_at)
+    return late, grown
 
 
-def _decisions(rows: pa.Table, finals: Floats) -> Iterator[list[tuple[slice, int, int | None]]]:
-    """Per exchange, voter and window its epochs in turn: rows, when it is decided, from when its labels are known."""
+def _decisions(
+    rows: pa.Table, finals: Floats
+) -> Iterator[tuple[tuple[Any, ...], slice, list[tuple[slice, int, int | None]]]]:
+    """Per exchange, voter and window its rows, and its epochs in turn: rows, when it is decided, from when its labels
+    are known.
+    """
     decided, known, epoch = microseconds(rows, "decision_at"), microseconds(rows, "known_at"), integers(rows, "epoch")
-    for _, unit in runs(rows, UNIT):
-        yield [_decision(part, decided, known, finals) for part in _epochs(unit, epoch)]
+    for key, unit in runs(rows, UNIT):
+        yield key, unit, [_decision(part, decided, known, finals) for part in _epochs(unit, epoch)]
 
 
 def _epochs(unit: slice, epoch: Codes) -> Iterator[slice]:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decide.voting.forecast_tables import forecast_quantiles, forecast_scenarios
+from decide.voting.forecast_tables import Learned, LearnedScenarios
 from decide.voting.recommend_tables import Seeds, Settings, recommend_tables
 from operate.voting.recommend import SEED_TABLES, placed, places_query, seed_queries, settings_of
 from operate.voting.watch.models import LiveModels
@@ -48,7 +48,7 @@ class Decider:
         self._candidates = tables["candidates"].to_pylist()
         self._senders = {(row["protocol"], row["voter_id"]): row["sender"] for row in tables["places"].to_pylist()}
         self._panel, self._quantiles = tables["panel"], tables["quantiles"]
-        self._of_window: dict[str, tuple[pa.Table, pa.Table]] = {}
+        self._of_window: dict[str, tuple[Learned, LearnedScenarios]] = {}
         self._code = _code_version()
         self.protocol, self.epoch = protocol, epoch
 
@@ -85,18 +85,15 @@ class Decider:
         return Decided(rows, seen["states"].to_pylist())
 
     def _forecast(self, panel: pa.Table, window: str) -> tuple[pa.Table, pa.Table]:
-        """Quantiles and scenarios of the open epoch; those of closed epochs are taken over as they were built."""
+        """Quantiles and scenarios of the open epoch; what closed epochs taught is learned once, at a window's first."""
         if window not in self._of_window:
-            self._of_window[window] = (
-                self._panel.filter(pc.equal(self._panel["decision_window"], window)),
-                self._quantiles.filter(pc.equal(self._quantiles["decision_window"], window)),
-            )
-        past, kept = self._of_window[window]
-        whole = pa.concat_tables([past, panel.cast(past.schema)])
-        found = forecast_quantiles(whole, self._candidates, self.seeds.thresholds, kept, self._code)
-        sets, thresholds = self.seeds.scenario_weights, self.seeds.thresholds
-        scenarios = forecast_scenarios(whole, found, sets, thresholds, self.epoch)
-        return found.filter(pc.equal(found["epoch"], self.epoch)).drop_columns(["seal"]), scenarios
+            past, kept = (t.filter(pc.equal(t["decision_window"], window)) for t in (self._panel, self._quantiles))
+            learned = Learned(past, self._candidates, self.seeds.thresholds, kept, self._code)
+            sets, thresholds = self.seeds.scenario_weights, self.seeds.thresholds
+            self._of_window[window] = learned, LearnedScenarios(past, learned.quantiles, sets, thresholds)
+        moves, late = self._of_window[window]
+        quantiles = moves.forecast(panel)
+        return quantiles, late.forecast(panel, quantiles)
 
     def _placed(
         self, row: dict[str, Any], window: Mapping[str, Any], places: Mapping[str, dict[str, Any]]

@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from extract.ledger import LEDGER_TABLE
+from extract.ledger import LEDGER_TABLE, now
 from extract.voting.submissions import SUBMITTED_TABLE
 from operate.warehouse import Warehouse, compiled_models, read_tables
 
@@ -46,6 +46,7 @@ PAST = {
     "voting_events": "exists (select 1 from raw.voting_epochs as e where not e.votes_reset_each_epoch)",
 }
 WORKERS = 2  # models that are computed side by side
+NOT_WORTH_IT = "join_order,join_filter_pushdown,statistics_propagation"  # a sixth of the time, where rows are few
 LIVE_LOAD = "live"
 _LIVE_FILE = f"{LIVE_LOAD}.0.parquet"
 WHOLE = ("_dlt_loads", "_store")  # raw tables of the house itself
@@ -54,12 +55,13 @@ _SCHEMAS = ("raw", "main_staging", "main_intermediate", "main_seeds")
 
 @dataclass(frozen=True)
 class Model:
-    """One of the warehouse's models as dbt compiled it. `sql` reads raw tables by name, and the models of `reads`."""
+    """One of the warehouse's models as dbt compiled it. `sql` reads the tables of `raw`, and the models of `reads`."""
 
     name: str
     relation: str
     sql: str
     reads: Sequence[str] = ()
+    raw: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,11 @@ def _compile(warehouse: Warehouse) -> Project:
     source = re.compile(rf"read_(?:parquet|json)\('{raw}/([^/'.]+)[^']*'(?:[^()]|\([^()]*\))*?\)")
     found, sources = dict[str, Model](), dict[str, str]()
     for node in nodes:
-        sources |= {match.group(1): match.group(0) for match in source.finditer(node.compiled_code)}
+        read = {match.group(1): match.group(0) for match in source.finditer(node.compiled_code)}
+        sources |= read
         sql = source.sub(r"foreshore.raw.\1", node.compiled_code)
         reads = [name.split(".")[-1] for name in node.depends_on.nodes]
-        found[node.name] = Model(node.name, node.relation_name, sql, reads)
+        found[node.name] = Model(node.name, node.relation_name, sql, reads, list(read))
     return Project(_ordered(found, WANTED), sources)
 
 
@@ -132,6 +135,7 @@ class LiveModels:
         self._run("set TimeZone = 'UTC'")
         self._run("set threads = 1")  # small tables: models side by side are faster than threads within one
         self._run("set asof_loop_join_threshold = 0")  # as profiles.yml has it
+        self._run(f"set disabled_optimizers = '{NOT_WORTH_IT}'")
         self._run("attach ':memory:' as foreshore")
         self._run("use foreshore")
         for schema in _SCHEMAS:
@@ -152,25 +156,31 @@ class LiveModels:
         """
         self._clearing.result()
         try:
-            for name in tables.keys() & self._raw:  # others no model on the way to a decision reads
-                self._connection.register("arrived", tables[name])
-                self._run(f"insert into raw.{name} by name select *, '{_LIVE_FILE}' as filename from arrived")
-                self._connection.unregister("arrived")
-            committed = f"select '{LIVE_LOAD}' as load_id, 'voting' as schema_name, 0 as status, now() as inserted_at"
-            self._run(f"insert into raw._dlt_loads by name {committed}")
-            self._compute_all()
+            self._compute_all(tables)
             yield self
         finally:
             self._clearing = self._workers.submit(self._clear)
 
-    def _compute_all(self) -> None:
-        """Each model once those it reads are there: as they are in order, whoever waits waits for one at work."""
+    def _compute_all(self, tables: Mapping[str, pa.Table]) -> None:
+        """Each model once what it reads is there: as all is in order, whoever waits waits for one at work."""
+        committed = {"load_id": [LIVE_LOAD], "schema_name": ["voting"], "status": [0], "inserted_at": [now()]}
+        arrived = {**tables, "_dlt_loads": pa.table(committed)}
         running: dict[str, Future[None]] = {}
         for model in self._models:
-            before = [running[name] for name in model.reads if name in running]
+            for name in model.raw:
+                if name in arrived and name not in running:
+                    running[name] = self._workers.submit(self._arrive, name, arrived[name])
+            before = [running[name] for name in (*model.raw, *model.reads) if name in running]
             running[model.name] = self._workers.submit(self._compute, model, before)
         for one in running.values():
             one.result()
+
+    def _arrive(self, name: str, table: pa.Table) -> None:
+        """What was read at the block, beside a raw table's past."""
+        with self._connection.cursor() as own:
+            own.register("arrived", table)
+            filename = "" if name in WHOLE else f", '{_LIVE_FILE}' as filename"
+            own.execute(f"insert into foreshore.raw.{name} by name select *{filename} from arrived")
 
     def _compute(self, model: Model, before: Sequence[Future[None]]) -> None:
         for one in before:

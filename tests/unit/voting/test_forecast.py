@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from decide.columns import NEVER, floats, in_order
@@ -15,8 +16,8 @@ from decide.once import SEAL
 from decide.thresholds import thresholds
 from decide.voting.constants import scenario_sets
 from decide.voting.forecast import LEVELS, Panel, apply_move, clusters, move, walk_forward
-from decide.voting.forecast_tables import KEYS, forecast_quantiles, forecast_scenarios
-from decide.voting.late_rewards import growth, surprises
+from decide.voting.forecast_tables import KEYS, Learned, LearnedScenarios, forecast_quantiles, forecast_scenarios
+from decide.voting.late_rewards import Record, late_rewards
 from decide.voting.scenarios import scenario_values
 from decide.voting.situation import returns
 from tests.decision_fixtures import WEEK, Exchange, Floats, rules, seed_rows, stationary
@@ -198,8 +199,8 @@ def test_scenarios_move_what_stands_by_their_quantiles() -> None:
             level = f"p{round(100 * scenario['uplift_quantile'])}"
             moves = [moved[(*(p[k] for k in key), "uplift")][level] for p in ordered.to_pylist()]
             expected += scenario["weight"] * apply_move(floats(ordered, "rewards_now_usd"), np.array(moves), 1.0)
-        own = surprises(ordered, expected, values["late_reward_strength"])
-        grown = growth(ordered, expected + own, values["min_calibration_epochs"])
+        fixed = values["late_reward_strength"], values["min_calibration_epochs"]
+        own, grown = late_rewards(ordered, expected, lambda _, gauges, fixed=fixed: Record(sorted(set(gauges)), *fixed))
         assert len(set(grown)) > 2 and (own > 0).any()
         late |= {
             (name, *(p[k] for k in key)): pair
@@ -219,6 +220,59 @@ def test_scenarios_move_what_stands_by_their_quantiles() -> None:
             assert row[after] == pytest.approx(wanted_now, abs=1e-6)
         assert row["scenario_weight"] == scenario["weight"] and row["scenario_position"] == scenario["position"]
     assert scenarios.num_rows == panel.num_rows * len(wanted)
+
+
+@pytest.mark.parametrize(("seed", "epochs"), [(0, 6), (1, 6), (2, 12), (3, 1), (4, 2)])
+def test_an_open_epoch_is_forecast_again_and_again_as_in_the_whole_panel(seed: int, epochs: int) -> None:
+    """On what the others taught, block after block: the same floats; a gauge that is new and a block in between move
+    nothing.
+    """
+    whole = with_large_voters(Exchange.drawn(epochs, 7, seed=seed).panel(), seed)
+    last = whole["epoch"].to_numpy().max()
+    is_last = pc.equal(whole["epoch"], last)
+    newest, past = whole.filter(is_last), whole.filter(pc.invert(is_last))
+    past = past.filter(pc.not_equal(past["gauge_address"], newest["gauge_address"][0]))
+    whole = pa.concat_tables([past, newest])
+    constants, sets = seed_rows("thresholds"), seed_rows("scenario_weights")
+    moves = Learned(past, seed_rows("forecast_candidates"), constants)
+    kept = Learned(past, seed_rows("forecast_candidates"), constants, moves.quantiles)
+    late = LearnedScenarios(past, moves.quantiles, sets, constants)
+    quantiles = forecast_quantiles(whole, seed_rows("forecast_candidates"), constants)
+    scenarios = forecast_scenarios(whole, quantiles, sets, constants)
+    other = newest.set_column(
+        newest.schema.get_field_index("other_votes_now"), "other_votes_now", pc.multiply(newest["other_votes_now"], 1.7)
+    )
+    between = moves.forecast(other)
+    late.forecast(other, between)
+    found = moves.forecast(newest)
+    dropped = ["seal", "raw_quantiles"]
+    assert found.drop_columns(dropped[1:]).equals(_of_epoch(quantiles, last).drop_columns(dropped).cast(_bare(found)))
+    assert kept.forecast(newest).drop_columns(dropped[1:]).equals(found.drop_columns(dropped[1:]))
+    assert epochs < 3 or not found.equals(between)
+    assert late.forecast(newest, found).equals(_of_epoch(scenarios, last))
+    with pytest.raises(DecisionError, match="after those"):
+        Learned(whole, seed_rows("forecast_candidates"), constants).forecast(newest)
+
+
+def _of_epoch(table: pa.Table, epoch: int) -> pa.Table:
+    return table.filter(pc.equal(table["epoch"], epoch))
+
+
+def _bare(table: pa.Table) -> pa.Schema:
+    return table.drop_columns(["raw_quantiles"]).schema
+
+
+def with_large_voters(panel: pa.Table, seed: int) -> pa.Table:
+    """Three voters who hold up to a third of each gauge, as `int_forecast_panel` tells them apart."""
+    chance = np.random.default_rng(seed)
+    for column, total in (("large_votes_now", "other_votes_now"), ("large_votes_final", "other_votes_final")):
+        held = [
+            [{"voter_id": f"v{n}", "votes": (votes or 0.0) * chance.uniform(0, 0.3)} for n in range(3)]
+            for votes in panel[total].to_pylist()
+        ]
+        place = panel.schema.get_field_index(column)
+        panel = panel.set_column(place, panel.schema.field(place), pa.array(held, panel.schema.field(place).type))
+    return panel
 
 
 @pytest.mark.parametrize("name", ["quartiles", "deciles"])

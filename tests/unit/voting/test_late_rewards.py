@@ -10,7 +10,7 @@ import pytest
 
 from decide.columns import floats, in_order
 from decide.voting.forecast_tables import KEYS
-from decide.voting.late_rewards import growth, surprises
+from decide.voting.late_rewards import Record, late_rewards
 from tests.decision_fixtures import Exchange
 
 LONE, EPOCHS, GAUGES = 5, 10, 6
@@ -31,6 +31,14 @@ def lone(seed: int = 1) -> Exchange:
 def ordered(of: Exchange) -> tuple[pa.Table, np.ndarray]:
     rows = in_order(of.panel(), KEYS)
     return rows, floats(rows, "rewards_now_usd")
+
+
+def surprises(rows: pa.Table, expected: np.ndarray, strength: float) -> np.ndarray:
+    return late_rewards(rows, expected, lambda _, gauges: Record(sorted(set(gauges)), strength, np.inf))[0]
+
+
+def growth(rows: pa.Table, expected: np.ndarray, least: float) -> np.ndarray:
+    return late_rewards(rows, expected, lambda _, gauges: Record(sorted(set(gauges)), np.inf, least))[1]
 
 
 def test_a_gauges_own_record_is_what_it_gets_late_shrunk() -> None:
