@@ -124,6 +124,14 @@ FAMILIES: Mapping[str, Family] = {
                 epoch="startTimestamp",
             ),
             EventRule(
+                "claim",
+                "bribe:*",
+                "RewardPaid(address indexed user, address indexed rewardsToken, uint256 reward)",
+                actor="user",
+                token="rewardsToken",
+                amount="reward",
+            ),
+            EventRule(
                 "gauge_created",
                 "voter",
                 "GaugeCreated(address indexed gauge, address creator, address internal_bribe, "
@@ -202,6 +210,14 @@ FAMILIES: Mapping[str, Family] = {
                 epoch="epoch",
             ),
             EventRule(
+                "claim",
+                "bribe:*",
+                "ClaimRewards(address indexed from, address indexed reward, uint256 amount)",
+                actor="from",
+                token="reward",
+                amount="amount",
+            ),
+            EventRule(
                 "gauge_created",
                 "voter",
                 "GaugeCreated(address indexed poolFactory, address indexed votingRewardsFactory, "
@@ -216,7 +232,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
 }
 
-EVENT_KINDS = ("vote", "reward", "gauge_created", "gauge_killed", "gauge_revived", "bribe_replaced")
+EVENT_KINDS = ("vote", "reward", "claim", "gauge_created", "gauge_killed", "gauge_revived", "bribe_replaced")
 _CHOICES = {
     "epoch_source": ("minter", "calendar"),
     "vote_log": ("bribe_stake", "voter_voted"),

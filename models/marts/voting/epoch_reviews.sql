@@ -126,6 +126,17 @@ repriced as (
     group by all
 ),
 
+receipts as (
+    select
+        protocol,
+        voter_id,
+        epoch,
+        sum(received_then_usd order by bribe_address, token_address) as received_then_usd,
+        sum(received_as_claimed_usd order by bribe_address, token_address) as received_as_claimed_usd
+    from {{ ref('reward_receipts') }}
+    group by all
+),
+
 voted as (
     select
         windows.protocol,
@@ -200,6 +211,10 @@ select
     coalesce(summed.after_rewards_usd - summed.after_votes_usd, 0) as later_rewards_usd,
     coalesce(summed.entitled_usd - summed.after_rewards_usd, 0) as price_moves_usd,
     coalesce(summed.entitled_usd, 0) as entitled_usd,
+    -- received + not_received = entitled
+    coalesce(receipts.received_then_usd, 0) as received_then_usd,
+    coalesce(summed.entitled_usd, 0) - coalesce(receipts.received_then_usd, 0) as not_received_usd,
+    receipts.received_as_claimed_usd,
     windows.reward_share * best.best_usd as best_usd,
     windows.reward_share * best.best_usd - coalesce(summed.entitled_usd, 0) as missed_usd,
     coalesce(summed.gauges_voted, 0) as gauges_voted,
@@ -217,6 +232,11 @@ left join summed
         and windows.voter_id = summed.voter_id
         and windows.epoch = summed.epoch
         and windows.decision_window = summed.decision_window
+left join receipts
+    on
+        windows.protocol = receipts.protocol
+        and windows.voter_id = receipts.voter_id
+        and windows.epoch = receipts.epoch
 left join recommendations
     on
         windows.protocol = recommendations.protocol

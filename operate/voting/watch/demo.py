@@ -10,19 +10,22 @@ from typing import Any
 
 from extract.config import Config
 from extract.errors import ForeshoreError
+from extract.voting.families import load_protocols
 from extract.voting.plan import Request
+from extract.voting.voters import planned_voters
 from operate.console import out, table
 from operate.voting.extraction import run_voting
 from operate.voting.watch.commands import follow
 from operate.voting.watch.review import reviews
 from operate.voting.watch.review import show as show_review
-from operate.voting.watch.world_clock import BLOCK_SECONDS, Node, turn
+from operate.voting.watch.world_claims import claim
+from operate.voting.watch.world_clock import BLOCK_SECONDS, FLIP_AFTER, Node, turn
 from operate.warehouse import Warehouse, read_tables, rebuild, show_publication
 
 PROTOCOL = "hydrex_world"
 WALL_SECONDS = 2.0  # for a block of the chain
 START_SECONDS = 8.0  # the watch reads the epoch's events first
-AFTER = 40  # seconds of chain time after the boundary, for finality
+AFTER = 30  # seconds of chain time after the claims, for finality
 
 
 def play(config: Config, world: Mapping[str, Any]) -> int:
@@ -38,7 +41,13 @@ def play(config: Config, world: Mapping[str, Any]) -> int:
     warehouse = Warehouse.of(config)
     out.print("The last seconds of the epoch, a block every two of them; votes go through the embedded chain's sender.")
     code = asyncio.run(_night(config, node, boundary))
-    turn(node, world["protocols"], boundary, boundary + AFTER)
+    turn(node, world["protocols"], boundary, boundary + FLIP_AFTER + 1)
+    voters = planned_voters(config.seeds, load_protocols(config.section("voting"))[PROTOCOL])
+    tokens = [token["address"] for token in world["tokens"]]
+    accounts, nfts = [v.voter_id for v in voters if v.kind != "nft"], [n for v in voters for n in v.rewards_for]
+    claim(node, world["protocols"]["hydrex"], tokens, accounts, nfts)
+    for at in range(node.now + BLOCK_SECONDS, node.now + AFTER, BLOCK_SECONDS):
+        node.mine(at)
     out.print("\nAfter finality: the epoch is read again, built, and held against what was decided live ...")
     if run_voting(config, Request(epochs=1), as_json=False) not in (0, 3):
         return 1

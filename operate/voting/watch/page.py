@@ -1,4 +1,4 @@
-"""The night and the week after, on the voter's page: live against final, and from promised to earned."""
+"""The night and the week after, on the voter's page: live against final, and from promised to received."""
 
 from __future__ import annotations
 
@@ -34,14 +34,20 @@ _WEEK = """
     union all
     select 'earned', 4, 'total', 0.0, entitled_usd from review where entitled_usd is not null
     union all
-    select 'best possible', 5, 'total', 0.0, best_usd from review where best_usd is not null
+    select
+        'not received', 5, case when not_received_usd > 0 then 'less' else 'more' end, entitled_usd, received_then_usd
+    from review
+    union all
+    select 'received', 6, 'total', 0.0, received_then_usd from review
+    union all
+    select 'best possible', 7, 'total', 0.0, best_usd from review where best_usd is not null
     order by place
 """
 _WINDOWS = """
     select
         strftime(to_timestamp(epoch), '%Y-%m-%d') as epoch_date, decision_window, recommended_action, promised_usd,
         forecast_error_usd, voted_otherwise_usd, entitled_usd, as_it_stood_usd, others_votes_usd, later_rewards_usd,
-        price_moves_usd, best_usd
+        price_moves_usd, received_then_usd, best_usd
     from epoch_reviews
     where protocol = '{protocol}' and voter_id = '{voter}'
         and epoch = (select max(epoch) from epoch_reviews where protocol = '{protocol}')
@@ -63,7 +69,10 @@ def section(read: Reader, protocol: str, sql: Callable[[str], str]) -> Section:
     found: list[Figure | Grid | Note] = []
     week, windows, night = sql(_WEEK), sql(_WINDOWS), sql(_NIGHT)
     if rows := read.rows(week):
-        reading = "From the first promise of the newest ended epoch to what its votes earned, and the best there was."
+        reading = (
+            "From the first promise of the newest ended epoch to what its votes earned, what claims have paid of that "
+            "so far, at the prices of its end, and the best there was."
+        )
         chart = waterfall(rows, "step", "from_usd", "to_usd", y_title="USD")
         found.append(Figure("The week in review", reading, chart, ["epoch_reviews"], week))
     if rows := read.rows(windows):
@@ -90,6 +99,7 @@ _REVIEWED = columns(
     ("others_votes_usd", "others' votes", "usd"),
     ("later_rewards_usd", "later rewards", "usd"),
     ("price_moves_usd", "prices", "usd"),
+    ("received_then_usd", "received", "usd"),
     ("best_usd", "best", "usd"),
 )
 _DECIDED = columns(

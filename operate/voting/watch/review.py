@@ -1,4 +1,4 @@
-"""`foreshore review`: the week after, from what was promised to what was earned, and who and what moved it."""
+"""`foreshore review`: the week after, from what was promised to what was received, and who and what moved it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from operate.voting.recommend import short
 from operate.voting.watch.attempts import read_attempts
 from operate.warehouse import Warehouse, read_tables
 
+_RECEIVED = ("received_then_usd", "not_received_usd", "received_as_claimed_usd")
+MOST_SHOWN = 8  # tokens that were not received as owed
 MOST_MOVERS = 5  # of others whose votes moved most on the gauges voted for
 
 
@@ -42,17 +44,28 @@ def _review(
 ) -> dict[str, Any]:
     windows = [r for r in rows if (r["protocol"], r["voter_id"], r["epoch"]) == (protocol, voter, epoch)]
     windows = sorted(windows, key=lambda r: r["decision_at"])
-    facts = {name: windows[0][name] for name in ("entitled_usd", "gauges_voted", "unvalued_count")}
-    kept = ("protocol", "voter_id", "epoch", "is_simulated", "gauges_voted", "unvalued_count")
+    facts = {name: windows[0][name] for name in ("entitled_usd", *_RECEIVED, "gauges_voted", "unvalued_count")}
+    kept = ("protocol", "voter_id", "epoch", "is_simulated", *_RECEIVED, "gauges_voted", "unvalued_count")
     return {
         "protocol": protocol,
         "voter_id": voter,
         "epoch": epoch,
         **facts,
         "windows": [{k: v for k, v in r.items() if k not in kept} for r in windows],
+        "receipts": _receipts(warehouse, protocol, voter, epoch),
         "movers": _movers(warehouse, protocol, voter, epoch),
         "attempts": _attempts(warehouse.root, protocol, voter, epoch),
     }
+
+
+def _receipts(warehouse: Warehouse, protocol: str, voter: str, epoch: int) -> list[dict[str, Any]]:
+    """What each bribe owed and what claims have paid, token by token, the largest first."""
+    query = f"""
+        select * exclude (protocol, voter_id, epoch, is_simulated) from reward_receipts
+        where protocol = '{protocol}' and voter_id = '{voter}' and epoch = {epoch}
+        order by entitled_usd desc nulls last, bribe_address, token_address
+    """
+    return read_tables(warehouse, {"receipts": query})["receipts"].to_pylist()
 
 
 def _movers(warehouse: Warehouse, protocol: str, voter: str, epoch: int) -> list[dict[str, Any]]:
@@ -104,12 +117,42 @@ def show(review: Mapping[str, Any]) -> None:
     promised, moved = _lines(windows, _PROMISED_USD), _lines(windows, _MOVED_USD, has_action=False)
     out.print(table("from what was promised to what was earned, USD", _PROMISED, promised, right=_PROMISED[2:]))
     out.print(table("what moved after each window, USD", _MOVED, moved, right=_MOVED[1:]))
+    _show_receipts(review)
     for mover in review["movers"]:
         where = escape(printable(mover["gauge_name"] or short(mover["gauge_address"])))
         votes = int(mover["moved_raw"]) / 10**18
         out.print(f"since T-5 {escape(mover['actor'])} moved {votes:+,.0f} votes on {where}")
     for attempt in review["attempts"]:
         out.print(f"attempt {attempt['number']}: {attempt['outcome'] or 'pending'} {attempt['hash'] or ''}")
+
+
+def _show_receipts(review: Mapping[str, Any]) -> None:
+    """What came of it, in one line; what did not come as owed, token by token."""
+    receipts = review["receipts"]
+    if not receipts:
+        return
+    odd = [r for r in receipts if r["receipt_status"] in ("not_claimed", "differs")]
+    came = len([r for r in receipts if r["receipt_status"] != "not_claimed"])
+    out.print(
+        f"received [bold]{review['received_then_usd']:,.2f} USD[/bold] of it at the prices of then "
+        f"({review['received_as_claimed_usd'] or 0:,.2f} as claimed): {came} of {len(receipts)} rewards claimed"
+    )
+    if not came or not odd:
+        return
+    lines = [
+        [
+            escape(printable(row["gauge_name"] or short(row["gauge_address"]))),
+            escape(printable(row["token_symbol"] or short(row["token_address"]))),
+            row["receipt_status"],
+            *(f"{row[name]:,.6g}" for name in ("entitled_amount", "received_amount")),
+            "" if row["entitled_usd"] is None else f"{row['entitled_usd']:,.2f}",
+        ]
+        for row in odd[:MOST_SHOWN]
+    ]
+    heads = ["gauge", "token", "status", "owed", "received", "owed USD"]
+    out.print(table("not received as owed", heads, lines, right=heads[3:]))
+    if len(odd) > MOST_SHOWN:
+        out.print(f'and {len(odd) - MOST_SHOWN} more: foreshore sql "from reward_receipts"')
 
 
 _PROMISED_USD = ("promised_usd", "forecast_error_usd", "voted_otherwise_usd", "entitled_usd", "best_usd", "missed_usd")

@@ -12,8 +12,10 @@ interface Escrow:
     def delegates(token_id: uint256, time: uint48) -> address: view
     def balanceOfNFTAt(token_id: uint256, time: uint256) -> uint256: view
     def getPastVotes(account: address, time: uint256) -> uint256: view
+    def ownerOf(token_id: uint256) -> address: view
 
 interface Token:
+    def transfer(receiver: address, amount: uint256) -> bool: nonpayable
     def transferFrom(sender: address, receiver: address, amount: uint256) -> bool: nonpayable
     def balanceOf(holder: address) -> uint256: view
 
@@ -30,6 +32,11 @@ event Withdrawn:
     user: indexed(address)
     amount: uint256
 
+event RewardPaid:
+    user: indexed(address)
+    rewardsToken: indexed(address)
+    reward: uint256
+
 struct Reward:
     periodFinish: uint256
     rewardsPerEpoch: uint256
@@ -37,6 +44,7 @@ struct Reward:
 
 WEEK: constant(uint256) = 604800
 CLOCK: constant(uint256) = 2 ** 64
+MOST_EPOCHS: constant(uint256) = 50  # that one claim pays, as in the real contract
 voter: public(address)
 minter: public(address)
 ve: public(address)
@@ -46,6 +54,8 @@ isRewardToken: public(HashMap[address, bool])
 rewards: HashMap[address, HashMap[uint256, uint256]]  # token -> epoch -> amount * CLOCK + time of the last change
 totalSupplyAt: public(HashMap[uint256, uint256])
 balanceOfOwnerAt: public(HashMap[address, HashMap[uint256, uint256]])
+first_epoch: uint256
+paid_until: HashMap[uint256, HashMap[address, uint256]]  # NFT -> token -> the first epoch that is still owed
 
 @external
 def setup(voter: address, minter: address, ve: address, kind: String[16]):
@@ -54,6 +64,7 @@ def setup(voter: address, minter: address, ve: address, kind: String[16]):
     self.minter = minter
     self.ve = ve
     self.TYPE = kind
+    self.first_epoch = staticcall Minter(minter).active_period()
 
 @view
 @internal
@@ -76,7 +87,11 @@ def rewardsListLength() -> uint256:
 @view
 @external
 def earnedTokenId(tokenId: uint256, token: address, time: uint48) -> uint256:
-    epoch: uint256 = convert(time, uint256) // WEEK * WEEK
+    return self._earned(tokenId, token, convert(time, uint256) // WEEK * WEEK)
+
+@view
+@internal
+def _earned(tokenId: uint256, token: address, epoch: uint256) -> uint256:
     delegatee: address = staticcall Escrow(self.ve).delegates(tokenId, convert(epoch, uint48))
     power: uint256 = staticcall Escrow(self.ve).balanceOfNFTAt(tokenId, epoch)
     stake: uint256 = self.balanceOfOwnerAt[delegatee][epoch]
@@ -86,6 +101,24 @@ def earnedTokenId(tokenId: uint256, token: address, time: uint48) -> uint256:
     share: uint256 = power * 10 ** 18 // all_power
     per_token: uint256 = self.rewards[token][epoch] // CLOCK * 10 ** 32 // max(self.totalSupplyAt[epoch], 1)
     return per_token * stake // 10 ** 32 * share // 10 ** 18
+
+@external
+def getReward(tokenId: uint256, tokens: DynArray[address, 24]):
+    # whoever asks, the NFT's owner is paid, for the epochs that have ended
+    owner: address = staticcall Escrow(self.ve).ownerOf(tokenId)
+    active: uint256 = self._epoch()
+    for token: address in tokens:
+        epoch: uint256 = max(self.paid_until[tokenId][token], self.first_epoch)
+        owed: uint256 = 0
+        for i: uint256 in range(MOST_EPOCHS):
+            if epoch >= active:
+                break
+            owed += self._earned(tokenId, token, epoch)
+            epoch += WEEK
+        self.paid_until[tokenId][token] = epoch
+        if owed > 0:
+            assert extcall Token(token).transfer(owner, owed)
+            log RewardPaid(user=owner, rewardsToken=token, reward=owed)
 
 @external
 def addRewardToken(token: address):

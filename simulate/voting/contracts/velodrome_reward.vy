@@ -6,12 +6,25 @@ Of balance and supply the last value of each epoch is kept, one slot each: amoun
 
 interface Token:
     def transferFrom(sender: address, receiver: address, amount: uint256) -> bool: nonpayable
+    def transfer(receiver: address, amount: uint256) -> bool: nonpayable
+
+interface Voter:
+    def ve() -> address: view
+
+interface Escrow:
+    def ownerOf(token_id: uint256) -> address: view
+    def isApprovedOrOwner(user: address, token_id: uint256) -> bool: view
 
 # `from` is a reserved word in Vyper; names are not part of a topic
 event NotifyReward:
     sender: indexed(address)
     reward: indexed(address)
     epoch: indexed(uint256)
+    amount: uint256
+
+event ClaimRewards:
+    sender: indexed(address)
+    reward: indexed(address)
     amount: uint256
 
 event Deposit:
@@ -33,6 +46,7 @@ isReward: public(HashMap[address, bool])
 tokenRewardsPerEpoch: public(HashMap[address, HashMap[uint256, uint256]])
 supplies: DynArray[uint256, MOST]
 balances: HashMap[uint256, DynArray[uint256, MOST]]
+paid: HashMap[uint256, HashMap[address, uint256]]  # NFT -> token -> what was claimed so far
 
 @external
 def setup(voter: address):
@@ -88,6 +102,24 @@ def balanceOf(tokenId: uint256) -> uint256:
 @view
 @external
 def earned(token: address, tokenId: uint256) -> uint256:
+    return self._earned(token, tokenId) - self.paid[tokenId][token]
+
+@external
+def getReward(tokenId: uint256, tokens: DynArray[address, 24]):
+    ve: address = staticcall Voter(self.voter).ve()
+    assert msg.sender == self.voter or staticcall Escrow(ve).isApprovedOrOwner(msg.sender, tokenId), "NotAuthorized"
+    owner: address = staticcall Escrow(ve).ownerOf(tokenId)
+    for token: address in tokens:
+        earned: uint256 = self._earned(token, tokenId)
+        owed: uint256 = earned - self.paid[tokenId][token]
+        self.paid[tokenId][token] = earned
+        if owed > 0:
+            assert extcall Token(token).transfer(owner, owed)
+            log ClaimRewards(sender=owner, reward=token, amount=owed)
+
+@view
+@internal
+def _earned(token: address, tokenId: uint256) -> uint256:
     count: uint256 = len(self.balances[tokenId])
     if count == 0:
         return 0

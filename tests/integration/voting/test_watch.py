@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 
 import simulate.voting
+from extract.evm.abi import Function
 from extract.seeds import WEEK
 from operate.voting.watch.attempts import read_attempts
 from operate.voting.watch.models import load_models
+from operate.voting.watch.world_claims import claim
+from operate.voting.watch.world_clock import Node
 from operate.warehouse import Warehouse, read_tables, rebuild
 from tests.line_fixtures import ROOT, Line
 from tests.world_fixtures import ask
@@ -169,6 +172,7 @@ def test_votes_land_in_time_and_the_warehouse_decides_the_same_afterwards(nights
     t0 = [e for e in watch.said("decided") if e["row"]["decision_window"] == "T-0"]
     assert t0 and max(decided) == t0[0]["block"], "the last block that takes a vote is not decided on"
     flip(nights)
+    claimed(nights, "7001")
     assert nights.line.extract(nights.config, epochs=1) in (0, 3)
     assert not rebuild(nights.warehouse).held_back
     rows = read_tables(nights.warehouse, {"p": "select * from decision_parity"})["p"].to_pylist()
@@ -178,6 +182,36 @@ def test_votes_land_in_time_and_the_warehouse_decides_the_same_afterwards(nights
     assert review[0]["epoch"] == nights.epoch and review[0]["attempts"][0]["outcome"] == "landed"
     shown = nights.line.cli("review", "--protocol", "hydrex_world", "--voter", "7001")
     assert shown.returncode == 0 and "from what was promised to what was earned" in shown.stdout
+    received_to_the_unit(nights, review[0])
+
+
+def claimed(nights: Nights, nft: str) -> None:
+    """The NFT's owner claims every bribe of the exchange; the others claim nothing."""
+    node, info = Node(nights.node), nights.world.info
+    claim(node, info["protocols"]["hydrex"], [token["address"] for token in info["tokens"]], [], [int(nft)])
+    for _ in range(10):
+        node.mine(node.now + 2)
+
+
+def received_to_the_unit(nights: Nights, review: dict[str, Any]) -> None:
+    """What claims paid is what tokens arrived, and what the votes that stood were entitled to."""
+    receipts = [row for row in review["receipts"] if row["receipt_status"] != "not_claimed"]
+    assert receipts and len(receipts) == len(review["receipts"])
+    assert {row["receipt_status"] for row in receipts} <= {"received", "shared"}
+    (recipient,) = {row["recipient_address"] for row in receipts}
+    for token in {row["token_address"] for row in receipts}:
+        call = {"to": token, "data": Function("balanceOf(address)").encode(recipient)}
+        held = int(ask(nights.node, "eth_call", call, "latest"), 16)
+        paid = {row["bribe_address"]: int(row["claim_raw"]) for row in receipts if row["token_address"] == token}
+        assert held == sum(paid.values()), "every unit that arrived came with a claim"
+    assert review["received_then_usd"] == pytest.approx(review["entitled_usd"], rel=1e-6)
+    others = [row for row in of_others(nights) if row["epoch"] == nights.epoch]
+    assert others and {row["receipt_status"] for row in others} == {"not_claimed"}
+
+
+def of_others(nights: Nights) -> list[dict[str, Any]]:
+    query = "select * from reward_receipts where protocol = 'hydrex_world' and voter_id <> '7001'"
+    return read_tables(nights.warehouse, {"rows": query})["rows"].to_pylist()
 
 
 def flip(nights: Nights) -> None:
