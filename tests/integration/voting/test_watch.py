@@ -260,6 +260,33 @@ def test_a_sender_that_hangs_or_talks_nonsense_is_told_and_the_night_goes_on(nig
     )
 
 
+TWICE = """
+from pathlib import Path
+first = {"from": vote["from"], "to": vote["to"], "data": vote["data"], "gas": hex(vote["gas"]), "gasPrice": "0x0"}
+again = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_sendTransaction", "params": [first]}).encode()
+sent = urllib.request.Request(os.environ["NODE"], again, {"Content-Type": "application/json"})
+hash_ = json.load(urllib.request.urlopen(sent, timeout=5))["result"]
+print(hash_, file=Path(sys.argv[0]).with_suffix(".first").open("a"))
+"""
+
+
+def test_a_vote_that_lands_twice_counts_once(nights: Nights) -> None:
+    """A sender that tries again although the first try was on its way: two transactions, one vote, one record."""
+    watch = Watch(nights, "--voter", "7001", "--sender", nights.sender(TWICE))
+    watch.until("decided")
+    live_through(nights, watch)
+    assert not close(nights, watch), watch.events[-3:]
+    attempts = nights.attempts()
+    assert attempts and all(a.outcome == "landed" for a in attempts)
+    (twins,) = nights.folder.glob("*.first")
+    hashes = twins.read_text().split()
+    twins.unlink()
+    assert len(hashes) == len(attempts) == len({a.transaction_hash for a in attempts})
+    landed = [ask(nights.node, "eth_getTransactionReceipt", sent)["status"] for sent in hashes]
+    assert landed == ["0x1"] * len(hashes), "both have landed"
+    assert len(watch.said("landed")) == len(attempts)
+
+
 def test_a_block_that_is_taken_back_is_decided_again(nights: Nights) -> None:
     watch = Watch(nights, "--voter", "7001")
     watch.until("decided")
