@@ -86,6 +86,8 @@ def load_models(warehouse: Warehouse) -> Project:
     part = kept.with_suffix(".part")
     part.write_text(json.dumps({"models": [asdict(model) for model in made.models], "sources": made.sources}))
     part.replace(kept)
+    for old in set(kept.parent.glob("live-models-*.json")) - {kept}:  # of versions before this one
+        old.unlink(missing_ok=True)
     return made
 
 
