@@ -12,10 +12,12 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -23,6 +25,7 @@ import pyarrow as pa
 
 from extract.ledger import LEDGER_TABLE, now
 from extract.voting.submissions import SUBMITTED_TABLE
+from operate.voting.watch.schedule import ranks, run_all
 from operate.warehouse import Warehouse, compiled_models, read_tables
 
 # Models that compare with the truth say nothing of an epoch that has none yet: they stay empty.
@@ -113,6 +116,10 @@ def _compile(warehouse: Warehouse) -> Project:
     return Project(_ordered(found, WANTED), sources)
 
 
+def _nothing() -> None:
+    """A raw table that nothing arrives for."""
+
+
 def _ordered(found: Mapping[str, Model], wanted: Sequence[str]) -> list[Model]:
     taken = {name.split(".")[-1] for name in PUBLISHED}
     done: dict[str, Model] = {}
@@ -144,9 +151,16 @@ class LiveModels:
             self._run(f"create schema {schema}")
         self._take_published(warehouse, protocol, epoch)
         self._take_past(project.sources, protocol, epoch)
+        seconds = dict[str, float]()
         for model in project.models:
+            started = time.perf_counter()
             self._run(f"create or replace table {model.relation} as {model.sql}")
+            seconds[model.name] = time.perf_counter() - started
         self._models = [model for model in project.models if model.name not in AFTER_THE_TRUTH]
+        computed = {model.name for model in self._models}
+        self._needs: dict[str, set[str]] = {name: set() for name in self._raw}
+        self._needs |= {m.name: {*m.raw, *(computed & set(m.reads))} for m in self._models}
+        self._ranks = ranks(self._needs, seconds)
         self._workers = ThreadPoolExecutor(WORKERS)
         self._clearing: Future[None] = self._workers.submit(self._clear)
 
@@ -164,18 +178,14 @@ class LiveModels:
             self._clearing = self._workers.submit(self._clear)
 
     def _compute_all(self, tables: Mapping[str, pa.Table]) -> None:
-        """Each model once what it reads is there: as all is in order, whoever waits waits for one at work."""
+        """Each model once what it reads is there."""
         committed = {"load_id": [LIVE_LOAD], "schema_name": ["voting"], "status": [0], "inserted_at": [now()]}
         arrived = {**tables, "_dlt_loads": pa.table(committed)}
-        running: dict[str, Future[None]] = {}
-        for model in self._models:
-            for name in model.raw:
-                if name in arrived and name not in running:
-                    running[name] = self._workers.submit(self._arrive, name, arrived[name])
-            before = [running[name] for name in (*model.raw, *model.reads) if name in running]
-            running[model.name] = self._workers.submit(self._compute, model, before)
-        for one in running.values():
-            one.result()
+        tasks: dict[str, Callable[[], None]] = {
+            name: partial(self._arrive, name, arrived[name]) if name in arrived else _nothing for name in self._raw
+        }
+        tasks |= {model.name: partial(self._compute, model) for model in self._models}
+        run_all(self._workers, WORKERS, tasks, self._needs, self._ranks)
 
     def _arrive(self, name: str, table: pa.Table) -> None:
         """What was read at the block, beside a raw table's past."""
@@ -184,9 +194,7 @@ class LiveModels:
             filename = "" if name in WHOLE else f", '{_LIVE_FILE}' as filename"
             own.execute(f"insert into foreshore.raw.{name} by name select *{filename} from arrived")
 
-    def _compute(self, model: Model, before: Sequence[Future[None]]) -> None:
-        for one in before:
-            one.result()
+    def _compute(self, model: Model) -> None:
         with self._connection.cursor() as own:
             own.execute(f"insert into {model.relation} {model.sql}")
 
