@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from decide.errors import DecisionError
-from decide.uncertainty import LEAST_EPOCHS, Floats, default_block, is_constant, series
+from decide.series import series
+from decide.uncertainty import LEAST_EPOCHS, default_block, is_constant
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,6 @@ class ScoreTest:
     p_value: float
     observations: int
     reason: str | None = None
-
-
-def pinball_rows(truth: npt.ArrayLike, quantiles: npt.ArrayLike, levels: npt.ArrayLike) -> Floats:
-    """Pinball loss (N, Q) of quantiles (N, Q) at levels (Q,): max(τ(y − q), (τ − 1)(y − q)), ≥ 0, 0 when exact.
-
-    Errors: DecisionError for shapes that do not match, no rows, values not finite, levels outside (0, 1).
-    """
-    y, q, tau = series(truth, "truth"), series(quantiles, "quantiles", ndim=2), series(levels, "levels")
-    if not len(y) or not len(tau) or q.shape != (len(y), len(tau)):
-        raise DecisionError(f"quantiles are {q.shape}, expected {(len(y), len(tau))}, neither of them 0")
-    if ((tau <= 0) | (tau >= 1)).any():
-        raise DecisionError(f"levels {tau.tolist()} must lie within (0, 1)")
-    over = y[:, None] - q
-    return np.maximum(tau * over, (tau - 1) * over)
 
 
 def diebold_mariano(loss_a: npt.ArrayLike, loss_b: npt.ArrayLike, lags: int | None = None) -> ScoreTest:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from decide.errors import DecisionError
+from decide.series import series
+
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
@@ -162,3 +165,17 @@ def _distribution(weight: Floats) -> Floats:
     total = np.cumsum(weight, axis=1)
     last = total[:, -1:]
     return np.asarray(np.divide(total, last, out=total, where=last > 0))
+
+
+def pinball_rows(truth: npt.ArrayLike, quantiles: npt.ArrayLike, levels: npt.ArrayLike) -> Floats:
+    """Pinball loss (N, Q) of quantiles (N, Q) at levels (Q,): max(τ(y − q), (τ − 1)(y − q)), ≥ 0, 0 when exact.
+
+    Errors: DecisionError for shapes that do not match, no rows, values not finite, levels outside (0, 1).
+    """
+    y, q, tau = series(truth, "truth"), series(quantiles, "quantiles", ndim=2), series(levels, "levels")
+    if not len(y) or not len(tau) or q.shape != (len(y), len(tau)):
+        raise DecisionError(f"quantiles are {q.shape}, expected {(len(y), len(tau))}, neither of them 0")
+    if ((tau <= 0) | (tau >= 1)).any():
+        raise DecisionError(f"levels {tau.tolist()} must lie within (0, 1)")
+    over = y[:, None] - q
+    return np.maximum(tau * over, (tau - 1) * over)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import special
 
 from decide.errors import DecisionError
+from decide.series import series
 
 Floats = npt.NDArray[np.float64]
 Statistic = Literal["mean", "median", "p10"]
@@ -60,17 +61,6 @@ class SnoopingTest:
     p_upper: float
     observations: int
     reason: str | None = None
-
-
-def series(values: npt.ArrayLike, name: str, ndim: int = 1) -> Floats:
-    """`values` as float64 of `ndim` dimensions. DecisionError when the shape differs, or any value is not finite."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != ndim:
-        raise DecisionError(f"{name} has {array.ndim} dimensions, expected {ndim}")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        raise DecisionError(f"{name} has {len(bad)} values that are not finite, the first at {bad[0].tolist()}")
-    return array
 
 
 def default_block(observations: int) -> int:

@@ -25,9 +25,6 @@ from rich.markup import escape
 from extract.config import Config
 from extract.environment import environment
 from extract.errors import Busy, ConfigError, ForeshoreError, RequestError, StorageError
-from extract.integrity import audit
-from extract.lake import Lake, mirror_folder
-from extract.mirror import view_folder
 from extract.store import is_remote
 from operate import publish as publication
 from operate.build_lines import QUIET, lines, say_failures
@@ -56,6 +53,9 @@ class Warehouse:
     def of(cls, config: Config, as_of: str | None = None) -> Warehouse:
         url, shared = config.raw_url, (_keep_days(config), config.published_url, as_of)
         if is_remote(url):
+            from extract.lake import mirror_folder
+            from extract.mirror import view_folder
+
             view = str(view_folder(mirror_folder(config.root, url)))
             return cls(config.root, view, url, *shared)
         return cls(config.root, url, None, *shared)
@@ -172,6 +172,9 @@ def _fetch_store(warehouse: Warehouse) -> None:
     """Bring the view of an object store to this moment; a copy that went wrong on its way is fetched once more."""
     if warehouse.store_url is None:
         return
+    from extract.integrity import audit  # what reads the raw zone takes longer to import than a reader takes to answer
+    from extract.lake import Lake, mirror_folder
+
     store = Lake(warehouse.store_url, mirror=mirror_folder(warehouse.root, warehouse.store_url))
     assert store.mirror is not None
     damages = audit(store.for_reading())

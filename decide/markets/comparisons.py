@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import special
 
 from decide.errors import DecisionError
-from decide.uncertainty import Floats, series
+from decide.series import Floats, series
 
 ROUNDING = 1e-12  # two ways to the same probability differ by less; such a difference is none
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import special
 
 from decide.errors import DecisionError
-from decide.uncertainty import Floats, series
+from decide.series import Floats, series
 
 CHUNK = 1 << 20  # draws held at once: 8 MB
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from decide.errors import DecisionError
-from decide.uncertainty import LEAST_EPOCHS, Floats, mean_interval, series
+from decide.series import series
+from decide.uncertainty import LEAST_EPOCHS, Floats, mean_interval
 
 THRESHOLDS = (
     "acceptance_level",

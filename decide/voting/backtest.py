@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,15 +29,18 @@ Key = tuple[str, str, int, str, str]  # protocol, voter_id, epoch, decision_wind
 
 
 class Held:
-    """An allocation by gauge, votes above 0, with a hash of it; one of an earlier build is read only if asked for."""
+    """An allocation by gauge, votes above 0, with a hash of it; one of an earlier build is read only if asked for.
 
-    def __init__(self, mark: str, read: Callable[[], Mapping[str, float]]) -> None:
-        self.mark, self._read = mark, read
+    `voted_at`: when the newest vote behind it was decided, of whatever epoch; followed for the whole plan alone.
+    """
+
+    def __init__(self, mark: str, read: Callable[[], Mapping[str, float]], voted_at: datetime | None = None) -> None:
+        self.mark, self._read, self.voted_at = mark, read, voted_at
         self._votes: Mapping[str, float] | None = None
 
     @classmethod
-    def of(cls, votes: Mapping[str, float]) -> Held:
-        return cls(digest(votes), lambda: votes)
+    def of(cls, votes: Mapping[str, float], voted_at: datetime | None = None) -> Held:
+        return cls(digest(votes), lambda: votes, voted_at)
 
     @property
     def votes(self) -> Mapping[str, float]:
@@ -165,14 +169,14 @@ class _Replay:
         strategy = self.strategies[0]
         name = strategy.name, STAGED
         start = self.last.get(name, NOTHING)
-        inputs = digest(self.marks[0], seen, start.mark, carries)
+        inputs = digest(self.marks[0], seen, start.mark, str(start.voted_at), carries)
         protocol, voter, epoch, _ = cases[0].key
         key: Key = (protocol, voter, epoch, STAGED, strategy.name)
         where = self.answered.find(key, inputs) if self.answered is not None else None
         if where is not None and self.answered is not None:
             self.last[name] = self.answered.allocation(where)
             return Unit(key, inputs, None, where)
-        row, self.last[name] = _staged(cases, strategy, self.setting, start.votes, carries)
+        row, self.last[name] = _staged(cases, strategy, self.setting, start, carries)
         return Unit(key, inputs, row)
 
 
@@ -213,7 +217,7 @@ def _allocation(held: Held | None) -> dict[str, Any]:
     """The columns that a later replay takes up from."""
     stands = held or NOTHING
     rows = [{"gauge_address": gauge, "votes": votes} for gauge, votes in stands.votes.items()]
-    return {"allocation": rows, "allocation_hash": stands.mark}
+    return {"allocation": rows, "allocation_hash": stands.mark, "voted_at": stands.voted_at}
 
 
 class _Hindsight:
@@ -305,17 +309,18 @@ def _finite(value: float) -> float | None:
 
 
 def _staged(
-    cases: Sequence[Case], strategy: Strategy, setting: Setting, start: Mapping[str, float], carries: bool
+    cases: Sequence[Case], strategy: Strategy, setting: Setting, start: Held, carries: bool
 ) -> tuple[dict[str, Any], Held]:
     """The plan of an epoch: at each window submit or not, given what stands; every submission lands with its p.
 
-    All outcomes are followed with their probabilities, so the row is an expectation over landing, not a draw. Also
-    returns what the likeliest outcome stands with. An epoch in which no window has an allocation earns what stands.
+    All outcomes are followed with their probabilities, so the row is an expectation over landing, not a draw. `start`
+    and the returned are what the likeliest outcome of an epoch stands with, and when it voted last. An epoch in which
+    no window has an allocation earns what stands.
     """
-    standing = _within(start, cases[0].snapshot.power) if carries else {}
+    standing = _within(start.votes, cases[0].snapshot.power) if carries else {}
     outage = max((stage.outage_prob for stage in setting.stages), default=0.0)
-    branches = [_Branch(1 - outage, outage, standing)]
-    previous, submissions, last = start, 0.0, None
+    branches = [_Branch(1 - outage, outage, standing, start.voted_at)]
+    previous, submissions, last = start.votes, 0.0, None
     for case in cases:
         gauges = case.snapshot.gauges
         base = np.array([previous.get(g, 0.0) for g in gauges])
@@ -326,7 +331,8 @@ def _staged(
         branches, sent, previous = _stage_branches(case, choice, strategy, setting, branches, previous)
         submissions += sent
     outcome, last = ("ok", last) if last is not None else ("no_allocation", cases[-1])
-    stands = Held.of(max(branches, key=lambda branch: branch.probability).votes)
+    likeliest = max(branches, key=lambda branch: branch.probability)
+    stands = Held.of(likeliest.votes, likeliest.voted_at)
     earned = sum(b.probability * realised(last, _aligned(b.votes, last.snapshot.gauges)) for b in branches)
     best = _Hindsight(last, setting)
     row = _staged_row(last, strategy, outcome, earned, submissions)
@@ -342,21 +348,27 @@ class _Branch:
     clear: float
     outage: float
     votes: Mapping[str, float]
-    cast: Stage | None = None  # where the newest vote of the epoch that landed was sent
+    voted_at: datetime | None = None  # when the newest vote that landed was decided, of whatever epoch
     failed: tuple[Stage, ...] = ()
 
-    def since_vote(self, stage: Stage, landing_seconds: float) -> float | None:
-        """Seconds at `stage` since the last vote landed, which may have taken so many."""
-        return None if self.cast is None else self.cast.seconds_before - stage.seconds_before - landing_seconds
+    def has_voted(self, case: Case) -> bool:
+        """Whether a vote of the case's epoch is cast."""
+        return self.voted_at is not None and self.voted_at.timestamp() >= case.key[2]
+
+    def since_vote(self, case: Case, landing_seconds: float) -> float | None:
+        """Seconds at a case since the last vote landed, which may have taken so many."""
+        if self.voted_at is None:
+            return None
+        return float((case.window["decision_at"] - self.voted_at).total_seconds()) - landing_seconds
 
     @property
     def probability(self) -> float:
         return self.clear + self.outage
 
-    def sent(self, stage: Stage, new: Mapping[str, float]) -> list[_Branch]:
+    def sent(self, stage: Stage, new: Mapping[str, float], decided_at: datetime) -> list[_Branch]:
         """The courses after a vote sent at `stage`: an outage takes every late one."""
         p, p_out = stage.landing_prob, 0.0 if stage.outage_prob > 0 else stage.landing_prob
-        landed = _Branch(p * self.clear, p_out * self.outage, new, stage)
+        landed = _Branch(p * self.clear, p_out * self.outage, new, decided_at)
         missed = replace(
             self, clear=(1 - p) * self.clear, outage=(1 - p_out) * self.outage, failed=(*self.failed, stage)
         )
@@ -391,17 +403,17 @@ def _stage_branches(
             setting.guard,
             float(situation.weights @ situation.returns(_aligned(branch.votes, situation.gauges))),
             new_usd,
-            has_voted=branch.cast is not None,
+            has_voted=branch.has_voted(case),
             is_exempt=case.standing.is_exempt,
             failed=branch.failed,
-            since_vote=branch.since_vote(stage, setting.guard.landing_seconds),
+            since_vote=branch.since_vote(case, setting.guard.landing_seconds),
         )
         if decision.action != "submit":
             after.append(branch)
             continue
         sent += branch.probability
         previous = new
-        after += branch.sent(stage, new)
+        after += branch.sent(stage, new, case.window["decision_at"])
     return after, sent, previous
 
 

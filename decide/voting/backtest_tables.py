@@ -68,7 +68,7 @@ class _Answered:
 
     def __init__(self, kept: pa.Table | None) -> None:
         self.kept = Kept(kept, SCHEMA, KEYS)
-        self._marks = self.kept.rows["allocation_hash"].to_pylist()
+        self._marks, self._voted_at = (self.kept.rows[name].to_pylist() for name in ("allocation_hash", "voted_at"))
 
     def find(self, key: Key, inputs: str) -> slice | None:
         return self.kept.find(key, inputs)
@@ -77,7 +77,7 @@ class _Answered:
         def read() -> Mapping[str, float]:
             return {vote["gauge_address"]: vote["votes"] for vote in self.kept.rows["allocation"][where.start].as_py()}
 
-        return Held(self._marks[where.start], read)
+        return Held(self._marks[where.start], read, self._voted_at[where.start])
 
 
 def replayable(
@@ -146,4 +146,5 @@ SCHEMA = pa.schema(
     + _named(pa.bool_(), "is_votable is_covered is_replayed")
     + [pa.field("decision_at", pa.timestamp("us", "UTC")), pa.field("votes", pa.list_(VOTE))]
     + [pa.field("allocation", pa.list_(STANDING)), pa.field("allocation_hash", pa.string())]
+    + [pa.field("voted_at", pa.timestamp("us", "UTC"))]
 )

@@ -114,16 +114,18 @@ def records(rows: Rows) -> tuple[Record, ...]:
     return tuple(Record(**{name: int(row[name]) for name in names}, epoch=row.get("epoch") or None) for row in rows)
 
 
-def stages(rows: Rows, recorded: Sequence[Record], late_seconds: int) -> tuple[Stage, ...]:
+def stages(rows: Rows, recorded: Sequence[Record], values: Mapping[str, float]) -> tuple[Stage, ...]:
     """The decision windows of `decision_windows`, earliest first; the control is not one.
 
-    A window without a stated chance gets the one that recorded submissions give it.
+    A window without a stated chance gets the one that recorded submissions and `thresholds` give it.
     """
+    late_seconds = int(values["late_window_seconds"])
+    tries = int(values.get("early_vote_tries", 1))  # a store built before there was one tries once
     found = []
     for row in sorted(rows, key=lambda row: int(row["position"])):
         if row["role"] != "decision":
             continue
-        estimated = chances(int(row["seconds_before"]), recorded, late_seconds)
+        estimated = chances(int(row["seconds_before"]), recorded, late_seconds, tries)
         landing, outage = row.get("landing_prob"), row.get("outage_prob")
         found.append(
             Stage(

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from decide.errors import DecisionError
-from decide.evaluate import pinball_rows
 from decide.quantiles import (
     Codes,
     Floats,
@@ -24,6 +23,7 @@ from decide.quantiles import (
     Support,
     fallback_shares,
     ladder_quantiles,
+    pinball_rows,
     pooled_shares,
     support,
 )

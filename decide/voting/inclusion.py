@@ -35,11 +35,12 @@ class Chances:
     outage: float
 
 
-def chances(seconds_before: int, records: Sequence[Record], late_seconds: int) -> Chances:
+def chances(seconds_before: int, records: Sequence[Record], late_seconds: int, early_tries: int = 1) -> Chances:
     """Chances of a vote decided `seconds_before` the boundary; late windows lie within `late_seconds` of it.
 
     Votes triggered from half that time on count; where there are none, the next later trigger, or the latest of all: a
-    vote decided still later lands no more often than those.
+    vote decided still later lands no more often than those. A vote of an earlier window that did not land is seen in
+    its receipt with hours left, so it is sent up to `early_tries` times: 1 − (1 − p)^tries.
     """
     sent = [r for r in records if r.landed + r.reverted > 0]
     near = [r for r in sent if seconds_before / 2 <= r.seconds_before <= seconds_before]
@@ -48,10 +49,10 @@ def chances(seconds_before: int, records: Sequence[Record], late_seconds: int) -
         trigger = max(below) if below else min(r.seconds_before for r in sent)
         near = [r for r in sent if r.seconds_before == trigger]
     landed, reverted = sum(r.landed for r in near), sum(r.reverted for r in near)
-    outage = (
-        _outage([r for r in records if r.seconds_before <= late_seconds]) if seconds_before <= late_seconds else 0.0
-    )
-    return Chances(_mean(landed, landed + reverted), outage)
+    once = _mean(landed, landed + reverted)
+    if seconds_before > late_seconds:
+        return Chances(1 - (1 - once) ** early_tries, 0.0)
+    return Chances(once, _outage([r for r in records if r.seconds_before <= late_seconds]))
 
 
 def _outage(late: Sequence[Record]) -> float:

@@ -93,7 +93,7 @@ class Settings:
 
 
 def _stages(windows: Rows, recorded: Rows, values: Mapping[str, float]) -> tuple[Stage, ...]:
-    return constants.stages(windows, constants.records(recorded), int(values["late_window_seconds"]))
+    return constants.stages(windows, constants.records(recorded), values)
 
 
 def _recorded(rows: Rows, case: Case | None = None) -> list[Mapping[str, Any]]:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from decide.evaluate import diebold_mariano, pinball_rows
+from decide.evaluate import diebold_mariano
+from decide.quantiles import pinball_rows
 from decide.uncertainty import (
     Statistic,
     bootstrap_interval,

@@ -103,6 +103,12 @@ def test_a_verb_imports_its_own_wing_only(verb: str, wing: str) -> None:
     assert wings & set(WINGS) == {wing}
 
 
+def test_recommend_starts_without_what_few_of_its_answers_need() -> None:
+    """A linear program, a chain client, the raw zone, a build: each costs as much as the rest of the start."""
+    rare = {"scipy", "aiohttp", "fsspec", "dlt", "dbt", "pandas"}
+    assert not {name.split(".")[0] for name in imported("recommend", "--help")} & rare
+
+
 def test_completion_knows_the_verbs_of_every_group() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "operate.cli"],

@@ -13,7 +13,8 @@ from scipy import special, stats
 
 from decide import uncertainty
 from decide.errors import DecisionError
-from decide.evaluate import diebold_mariano, pinball_rows
+from decide.evaluate import diebold_mariano
+from decide.quantiles import pinball_rows
 from decide.uncertainty import (
     bootstrap_interval,
     compounded_band,

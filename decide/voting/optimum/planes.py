@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
 from decide.voting.optimum.curve import Codes, Flags, Floats
 from decide.voting.optimum.dual import Point, at
@@ -122,6 +121,8 @@ def _lowest(
     low, high = np.full(size, -1.0), np.ones(size)
     low[1:] = np.maximum(low[1:], -best[1:] / reach[1:])
     high[1] = 1.0 if limited else 0.0
+    from scipy.optimize import linprog  # half a second of a command's start, for what few allocations need
+
     found = linprog(
         np.append(np.zeros(size), 1.0),
         np.hstack([slopes * (reach / unit), -np.ones((len(planes), 1))]),

@@ -43,10 +43,12 @@ def asked(small_world: simulate.RunningWorld, tmp_path_factory: pytest.TempPathF
         locks = small_world.info["protocols"]["velodrome"]["locks"]
         shared = [str(lock["token_id"]) for lock in locks if lock["end"]][:3]  # of one person; others may be managed
         assert len(shared) == 3
-        for n, (protocol, token) in enumerate(every_nft(small_world), 1):
+        hers = [("velodrome_world", token) for token in shared]  # the first voter, or her NFTs, are replayed
+        others = [each for each in every_nft(small_world) if each not in hers]
+        for n, (protocol, token) in enumerate([*hers, *others], 1):
             named = {"protocol": protocol, "voter_id": token, "voter_kind": "nft", "position": n, "is_exempt": "false"}
-            is_shared = protocol == "velodrome_world" and token in shared
-            lines.writerow(named | {"description": "one of all", "holder": "ann" if is_shared else ""})
+            holder = "ann" if (protocol, token) in hers else ""
+            lines.writerow(named | {"description": "one of all", "holder": holder})
     line = Line(small_world, folder, project)
     assert line.extract(epochs=2) == 0
     seeded = line.dbt("seed")
@@ -57,6 +59,8 @@ def asked(small_world: simulate.RunningWorld, tmp_path_factory: pytest.TempPathF
         "+epoch_boundaries",
         "+preboundary_recommendations",
         "+preboundary_recommended_votes",
+        "+preboundary_backtest_results",
+        "+epoch_reviews",
     )
     assert done.returncode == 0, seeded.stdout[-500:] + done.stdout[-4000:]
     return line
@@ -179,3 +183,88 @@ def test_nfts_of_one_holder_are_decided_together(asked: Line) -> None:
         "select count(*) from preboundary_recommendations where holder is null and joint_expected_usd > 0"
     )
     assert alone == [(0,)]
+
+
+Cells = list[tuple[float, float]]  # others' votes at the truth, and USD of rewards
+
+
+def most(cells: Cells, power: float) -> float:
+    """The most that votes earn: x = sqrt(RV/price) - V where positive, the price halved until they are used up.
+
+    A gauge that nobody votes for pays all it has for one vote.
+    """
+    empty = sum(usd for votes, usd in cells if votes <= 0 < usd)
+    power -= sum(votes <= 0 < usd for votes, usd in cells)
+    held = [(votes, usd) for votes, usd in cells if votes > 0 and usd > 0]
+    low, high = 0.0, max((usd / votes for votes, usd in held), default=0.0)
+    cast: list[float] = []
+    for _ in range(200):
+        price = (low + high) / 2
+        cast = [max((usd * votes / price) ** 0.5 - votes, 0.0) if price else 0.0 for votes, usd in held]
+        low, high = (price, high) if sum(cast) > power else (low, price)
+    return empty + sum(usd * x / (votes + x) for (votes, usd), x in zip(held, cast, strict=True) if x)
+
+
+def truths(asked: Line, protocol: str, voters: list[str]) -> dict[tuple[int, str], Cells]:
+    """By epoch and window what gauges one might vote for there became, without the final votes of these voters."""
+    rows = asked.query(
+        "with own as (select epoch, gauge_address, sum(stake_raw) as stake_raw from main_intermediate.int_own_votes "
+        f"where protocol = '{protocol}' and decision_window = 'boundary' and list_contains({voters}, voter_id) "
+        "group by all), open as (select distinct epoch, decision_window, gauge_address "
+        f"from main_intermediate.int_forecast_panel where protocol = '{protocol}' "
+        f"and list_contains({voters}, voter_id) and is_candidate) "
+        "select epoch, decision_window, (final_supply_raw - coalesce(stake_raw, 0))::double / 1e18, final_rewards_usd "
+        "from open inner join preboundary_truth_labels using (epoch, gauge_address) "
+        f"left join own using (epoch, gauge_address) where protocol = '{protocol}' "
+        "and final_supply_raw is not null and final_rewards_usd is not null"
+    )
+    found: dict[tuple[int, str], Cells] = {}
+    for epoch, window, votes, usd in rows:
+        found.setdefault((epoch, window), []).append((max(votes, 0.0), usd))
+    return found
+
+
+def test_nfts_of_one_holder_are_replayed_as_one_voter(asked: Line) -> None:
+    """One voter of her name and of all her power, measured against the best that all of it could have earned."""
+    rows = asked.query(
+        "select epoch, decision_window, strategy, outcome, voting_power, realised_usd, hindsight_usd, voter_id "
+        "from preboundary_backtest_results where protocol = 'velodrome_world'"
+    )
+    assert {row[7] for row in rows} == {"ann"} and {row[2] for row in rows} > {"foreshore", "snapshot", "hindsight"}
+    hers = asked.query(
+        "select epoch, decision_window, sum(voting_power), list(voter_id) from main_intermediate.int_voter_windows "
+        "where holder = 'ann' and voting_power > 0 group by all"
+    )
+    powers = {row[:2]: row[2] for row in hers}
+    voters = sorted({voter for row in hers for voter in row[3]})
+    assert len(voters) == 3
+    finals = truths(asked, "velodrome_world", voters)
+    for epoch, window, strategy, outcome, power, realised, hindsight, _ in rows:
+        if window != "staged":
+            assert power == pytest.approx(powers[epoch, window], rel=1e-9)
+            assert hindsight == pytest.approx(most(finals[epoch, window], power), rel=1e-4)
+        assert (realised or 0.0) <= hindsight * (1 + 1e-6)
+        if strategy == "hindsight":
+            assert outcome == "ok" and realised == pytest.approx(hindsight, rel=1e-6)
+    ours = [row for row in rows if row[2] == "foreshore" and row[1] == "T-61"]
+    assert ours and all(row[3] == "ok" and row[5] > 0 for row in ours)
+
+
+def test_every_voter_is_told_the_best_that_was_possible(asked: Line) -> None:
+    """`best_usd` of each NFT by itself, of a holder's too, times its share where a conduit votes for several."""
+    rows = asked.query(
+        "select protocol, voter_id, epoch, decision_window, best_usd, voting_power, reward_share "
+        "from epoch_reviews inner join main_intermediate.int_voter_windows "
+        "using (protocol, voter_id, epoch, decision_window)"
+    )
+    able = [row for row in rows if (row[5] or 0) > 0]
+    assert {row[1] for row in able} > {
+        row[0] for row in asked.query("select voter_id from main_seeds.voters where holder = 'ann'")
+    }
+    assert len(able) > 50 and all(row[4] is None for row in rows if row not in able)
+    finals: dict[tuple[str, str], dict[tuple[int, str], Cells]] = {}
+    for protocol, voter, epoch, window, best, power, share in able:
+        if (protocol, voter) not in finals:
+            finals[protocol, voter] = truths(asked, protocol, [voter])
+        wanted = share * most(finals[protocol, voter][epoch, window], power)
+        assert best == pytest.approx(wanted, rel=1e-4), (protocol, voter, epoch, window)

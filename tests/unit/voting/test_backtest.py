@@ -377,25 +377,78 @@ def statistics(epochs: int, advantage: float = 0.1, covered: float = 0.8) -> lis
     return judged(results(epochs, advantage), scores(covered))
 
 
+def delayed(exchange: Exchange, delay: int | None, chosen: Seeds, kept: pa.Table | None = None) -> pa.Table:
+    """The replay where the contract states this delay between two votes at every block."""
+    panel, quantiles, scenarios, windows = exchange.tables()
+    stated = pa.array([delay] * windows.num_rows, pa.int64())
+    windows = windows.set_column(windows.schema.get_field_index("vote_delay_seconds"), "vote_delay_seconds", stated)
+    return backtest_tables(panel, quantiles, scenarios, windows, chosen, seed_rows("backtest_variants"), kept)
+
+
+def two_windows(**changed: list[Row]) -> Seeds:
+    kept = [row for row in seed_rows("decision_windows") if row["decision_window"] in PLAIN.windows]
+    return seeds(decision_windows=kept, **changed)
+
+
 @pytest.mark.parametrize(
     ("delay", "most"),
-    [(None, 2.0), (0, 2.0), (86_000, 2.0), (86_100, 1.1), (604_799, 1.1)],  # from the day window to T-5 are 86,100 s
+    [(None, 2.0), (0, 2.0), (86_000, 2.0), (86_100, 1.1), (518_600, 1.1)],  # from the day window to T-5 are 86,100 s
 )
 def test_the_plan_of_an_epoch_sends_nothing_into_the_contracts_delay(delay: int | None, most: float) -> None:
     """By what the contract states at the block: two votes an epoch, or one once a vote takes the other window away."""
-    panel, quantiles, scenarios, windows = PLAIN.tables()
-    stated = pa.array([delay] * windows.num_rows, pa.int64())
-    windows = windows.set_column(windows.schema.get_field_index("vote_delay_seconds"), "vote_delay_seconds", stated)
-    two = seeds(
-        decision_windows=[row for row in seed_rows("decision_windows") if row["decision_window"] in PLAIN.windows]
-    )
-    table = backtest_tables(panel, quantiles, scenarios, windows, two, seed_rows("backtest_variants"))
-    staged, free = (rows_of(made, decision_window="staged") for made in (table, PLAIN.replayed(chosen=two)))
+    table = delayed(PLAIN, delay, two_windows())
+    staged, free = (rows_of(made, decision_window="staged") for made in (table, PLAIN.replayed(chosen=two_windows())))
     assert len(staged) == len(free) == 5 and max(row["submissions"] for row in free) > 1.5
     for row, same in zip(staged, free, strict=True):
         assert 0 < row["submissions"] <= most
         if most == 2.0:
             assert (row["submissions"], row["realised_usd"]) == (same["submissions"], same["realised_usd"])
+
+
+def late_first() -> Exchange:
+    """Only from the second epoch on is there anything to vote for a day before."""
+    rewards = np.tile(np.array([[900.0, 800, 5, 5], [5, 5, 900, 800]]), (3, 1, 1))
+    rewards[0, 0] = 0.0
+    base = Exchange.drawn(3, 4)
+    return replace(base, rewards_now=rewards, rewards_final=rewards[:, 1], power=200_000.0)
+
+
+def likely_late() -> Seeds:
+    """A vote of a day before lands; one of the last minutes in nine of ten epochs, so the earlier one is preferred."""
+    return replace(with_chances(1.0, 0.9), risk_profiles=under_the_plan())
+
+
+@pytest.mark.parametrize(("delay", "is_barred"), [(86_400, False), (518_600, False), (518_668, True), (518_700, True)])
+def test_a_vote_of_the_last_minutes_bars_windows_of_the_next_epoch(delay: int, is_barred: bool) -> None:
+    """From T-5 to the next day window are 518,700 s, of which the vote took up to 33 to land.
+
+    A day's delay reaches no window of the next epoch: the first is six days away.
+    """
+    table = delayed(late_first(), delay, likely_late())
+    first, second, _ = rows_of(table, decision_window="staged")
+    early, late = (
+        rows_of(table, decision_window=w, strategy="foreshore", epoch=second["epoch"])[0] for w in ("day", "T-5")
+    )
+    at_t5 = START + WEEK_SECONDS - 300
+    assert first["submissions"] == 1 and first["voted_at"].timestamp() == at_t5
+    assert early["outcome"] == late["outcome"] == "ok" and early["realised_usd"] < 0.5 * late["realised_usd"]
+    if is_barred:  # the vote of the day before would revert, so the late one is sent
+        assert second["realised_usd"] == pytest.approx(0.9 * late["realised_usd"], rel=1e-9)
+        assert second["voted_at"].timestamp() == at_t5 + WEEK_SECONDS
+    else:
+        assert second["voted_at"].timestamp() >= START + 2 * WEEK_SECONDS - 86_400
+
+
+def test_a_delay_as_long_as_an_epoch_costs_epochs() -> None:
+    """A vote of T-5 that may have landed later is less than a week old at the next T-5: that epoch casts nothing."""
+    votes = [row["submissions"] for row in rows_of(delayed(late_first(), 604_800, likely_late()), kind="staged")]
+    assert votes == [1, 0, 1]
+
+
+def test_an_epoch_taken_over_knows_when_it_voted() -> None:
+    whole = delayed(late_first(), 518_700, likely_late())
+    earlier = whole.filter(pc.equal(whole["epoch"], START))
+    assert delayed(late_first(), 518_700, likely_late(), kept=earlier).equals(whole)
 
 
 def of(rows: list[Row], metric: str, baseline: str = "") -> Row:

@@ -11,8 +11,8 @@ import pytest
 
 from decide.columns import NEVER, floats, in_order
 from decide.errors import DecisionError
-from decide.evaluate import pinball_rows
 from decide.once import SEAL
+from decide.quantiles import pinball_rows
 from decide.thresholds import thresholds
 from decide.voting.constants import scenario_sets
 from decide.voting.forecast import LEVELS, Panel, apply_move, clusters, move, walk_forward

@@ -6,18 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from decide.thresholds import thresholds
 from decide.voting.constants import records
 from decide.voting.inclusion import Record, chances
 from tests.decision_fixtures import seed_rows, settings
 
 RECORDED = records(seed_rows("submission_counts"))
-LATE = 12_600
+VALUES = thresholds(seed_rows("thresholds"))
+LATE, TRIES = int(VALUES["late_window_seconds"]), int(VALUES["early_vote_tries"])
 
 
 @pytest.mark.parametrize(
     ("seconds", "landing", "outage"),
     [
-        (86_400, 6.5 / 7, 0.0),  # no record of its own: the nearest later trigger, and no outage reaches it
+        (86_400, 1 - 0.5**2 / 7**2, 0.0),  # the nearest later trigger, sent twice if need be; no outage reaches it
+        (12_601, 1 - 0.5**2 / 7**2, 0.0),
         (3_660, 6.5 / 7, 1.5 / 8),
         (300, 6.5 / 7, 1.5 / 8),
         (60, 12.5 / 13, 1.5 / 8),  # triggers of 60 and 35 seconds
@@ -25,7 +28,7 @@ LATE = 12_600
     ],
 )
 def test_the_seed_starts_from_recorded_submissions(seconds: int, landing: float, outage: float) -> None:
-    found = chances(seconds, RECORDED, LATE)
+    found = chances(seconds, RECORDED, LATE, TRIES)
     assert (found.landing, found.outage) == pytest.approx((landing, outage))
 
 
