@@ -19,12 +19,13 @@ from operate.console import out, table
 from operate.gates import show_verdicts as show_verdicts_of_gates
 from operate.lending import commands as lending
 from operate.markets import demo as markets_demo
+from operate.rebuild import rebuild, run_dbt, show_publication
 from operate.report.site import DOCS
 from operate.report.site import build as build_site
 from operate.voting.backtest import show_verdicts, summary
 from operate.voting.extraction import run_voting
-from operate.voting.recommend import ACTION_STYLE
-from operate.warehouse import Warehouse, query, rebuild, run_dbt, show_publication
+from operate.voting.recommend_view import ACTION_STYLE
+from operate.warehouse import Warehouse, query
 
 
 def run(**sizes: int) -> int:

@@ -22,9 +22,10 @@ from operate import publish as publication
 from operate.cli import cli
 from operate.console import to_json
 from operate.lock import building
-from operate.publish import PublicationError, Shelf
+from operate.rebuild import rebuild
+from operate.shelf import PublicationError, Shelf
 from operate.shell import run_shell
-from operate.warehouse import WarehouseError, publish, query, read_tables, rebuild
+from operate.warehouse import WarehouseError, publish, query, read_tables
 from tests.publication_fixtures import ROOT, ROWS, WINGS, Small, project
 
 GOOD = {1: {(1, 200, 0)}, 2: {(2, 200, 0)}, 3: {(3, 200, 0)}}

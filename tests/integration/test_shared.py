@@ -12,7 +12,7 @@ import pytest
 from extract.errors import StorageError
 from operate import publish as publication
 from operate import shared
-from operate.publish import PublicationError, Shelf
+from operate.shelf import PublicationError, Shelf
 from operate.warehouse import Warehouse, query
 from tests.object_store import SECRET, ObjectStore, running
 from tests.publication_fixtures import WINGS, Small, project

@@ -12,12 +12,13 @@ from extract.config import Config
 from extract.errors import ForeshoreError
 from extract.voting.plan import Request
 from operate.console import out, table
+from operate.rebuild import rebuild, show_publication
 from operate.voting.extraction import run_voting
 from operate.voting.watch.commands import follow
 from operate.voting.watch.review import reviews
 from operate.voting.watch.review import show as show_review
 from operate.voting.watch.world_clock import BLOCK_SECONDS, Node, turn
-from operate.warehouse import Warehouse, read_tables, rebuild, show_publication
+from operate.warehouse import Warehouse, read_tables
 
 PROTOCOL = "hydrex_world"
 WALL_SECONDS = 2.0  # for a block of the chain

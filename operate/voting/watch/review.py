@@ -11,7 +11,7 @@ from rich.markup import escape
 from extract.errors import RequestError
 from extract.voting.epochs import utc
 from operate.console import out, printable, table
-from operate.voting.recommend import short
+from operate.voting.recommend_view import short
 from operate.voting.watch.attempts import read_attempts
 from operate.warehouse import Warehouse, read_tables
 

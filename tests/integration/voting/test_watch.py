@@ -18,9 +18,10 @@ import pytest
 
 import simulate.voting
 from extract.seeds import WEEK
+from operate.rebuild import rebuild
 from operate.voting.watch.attempts import read_attempts
 from operate.voting.watch.models import load_models
-from operate.warehouse import Warehouse, read_tables, rebuild
+from operate.warehouse import Warehouse, read_tables
 from tests.line_fixtures import ROOT, Line
 from tests.world_fixtures import ask
 
