@@ -30,6 +30,7 @@ from extract.errors import ForeshoreError
 
 MARTS = "main"
 FILE = "foreshore.duckdb"
+READABLE_FROM = "v1.2.0"  # of DuckDB: command lines and other tools are older than the library that builds
 ASSEMBLED = "assembled.json"  # beside it: which views stand over several units, and what they read
 Assembled = Mapping[str, list[tuple[str, str]]]  # view -> (unit, table of it); quoted names
 KEEP_SECONDS = 3600.0  # at least, for readers that no lock shows: this process's own, and those of other machines
@@ -172,7 +173,7 @@ def put_up(
         (folder / unit).symlink_to(Path("..") / Path(published.folder).relative_to("published"))
     (folder / ASSEMBLED).write_text(json.dumps(assembled))
     part = folder / f"{FILE}.part"
-    with duckdb.connect(str(part)) as connection:
+    with duckdb.connect(str(part), config={"storage_compatibility_version": READABLE_FROM}) as connection:
         for published in units.values():
             for statement in _views(shelf.root / published.folder):
                 connection.execute(statement)

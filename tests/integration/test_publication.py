@@ -418,6 +418,12 @@ except duckdb.Error as error:
 """
 
 
+def test_an_older_duckdb_can_open_what_is_published(published: Small) -> None:
+    """Command lines are older than the library that builds: the file says a version that 1.2 and later can read."""
+    header = published.warehouse.published_file.read_bytes()[:20]
+    assert header[8:12] == b"DUCK" and int.from_bytes(header[12:20], "little") <= 65
+
+
 def test_the_shell_is_duckdbs_own_and_confined(
     published: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

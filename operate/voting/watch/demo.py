@@ -61,7 +61,7 @@ async def _night(config: Config, node: Node, boundary: int) -> int:
     try:
         return await watching
     finally:
-        ticking.cancel()
+        await ticking  # a block that is on its way is mined before the next one is asked for
 
 
 async def _tick(node: Node, boundary: int, watching: asyncio.Task[int]) -> None:

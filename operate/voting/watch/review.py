@@ -99,7 +99,8 @@ def show(review: Mapping[str, Any]) -> None:
         f"earned [bold]{review['entitled_usd']:,.2f} USD[/bold] on {review['gauges_voted']} gauges"
     )
     if review["unvalued_count"]:
-        out.print(f"[yellow]{review['unvalued_count']} of them pay what nothing prices: counted as 0 USD[/yellow]")
+        pay = "pays" if review["unvalued_count"] == 1 else "pay"
+        out.print(f"[yellow]{review['unvalued_count']} of them {pay} what nothing prices: counted as 0 USD[/yellow]")
     windows = review["windows"]
     promised, moved = _lines(windows, _PROMISED_USD), _lines(windows, _MOVED_USD, has_action=False)
     out.print(table("from what was promised to what was earned, USD", _PROMISED, promised, right=_PROMISED[2:]))
