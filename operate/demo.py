@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,10 @@ def night(**sizes: int) -> int:
         worlds.up(**sizes)
     try:
         world = json.loads((worlds.VOTING.folder / worlds.VOTING.told).read_text())
-        return play(read_config(worlds.config_file()), world)
+        config = read_config(worlds.config_file())
+        if not was_up:  # attempts of a night before were on a chain that is gone: they would never be settled
+            shutil.rmtree(config.root / "nights", ignore_errors=True)
+        return play(config, world)
     finally:
         if not was_up:
             worlds.down()
