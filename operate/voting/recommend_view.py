@@ -82,7 +82,7 @@ def _ballot_lines(row: dict[str, Any]) -> list[str]:
     return [
         f"unsigned transaction on chain {ballot['chain_id']}: from {ballot['from']} to {ballot['to']}{gas}",
         f"at block {said['block']:,} it {word[said['status']]}{why}",
-        f"[dim]data {ballot['data']}[/dim]",
+        f"[dim]its data, {len(ballot['data']) // 2 - 1:,} bytes: --json has them, and what is saved[/dim]",
     ]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -174,6 +175,14 @@ def test_people_read_exact_numbers_money_to_the_cent_and_plain_times() -> None:
 def test_words_of_strangers_reach_no_terminal_as_commands() -> None:
     bad = "WETH\x1b]8;;http://x\x07\x9b31m\u202e\n"
     assert as_text(bad).isprintable() and "\\x1b" in as_text(bad)
+
+
+@pytest.mark.parametrize("group", ["", "markets", "demo", "extract", "pre-paper", "strategy", "overnight", "export"])
+def test_no_line_of_a_groups_help_is_cut(group: str) -> None:
+    for width in ("60", "80"):
+        told = CliRunner().invoke(cli, [*group.split(), "--help"], env={"COLUMNS": width}, terminal_width=int(width))
+        _, _, commands = told.output.partition("Commands:")
+        assert told.exit_code == 0 and commands and "..." not in commands
 
 
 HEADS = ["first", "second", "third", "fourth", "fifth"]
