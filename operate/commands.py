@@ -15,8 +15,9 @@ from extract.lending.plan import is_configured
 from operate import status as standing
 from operate.lending import commands as lending
 from operate.options import config_option, json_option, where_of
+from operate.rebuild import rebuild, run_dbt, show_publication
 from operate.voting import extraction as voting
-from operate.warehouse import Warehouse, rebuild, run_dbt, show_publication
+from operate.warehouse import Warehouse
 
 
 @click.command("all")

@@ -45,7 +45,7 @@ LEAST_PROSE = 18  # characters a wrapped sentence needs: a narrower column reads
 @dataclass(frozen=True)
 class Fitted:
     """A plain table that never cuts a value: columns of `prose` wrap at words, those in `drop` go, one after the other,
-    and where that is not enough rows are shown as records.
+    and where that is not enough a few rows are turned on their side, more are shown as records.
 
     `right`: columns that are right-aligned. What was left out or shown otherwise is said.
     """
@@ -67,7 +67,14 @@ class Fitted:
                 if gone:
                     yield Text(f"not shown at this width: {printable(', '.join(gone))} (--json has them)", "dim")
                 return
-        yield from self._records()
+        turned = self._turned()
+        if len(self.rows) > 1 and Measurement.get(console, options.update(width=PIPED_WIDTH), turned).maximum <= (
+            options.max_width
+        ):
+            yield turned
+            yield Text("too wide for a table here: a column per row", "dim")
+        else:
+            yield from self._records()
 
     def _least_width(self, console: Console, options: ConsoleOptions, gone: Collection[str]) -> int:
         """Of a table without the columns `gone`, sentences wrapped as far as they may be."""
@@ -93,6 +100,20 @@ class Fitted:
             made.add_column(escape(printable(self.columns[n])), justify=side, no_wrap=not is_prose, overflow="fold")
         for row in self.rows:
             made.add_row(*(row[n] for n in kept))
+        return made
+
+    def _turned(self) -> Table:
+        """The table on its side: a line per column, under the values of the first one."""
+        made = Table(
+            title=self.title or None, title_justify="left", title_style="bold", show_header=False, box=None,
+            pad_edge=False,
+        )  # fmt: skip
+        made.add_column(no_wrap=True)
+        for _ in self.rows:
+            made.add_column(justify="right", no_wrap=True)
+        for n, column in enumerate(self.columns):
+            style = "bold" if n == 0 else None
+            made.add_row(escape(printable(column)), *(row[n] for row in self.rows), style=style)
         return made
 
     def _records(self) -> RenderResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from operate.console import out, table
 from operate.gates import show_verdicts as show_verdicts_of_gates
 from operate.lending import commands as lending
 from operate.markets import demo as markets_demo
+from operate.rebuild import rebuild, run_dbt, show_publication
 from operate.report.site import DOCS
 from operate.report.site import build as build_site
 from operate.voting.backtest import show_verdicts, summary
 from operate.voting.extraction import run_voting
-from operate.voting.recommend import ACTION_STYLE
-from operate.warehouse import Warehouse, query, rebuild, run_dbt, show_publication
+from operate.voting.recommend_view import ACTION_STYLE
+from operate.warehouse import Warehouse, query
 
 
 def run(**sizes: int) -> int:
@@ -87,7 +89,10 @@ def night(**sizes: int) -> int:
         worlds.up(**sizes)
     try:
         world = json.loads((worlds.VOTING.folder / worlds.VOTING.told).read_text())
-        return play(read_config(worlds.config_file()), world)
+        config = read_config(worlds.config_file())
+        if not was_up:  # attempts of a night before were on a chain that is gone: they would never be settled
+            shutil.rmtree(config.root / "nights", ignore_errors=True)
+        return play(config, world)
     finally:
         if not was_up:
             worlds.down()

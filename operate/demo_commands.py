@@ -12,9 +12,10 @@ from extract.config import CONFIG_VARIABLE, load_config
 from operate import demo as demo_lines
 from operate import worlds
 from operate.console import out
+from operate.lazy import LazyGroup
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def demo() -> None:
     """The embedded world: a local chain with contracts and agents."""
 

@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
 
     def _summaries(self) -> list[tuple[str, str]]:
         own = [(name, verb.summary) for name, verb in self.verbs.items()]
-        return own + [(n, c.get_short_help_str(90)) for n, c in self.commands.items() if n not in self.verbs]
+        return own + [(n, c.get_short_help_str(200)) for n, c in self.commands.items() if n not in self.verbs]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -13,13 +13,14 @@ from operate import doctor as examination
 from operate import verify as morning
 from operate.checks import FAIL, OK, show, spoken
 from operate.console import out
+from operate.lazy import LazyGroup
 from operate.notify import Notifier
 from operate.options import config_option, json_option
 from operate.overnight import Night, Settings
 from operate.schedule import CRON, KINDS, Schedule
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=LazyGroup, invoke_without_command=True)
 @config_option
 @click.pass_context
 def overnight(context: click.Context, config_file: str | None) -> None:

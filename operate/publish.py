@@ -1,63 +1,31 @@
-"""Publication: what a build's stamp vouches for, wing by wing, swapped in for readers in one act.
-
-Under `<root>/published`:
-
-    wings/<unit>/<id>/...   parquet of one unit, written once and never changed
-    <id>/foreshore.duckdb   a small file of views over the parquet of every unit, with the table `publications`
-    <id>/<unit>             links to the units' folders
-    current                 a link to the publication readers get; replacing it is the whole swap
-
-`<root>/foreshore.duckdb` links through `current`, so file and parquet change together or not at all. A reader that has
-the file open keeps the file and the parquet it began with: an old publication is deleted only when no process holds its
-file and it has stood aside for as long as publications are kept. Until then it can be asked what was known (`at`).
-"""
+"""Publication: what a build's stamp vouches for, exported wing by wing and swapped in for readers in one act."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import re
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
-from extract.errors import ForeshoreError
 from operate.lock import building
+from operate.shelf import (
+    KEEP_DAYS,
+    MARTS,
+    Assembled,
+    PublicationError,
+    Published,
+    Shelf,
+    new_id,
+    prune,
+    put_up,
+    quoted,
+)
 from operate.stamp import UNITS, Node, Stamp, absolute_url, read_stamp
 
 STAGING = "main_staging"  # views over raw files: readers have no business there
-MARTS = "main"
-FILE = "foreshore.duckdb"
-ASSEMBLED = "assembled.json"  # beside it: which views stand over several units, and what they read
-Assembled = Mapping[str, list[tuple[str, str]]]  # view -> (unit, table of it); quoted names
-KEEP_SECONDS = 3600.0  # at least, for readers that no lock shows: this process's own, and those of other machines
-KEEP_DAYS = 8.0  # "what did we know on Monday"; what did not change between two publications is there once
-
-
-class PublicationError(ForeshoreError):
-    """A build cannot be published: the message says why, unit by unit."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """One unit of a publication; the columns of `publications`."""
-
-    unit: str
-    folder: str
-    fingerprint: str
-    table_count: int
-    build_number: int
-    invocation_id: str
-    raw_fingerprint: str | None
-    published_at: datetime
-    root: str
-    is_simulated: bool | None
 
 
 @dataclass(frozen=True)
@@ -67,104 +35,6 @@ class Publication:
     units: dict[str, Published]
     fresh: tuple[str, ...]
     held_back: dict[str, list[str]]
-
-
-class Shelf:
-    """The folder of publications under a storage root."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
-        self.folder = self.root / "published"
-        self.wings = self.folder / "wings"
-        self.current = self.folder / "current"
-        self.door = self.root / FILE
-
-    def current_file(self) -> Path | None:
-        """The read file of the present publication by its own name, or None where nothing is published."""
-        try:
-            found = self.folder / self.current.readlink() / FILE
-        except OSError:
-            return None
-        return found if found.exists() else None
-
-    def kept(self) -> list[str]:
-        """Names of the publications that are there whole, oldest first; they begin with the moment of publication."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(p.name for p in self.folder.iterdir() if is_id(p.name) and (p / FILE).exists())
-
-    def at(self, wanted: str) -> Path:
-        """The read file of a publication by name, or of the one that stood at a moment (ISO 8601, UTC unless it says
-        otherwise; a day means its end). Errors: PublicationError names the oldest one that is kept.
-        """
-        current = self.current_file()  # what is newer was never turned to: a kill left it
-        names = [name for name in self.kept() if current is None or name <= current.parent.name]
-        if is_id(wanted):
-            if wanted not in names:
-                raise PublicationError(f"there is no publication {wanted} (any more): {_spoken(names)}")
-            return self.folder / wanted / FILE
-        moment = moment_of(wanted)
-        before = [name for name in names if published_at(name) <= moment]
-        if not before:
-            raise PublicationError(f"no publication stood at {moment:%Y-%m-%d %H:%M:%S} UTC: {_spoken(names)}")
-        return self.folder / before[-1] / FILE
-
-    def assembled(self) -> Assembled:
-        """Views of the present publication over several units."""
-        file = self.current_file()
-        told = file.with_name(ASSEMBLED) if file is not None else None
-        if told is None or not told.exists():
-            return {}
-        found = json.loads(told.read_text())
-        return {view: [(unit, table) for unit, table in parts] for view, parts in found.items()}
-
-    def units(self) -> dict[str, Published]:
-        """What readers have, unit by unit."""
-        file = self.current_file()
-        if file is None:
-            return {}
-        with duckdb.connect(str(file), read_only=True) as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            found = connection.execute("from publications")
-            names = [column[0] for column in found.description or ()]
-            rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-        # a publication of an earlier release knows less of itself
-        return {row["unit"]: Published(**{name: row.get(name) for name in _COLUMNS}) for row in rows}
-
-
-_COLUMNS = tuple(Published.__dataclass_fields__)
-
-
-def published_at(name: str) -> datetime:
-    """The moment (UTC) in a publication's name."""
-    return datetime.strptime(name[:21], f"{_STAMP}%f").replace(tzinfo=UTC)
-
-
-def publication_age_days(name: str) -> float:
-    """Days since the moment in a publication's name."""
-    return (datetime.now(UTC) - published_at(name)).total_seconds() / 86_400
-
-
-def moment_of(text: str) -> datetime:
-    """A moment as people write one; a day means its end. Errors: PublicationError."""
-    try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise PublicationError(
-            f"{text!r} is no moment: write 2026-11-23, 2026-11-23T18:00, or a publication's name"
-        ) from None
-    if len(text.strip()) <= len("2026-11-23"):
-        found += timedelta(days=1) - timedelta(microseconds=1)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-def _spoken(names: Sequence[str]) -> str:
-    if not names:
-        return "nothing is published yet: run `foreshore build`"
-    return (
-        f"the oldest one kept is {names[0]}; [storage] keep_publications_days in foreshore.toml says how long they are "
-        "kept"
-    )
 
 
 def publish(root: Path, build_file: Path, raw_url: str, keep_days: float = KEEP_DAYS) -> Publication:
@@ -222,7 +92,7 @@ def _built(build_file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as connection:
         connection.execute("set TimeZone = 'UTC'")
         try:
-            connection.execute(f"attach {_quoted(build_file)} as built (read_only)")
+            connection.execute(f"attach {quoted(build_file)} as built (read_only)")
         except duckdb.IOException as error:
             raise PublicationError(f"{build_file} is in use by another process: wait for it. {error}") from None
         yield connection
@@ -253,7 +123,7 @@ def _unit(
     fingerprint = _fingerprint(connection, nodes, stamp.is_simulated)
     made = Published(
         unit=unit,
-        folder=str(Path("published", "wings", unit, _new_id())),
+        folder=str(Path("published", "wings", unit, new_id())),
         fingerprint=fingerprint,
         table_count=len(nodes),
         build_number=number,
@@ -270,7 +140,7 @@ def _unit(
         file = shelf.root / made.folder / _parquet(node)
         file.parent.mkdir(parents=True, exist_ok=True)
         rows = _exported(connection, node, stamp.is_simulated)
-        connection.execute(f"copy ({rows}) to {_quoted(file)} (format parquet, compression zstd)")
+        connection.execute(f"copy ({rows}) to {quoted(file)} (format parquet, compression zstd)")
     return made
 
 
@@ -323,126 +193,5 @@ def _assembled(stamp: Stamp) -> Assembled:
     }
 
 
-def put_up(
-    shelf: Shelf,
-    units: Mapping[str, Published],
-    assembled: Assembled,
-    name: str | None = None,
-    is_current: bool = True,
-) -> Path:
-    """Make a publication of units whose folders are here, and turn `current` to it; its file. `name`: of one that comes
-    from elsewhere.
-    """
-    name = name or _new_id()
-    folder = shelf.folder / name
-    shutil.rmtree(folder, ignore_errors=True)  # what a kill left of the same one
-    folder.mkdir(parents=True)
-    for unit, published in units.items():
-        (folder / unit).symlink_to(Path("..") / Path(published.folder).relative_to("published"))
-    (folder / ASSEMBLED).write_text(json.dumps(assembled))
-    part = folder / f"{FILE}.part"
-    with duckdb.connect(str(part)) as connection:
-        for published in units.values():
-            for statement in _views(shelf.root / published.folder):
-                connection.execute(statement)
-        for view, parts in assembled.items():
-            if rows := " union all by name ".join(f"from {table}" for unit, table in parts if unit in units):
-                connection.execute(f"create view {view} as {rows}")
-        connection.execute(_PUBLICATIONS)
-        connection.executemany(
-            f"insert into publications values ({', '.join('?' for _ in _COLUMNS)})",
-            [list(vars(published).values()) for published in units.values()],
-        )
-    part.rename(folder / FILE)
-    if is_current:
-        _point(shelf.current, Path(name))
-        if not shelf.door.is_symlink():
-            _point(shelf.door, Path("published") / "current" / FILE)
-    return folder / FILE
-
-
-_PUBLICATIONS = """
-    create table publications (
-        unit varchar, folder varchar, fingerprint varchar, table_count bigint, build_number bigint,
-        invocation_id varchar, raw_fingerprint varchar, published_at timestamptz, root varchar,
-        is_simulated boolean
-    )
-"""
-
-
-def _views(folder: Path) -> Iterator[str]:
-    """A view over every parquet file of a unit, in the schema its folder names."""
-    for file in sorted(folder.rglob("*.parquet")):
-        inner = file.parent.relative_to(folder)
-        schema = MARTS if inner == Path() else f"{MARTS}_{inner}"
-        yield f'create schema if not exists "{schema}"'
-        yield f'create view "{schema}"."{file.stem}" as from read_parquet({_quoted(file)})'
-
-
-def _point(link: Path, target: Path) -> None:
-    """Make `link` lead to `target`, in one step for whoever follows it."""
-    part = link.with_name(f"{link.name}.part")
-    part.unlink(missing_ok=True)
-    part.symlink_to(target)
-    part.replace(link)
-
-
-def prune(shelf: Shelf, keep_days: float = KEEP_DAYS) -> None:
-    """Delete publications that are old and that no reader may hold, and units' folders that no other one uses."""
-    try:
-        current = shelf.current.readlink().name
-    except OSError:
-        return
-    names = sorted(path.name for path in shelf.folder.iterdir() if is_id(path.name))
-    for name, successor in zip(names, [*names[1:], None], strict=True):
-        if name != current and not _may_be_read(
-            shelf.folder / name, successor, is_past=name < current, keep_days=keep_days
-        ):
-            shutil.rmtree(shelf.folder / name)
-    used = {link.resolve() for link in shelf.folder.glob("*/*") if link.is_symlink()}
-    for folder in shelf.wings.glob("*/*"):
-        if folder.resolve() not in used:
-            shutil.rmtree(folder)
-
-
-def _may_be_read(folder: Path, successor: str | None, is_past: bool, keep_days: float) -> bool:
-    """Whether a publication other than the current one may still be asked; what a kill left unfinished is not."""
-    if not is_past or successor is None:
-        return False
-    if publication_age_days(successor) < max(KEEP_SECONDS / 86_400, keep_days):
-        return True
-    return _is_held(folder / FILE)
-
-
-def _is_held(file: Path) -> bool:
-    """Whether another process has a database file open: DuckDB keeps a read lock on it for as long."""
-    try:
-        with file.open("r+b") as handle:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return False
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-
-
-_STAMP = "%Y%m%dT%H%M%S"
-_ID = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{6}")
-
-
-def _new_id() -> str:
-    """A name that sorts by time."""
-    return f"{datetime.now(UTC):{_STAMP}%f}-{uuid.uuid4().hex[:6]}"
-
-
-def is_id(name: str) -> bool:
-    """Whether it is a publication's name."""
-    return _ID.fullmatch(name) is not None
-
-
 def _identifier(node: Node) -> str:
     return f'"{node.schema}"."{node.name}"'
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

@@ -25,7 +25,7 @@ from typing import Any
 
 from extract.errors import StorageError
 from extract.store import file_system, is_remote, refusal
-from operate.publish import Assembled, Published, Shelf, is_id, publication_age_days, published_at, put_up
+from operate.shelf import Assembled, Published, Shelf, is_id, publication_age_days, published_at, put_up
 
 THREADS = 4
 

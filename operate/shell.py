@@ -26,7 +26,7 @@ def run_shell(warehouse: Warehouse) -> int:
     if program is None:
         raise RequestError(
             f"an interactive shell is DuckDB's own, and no program `{PROGRAM}` is on the path: install "
-            f"DuckDB's command line; {OTHERWISE}"
+            f"DuckDB's command line (`pip install duckdb-cli`); {OTHERWISE}"
         )
     _check(program, file)
     settings = "; ".join(confinement(warehouse)) + ";"

@@ -18,8 +18,10 @@ import duckdb
 import pytest
 
 from operate.lock import building
-from operate.publish import KEEP_DAYS, Publication
-from operate.warehouse import Warehouse, publish, run_dbt
+from operate.publish import Publication
+from operate.rebuild import run_dbt
+from operate.shelf import KEEP_DAYS
+from operate.warehouse import Warehouse, publish
 
 ROOT = Path(__file__).parents[1]
 MACROS = ("audit.sql", "say.sql", "raw_url.sql")

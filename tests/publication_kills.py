@@ -20,7 +20,8 @@ import dbt.cli.main  # noqa: F401
 import duckdb
 
 from operate.lock import building
-from operate.warehouse import Warehouse, publish, run_dbt
+from operate.rebuild import run_dbt
+from operate.warehouse import Warehouse, publish
 from tests.publication_fixtures import Small
 
 WATCHED = {"os.rename", "os.remove", "os.symlink", "shutil.rmtree", "os.mkdir"}

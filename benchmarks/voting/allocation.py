@@ -27,6 +27,7 @@ from scipy import optimize
 from benchmarks.common import FOLDER, arguments, peers_python
 from decide.errors import Infeasible
 from decide.voting.allocate import Problem, solve
+from tests.oracles.instances import family
 
 POWER, WEIGHTS, AVERSION = 1_774_908.0, np.array([0.25, 0.5, 0.25]), 0.2
 FAMILIES = (
@@ -58,7 +59,7 @@ class Task:
     def problem(self) -> Problem:
         """The instance as we take it."""
         rng = np.random.default_rng([self.seed, self.gauges, self.count])
-        votes, rewards = family(self.family, self.gauges, rng)
+        votes, rewards = family(self.family, self.gauges, 3, rng)
         previous = None
         if self.turnover is not None:
             previous = np.zeros(self.gauges)
@@ -68,24 +69,6 @@ class Task:
         return Problem(
             votes, rewards, POWER, WEIGHTS, least, self.count, "worst", AVERSION, 0.25, self.turnover, previous
         )
-
-
-def family(name: str, gauges: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """V, R (N, 3); conservative, base and aggressive, in this order of worth but for `chasing`."""
-    if name == "ties":
-        rewards = 100 * (1 + 1e-3 * rng.standard_normal(gauges))
-        votes = 1e5 * (1 + 1e-3 * rng.standard_normal(gauges))
-    elif name == "lognormal":
-        rewards, votes = rng.lognormal(4, 1.5, gauges), rng.lognormal(11, 1.5, gauges)
-    else:
-        rewards = rng.lognormal(4, 1.4, gauges)
-        votes = rewards * rng.lognormal(6.5, 1.0, gauges) + 1000
-    if name == "chasing":
-        more = rng.lognormal(0, 0.5, (gauges, 3))
-        return votes[:, None] * rng.lognormal(0, 0.5, (gauges, 3)) * more**0.7, rewards[:, None] * more
-    steps = np.array([0.0, 0.5, 1.0])
-    fewer = 1.25 - 0.25 * steps + 0.3 * (1 - steps) * rng.random((gauges, 1))
-    return votes[:, None] * fewer, rewards[:, None] * (1 + 0.3 * steps + 0.4 * steps * rng.random((gauges, 1)))
 
 
 class Scaled:
@@ -237,7 +220,7 @@ def single(gauges: int, repeats: int) -> float:
     """Median seconds of one scenario alone, what a backtest solves."""
     seconds = []
     for seed in range(repeats):
-        votes, rewards = family("epoch", gauges, np.random.default_rng(seed))
+        votes, rewards = family("epoch", gauges, 3, np.random.default_rng(seed))
         problem = Problem(votes[:, 1:2], rewards[:, 1:2], POWER, np.ones(1), 1000.0, 10)
         started = time.perf_counter()
         solve(problem)

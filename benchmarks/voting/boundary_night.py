@@ -30,6 +30,7 @@ from extract.evm.config import MULTICALL3
 from extract.voting.live import open_epoch
 from extract.voting.plan import Request
 from operate.notify import Notifier
+from operate.rebuild import rebuild
 from operate.voting.extraction import run_voting
 from operate.voting.watch.decisions import Decider
 from operate.voting.watch.hands import Hands
@@ -37,7 +38,7 @@ from operate.voting.watch.models import LiveModels, load_models
 from operate.voting.watch.night import Night
 from operate.voting.watch.voice import Voice
 from operate.voting.watch.world_clock import Node
-from operate.warehouse import Warehouse, rebuild
+from operate.warehouse import Warehouse
 from operate.worlds import world_config
 from simulate.chain.contracts import calldata
 

@@ -18,7 +18,6 @@ tested is what runs. It is the user's own code and runs with the user's rights.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -163,10 +162,6 @@ class OwnRules:
         """What a manifest holds of it."""
         ticks = {name.lower(): self.module[name] for name in TICKS if name in self.module}
         return {"source": self.source, "parameters": dict(self.parameters), **ticks}
-
-    @property
-    def source_sha256(self) -> str:
-        return hashlib.sha256(self.source.encode()).hexdigest()
 
     def at_close(self, known: Known) -> tuple[Signal, ...]:
         """Its signals at the close of the last known bar; DecisionError where an order cannot be one."""

@@ -1,20 +1,15 @@
-"""Bars out of CSV and parquet files, whoever wrote them: column names and times in the spellings that occur.
+"""Bars out of a folder of files: which file is whose, and how several of one security join.
 
 A file belongs to the security that its name begins with (`HOOD_5min.csv`, `BRK-A.csv`); with a symbol column its rows
-say
-whose they are. Two files of one security may repeat each other, never contradict. Files are opened for reading only.
+say whose they are. Two files of one security may repeat each other, never contradict. Files are opened for reading
+only.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
 import math
-import re
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date
 from functools import reduce
 from itertools import pairwise
@@ -24,51 +19,14 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
 from extract.bars import symbols as names
 from extract.bars.actions import FILE as ACTION_FILE
 from extract.bars.actions import Action, read_action_file
-from extract.bars.http import count, number, price
 from extract.bars.provider import SECONDS, Answer, Bar, BarProviderError, UnknownSymbol
-from extract.bars.times import moments, time_columns
-from extract.errors import RequestError
+from extract.bars.sheets import PRICES, SUFFIXES, Sheet, read_sheet, stem
 
-SUFFIXES = (".csv", ".csv.gz", ".txt", ".parquet", ".pq")
-SPELLINGS: Mapping[str, tuple[str, ...]] = {  # lower case, letters and digits only; first that is there wins
-    "time": ("datetime", "timestamp", "ts", "barat", "dateandtime", "datetimeutc", "timestamputc", "gmttime", "utctime",
-             "opentime", "starttime", "bartime", "windowstart", "begin", "start", "t", "index", "unnamed0"),
-    "date": ("date", "day", "dtyyyymmdd"),
-    "clock": ("time", "clock", "hour", "timehhmm"),
-    "open": ("open", "o", "1open", "openprice", "op", "firstprice", "first"),
-    "high": ("high", "h", "2high", "highprice", "hi", "max"),
-    "low": ("low", "l", "3low", "lowprice", "lo", "min"),
-    "close": ("close", "c", "4close", "closeprice", "cl", "last", "lastprice"),
-    "volume": ("volume", "v", "5volume", "vol", "totalvolume", "vol.", "quantity", "tickvol"),
-    "trade_count": ("tradecount", "n", "trades", "transactions", "numberoftrades", "count"),
-    "vwap": ("vwap", "vw", "wap", "average"),
-    "symbol": ("symbol", "ticker", "sym", "s", "code", "instrument"),
-}  # fmt: skip
-READERS = {
-    "open": price, "high": price, "low": price, "close": price, "volume": number, "trade_count": count, "vwap": price,
-}  # fmt: skip
-PRICES = ("open", "high", "low", "close")
-MOST_BYTES = (
-    2**31
-)  # of one file unpacked: forty years of a symbol's five-minute bars are 50 MB; more is a mistake or a bomb
 STRAY_SHARE = 0.01  # of the distances between rows that need not fit a bar's length: off-grid rows occur
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A file as it was read: its bars by canonical symbol in their order, and whether its times say their zone."""
-
-    path: Path
-    bars: Mapping[str, Sequence[Bar]]
-    is_zoned: bool
-    is_named: bool  # its rows say whose they are
 
 
 class Files:
@@ -99,14 +57,14 @@ class Files:
     def taken_for(self) -> dict[Path, str]:
         """Every bar file that there is, with the security its name stands for."""
         if self.path.is_file():
-            return {self.path: names.of_file(_stem(self.path))}
+            return {self.path: names.of_file(stem(self.path))}
         if not self.path.is_dir():
             raise BarProviderError(
                 f"bar provider {self.name}: there is no {self.path}; set its `path` in [[bars.providers]]"
             )
         found = sorted(f for f in self.path.iterdir() if f.is_file() and f.name.lower().endswith(SUFFIXES))
         found = [f for f in found if f.name != ACTION_FILE]
-        return {f: names.of_file(_stem(f)) for f in found}
+        return {f: names.of_file(stem(f)) for f in found}
 
     def files(self, symbol: str) -> list[Path]:
         """The files of a security, in order of their names; one file alone may hold it in a symbol column."""
@@ -160,7 +118,7 @@ class Files:
         """The files of this provider's bar length: as their rows say, or their name where the rows cannot."""
         wanted = SECONDS[self._timeframe]
         steps = {path: step_of([bar.ts for bar in self._of(path, symbol)]) for path in files}
-        hints = {path: names.timeframe_of(_stem(path)) for path in files}
+        hints = {path: names.timeframe_of(stem(path)) for path in files}
         fits = {}
         for path, step in steps.items():
             if step is None:  # one bar: its name tells, or that there is nothing beside it
@@ -249,145 +207,3 @@ def step_of(labels: Sequence[int]) -> int | None:
     common = sorted({step for step in steps if step > whole}, reverse=True)
     fits = [step for step in common if int((sizes % step != 0).sum()) <= strays]
     return max(fits, default=whole)
-
-
-def read_sheet(path: Path, zone: ZoneInfo, shift: int = 0, date_order: str = "") -> Sheet:
-    """Every row of a file as a bar, in its order; BarProviderError names the file, the row and what is wrong."""
-    columns = _columns(path)
-    named = _recognise(path, columns)
-    times = time_columns(columns, SPELLINGS["time"], _plain_name, named)
-    told, written, is_zoned = moments(path, times, zone, date_order)
-    values = {
-        name: [_value(path, row, name, v) for row, v in enumerate(columns[named[name]], 2)]
-        if name in named
-        else [None] * len(told)
-        for name in READERS
-    }
-    owners = _owners(path, columns, named, len(told))
-    found: dict[str, list[Bar]] = {}
-    for i, owner in enumerate(owners):
-        bar = Bar(symbol=owner, ts=told[i] - shift, raw_time=str(written[i]), **{n: values[n][i] for n in READERS})
-        found.setdefault(owner, []).append(bar)
-    return Sheet(path, found, is_zoned, "symbol" in named)
-
-
-def _owners(path: Path, columns: Mapping[str, Sequence[Any]], named: Mapping[str, str], rows: int) -> list[str]:
-    """The security of each row."""
-    if "symbol" not in named:
-        return [names.of_file(_stem(path))] * rows
-    known: dict[Any, str] = {}
-    for row, text in enumerate(columns[named["symbol"]], 2):
-        if text not in known:
-            try:
-                known[text] = names.canonical(str(text))
-            except RequestError:
-                raise BarProviderError(f"{path}, line {row}: {text!r} is no symbol") from None
-    return [known[text] for text in columns[named["symbol"]]]
-
-
-def _suffix(path: Path) -> str:
-    return next(s for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
-
-
-def _stem(path: Path) -> str:
-    ending = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s)), path.suffix)
-    return path.name[: len(path.name) - len(ending)]
-
-
-def _columns(path: Path) -> dict[str, list[Any]]:
-    try:
-        if _suffix(path) in (".parquet", ".pq"):
-            with path.open("rb") as handle:
-                _refuse_bomb(path, _unpacked(pq.ParquetFile(handle).metadata))
-                table = pq.read_table(handle)
-        else:
-            table = _read_csv(path)
-        titles = table.column_names
-        columns = [_plain(table.column(place)) for place in range(len(titles))]
-    except (pa.ArrowException, OSError, EOFError, StopIteration, UnicodeError, csv.Error, zlib.error) as error:
-        raise BarProviderError(f"{path} cannot be read as bars: {error}") from None
-    twice = sorted({name for name in titles if titles.count(name) > 1})
-    if twice:
-        raise BarProviderError(f"{path} has two columns called {twice[0]!r}: remove or rename one")
-    if not table.num_rows:
-        raise BarProviderError(f"{path} has no rows under its head line")
-    return dict(zip(titles, columns, strict=True))
-
-
-def _unpacked(metadata: pq.FileMetaData) -> int:
-    """Bytes of a parquet file's columns once unpacked; eight a value at least, because encodings shrink them, too."""
-    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
-    return int(max(sum(group.total_byte_size for group in groups), 8 * metadata.num_rows * metadata.num_columns))
-
-
-def _refuse_bomb(path: Path, size: int) -> None:
-    if size > MOST_BYTES:
-        raise BarProviderError(f"{path} unpacks to more than {MOST_BYTES:,} bytes: split it by symbol or year")
-
-
-def _zipped_size(path: Path) -> int:
-    """Bytes that a gzip file unpacks to, counted no further than the limit."""
-    size = 0
-    with gzip.open(path, "rb") as handle:
-        while size <= MOST_BYTES and (part := handle.read(1 << 20)):
-            size += len(part)
-    return size
-
-
-def _read_csv(path: Path) -> pa.Table:
-    _refuse_bomb(path, _zipped_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size)
-    with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as handle:
-        head = handle.readline().decode("utf-8-sig", "replace").strip()
-    if not head:
-        raise BarProviderError(f"{path} is empty: its first line should name its columns")
-    delimiter = max(",;\t|", key=head.count)
-    written = next(csv.reader([head], delimiter=delimiter))
-    if sum(_is_number(name) for name in written) >= len(PRICES):
-        example = "datetime,open,high,low,close,volume"
-        raise BarProviderError(f"{path} has no head line: its first line is {head[:80]!r}. Add one, e.g. {example}")
-    options = pacsv.ConvertOptions(column_types={name: pa.string() for name in written}, strings_can_be_null=True)
-    return pacsv.read_csv(path, parse_options=pacsv.ParseOptions(delimiter=delimiter), convert_options=options)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _plain(column: pa.ChunkedArray) -> list[Any]:
-    """Timestamps as microseconds-exact datetimes (nanoseconds would need pandas)."""
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    return list(column.to_pylist())
-
-
-def _plain_name(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _recognise(path: Path, columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
-    """What -> column name, of `SPELLINGS`; BarProviderError where time or a price is not there."""
-    plain = {_plain_name(name): name for name in reversed(list(columns))}
-    found = {what: next((plain[s] for s in spelled if s in plain), "") for what, spelled in SPELLINGS.items()}
-    named = {what: name for what, name in found.items() if name}
-    if "time" not in named and ("date" in named) != ("clock" in named):
-        named["time"] = named.get("date") or named["clock"]
-    lacking = [what for what in PRICES if what not in named]
-    if "time" not in named and not {"date", "clock"} <= named.keys():
-        lacking.insert(0, "time")
-    if lacking:
-        spelled = "; ".join(f"{what} ({', '.join(SPELLINGS[what][:4])}, ...)" for what in lacking)
-        raise BarProviderError(f"{path} has columns {', '.join(columns)}: none of them is known as {spelled}")
-    return named
-
-
-def _value(path: Path, row: int, name: str, value: Any) -> Any:
-    text = value.strip() if isinstance(value, str) else value
-    if text in ("", None) or (isinstance(text, str) and text.lower() in ("nan", "null", "na", "none", "-")):
-        return None
-    if isinstance(text, float) and text != text:
-        return None
-    return READERS[name](text, f"{path}, line {row}, {name}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
@@ -178,8 +177,3 @@ def _check(target: int, first: Block, head: Block) -> None:
 
 def _utc(timestamp: int) -> str:
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def as_blocks(outcomes: Sequence[Any]) -> list[Block]:
-    """The headers in answers of header_call."""
-    return [outcome.value for outcome in outcomes]

@@ -12,6 +12,7 @@ from extract.config import load_config
 from operate.bars import backtest as bar_runs
 from operate.bars import checking, sweeping
 from operate.bars.artifacts import read_json
+from operate.lazy import LazyGroup
 from operate.options import config_option, engine_options, json_option, where_of
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
@@ -75,7 +76,7 @@ def backtest_bars(
     sys.exit(bar_runs.show(folder, manifest, metrics, as_json))
 
 
-@click.group("strategy")
+@click.group("strategy", cls=LazyGroup)
 def strategy() -> None:
     """Bar strategies: the seed's, the registered ones, and files of one's own."""
 

@@ -100,13 +100,12 @@ def _value(read: Reader) -> list[Figure | Grid | Note]:
             ("csu_name", "CSU", "name"),
             ("net_tvl_usd", "net USD", "usd"),
             ("debt_usd", "debt USD", "usd"),
-            ("liquidation_count", "liquidations", "count"),
-            ("panel_status", "status"),
-            ("reason", "what is missing"),
-            ("confirmed_by", "confirmed by"),
             ("gross_tvl_usd", "gross USD", "usd"),
             ("unverified_usd", "unverified USD", "usd"),
-            ("csu_id", "id", "name"),
+            ("liquidation_count", "liquidations", "count"),
+            ("panel_status", "status"),
+            ("confirmed_by", "confirmed by"),
+            ("reason", "what is missing"),
         )
         reading = (
             f"{rows[0]['day']}, the newest day that any CSU completes; what only a market's maker prices stands apart."

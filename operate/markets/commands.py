@@ -13,6 +13,7 @@ from rich.markup import escape
 from extract.config import load_config
 from extract.markets.config import load_polymarket
 from operate.console import err, out, print_json, table
+from operate.lazy import LazyGroup
 from operate.log import DurableLog
 from operate.markets import report
 from operate.markets.backfill import backfill
@@ -40,7 +41,7 @@ class Day(click.ParamType):
             self.fail(f"{value!r} is no date: write e.g. 2026-11-21", param, ctx)
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def markets() -> None:
     """Prediction markets: run experiments daily, score them when markets resolve."""
 

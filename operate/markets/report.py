@@ -116,7 +116,8 @@ def show_dry(store: DryStore, as_json: bool, summary: Summary) -> None:
         return
     asked = (escape(printable(row.payload["snapshot"]["question"])) for row in store.markets)
     rows = [(row.market_id, question, *_results(row)) for row, question in zip(store.markets, asked, strict=True)]
-    out.print(table("Would be written", ["market", "question", "forecasts", "skips"], rows, prose=["question"]))
+    if rows:
+        out.print(table("Would be written", ["market", "question", "forecasts", "skips"], rows, prose=["question"]))
     show(summary, False, None)
 
 

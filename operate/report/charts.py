@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import altair as alt
@@ -39,13 +40,32 @@ def color(name: str, title: str, domain: Mapping[str, str] | None = None, kind: 
     return alt.Color(f"{name}:{kind}", title=title, scale=scale, legend=alt.Legend(orient="top", columns=4))
 
 
+MOST_TICKS = 10  # dates that stand beside each other on a page's width; a phone leaves out what does not fit
+
+
+def _along(rows: Sequence[Row], x: str, title: str, most: int = MOST_TICKS) -> alt.X:
+    """The axis along which a chart runs, times in UTC wherever the reader is: west of Greenwich a browser would show
+    the evening before. Days are labelled where rows are.
+    """
+    name, _, kind = x.partition(":")
+    if kind != "T":
+        return alt.X(x, title=title)
+    told = sorted({str(plain(row[name])) for row in rows if row[name] is not None})
+    utc, axis = alt.Scale(type="utc"), alt.Axis(tickCount=most, labelOverlap=True)
+    if all(len(text) == len("2026-11-28") for text in told):
+        every = max(1, -(-len(told) // most))
+        at = [int(datetime.fromisoformat(f"{text}T00:00Z").timestamp() * 1000) for text in told[::-every]]
+        axis = alt.Axis(values=at[::-1], format="%d %b", labelOverlap=True)
+    return alt.X(x, title=title, axis=axis, scale=utc)
+
+
 def lines(rows: Sequence[Row], x: str, y: str, by: str, *, x_title: str, y_title: str, y_format: str) -> Spec:
     """One line a group, with its points. `x`, `y` with their types, e.g. `epoch:T`."""
     chart = (
         alt.Chart(data(rows))
         .mark_line(point=alt.OverlayMarkDef(size=25, filled=True), strokeWidth=2)
         .encode(
-            x=alt.X(x, title=x_title),
+            x=_along(rows, x, x_title),
             y=alt.Y(y, title=y_title, axis=alt.Axis(format=y_format), scale=alt.Scale(zero=False)),
             color=color(by, ""),
             tooltip=_tips(rows),
@@ -57,7 +77,7 @@ def lines(rows: Sequence[Row], x: str, y: str, by: str, *, x_title: str, y_title
 def bands(rows: Sequence[Row], x: str, low: str, value: str, high: str, by: str, *, x_title: str, y_title: str,
           y_format: str) -> Spec:  # fmt: skip
     """Small multiples, one a group: a line, and the band between two columns where there is one."""
-    base = alt.Chart(data(rows)).encode(x=alt.X(x, title=x_title, axis=alt.Axis(tickCount=4)))
+    base = alt.Chart(data(rows)).encode(x=_along(rows, x, x_title, 4))
     axis, scale = alt.Axis(format=y_format, tickCount=5), alt.Scale(zero=False)
     parts = [
         base.mark_area(opacity=0.25, color=PALETTE[0]).encode(
@@ -75,7 +95,7 @@ def areas(rows: Sequence[Row], x: str, y: str, by: str, *, x_title: str, y_title
         alt.Chart(data(rows))
         .mark_area(opacity=0.85)
         .encode(
-            x=alt.X(x, title=x_title),
+            x=_along(rows, x, x_title),
             y=alt.Y(y, title=y_title, stack=True, axis=alt.Axis(format="~s")),
             color=color(by, ""),
             tooltip=_tips(rows),
@@ -129,14 +149,18 @@ def intervals(rows: Sequence[Row], y: str, value: str, low: str, high: str, by: 
     return spec(alt.layer(*parts), height=max(90, rows_high * groups * len({row[name] for row in rows})))
 
 
+SHORT = 6  # letters of a label that needs no turning
+
+
 def heat(rows: Sequence[Row], x: str, y: str, by: str, domain: Mapping[str, str], *, x_title: str) -> Spec:
     """A cell a row, coloured by a verdict."""
     name = y.split(":")[0]
+    is_long = any(len(str(row[x.split(":")[0]])) > SHORT for row in rows)
     chart = (
         alt.Chart(data(rows))
         .mark_rect(stroke="white", strokeWidth=0.5)
         .encode(
-            x=alt.X(x, title=x_title, axis=alt.Axis(labelAngle=-45, labelOverlap=True)),
+            x=alt.X(x, title=x_title, axis=alt.Axis(labelAngle=-45 if is_long else 0, labelOverlap=True)),
             y=alt.Y(y, title=None),
             color=color(by, "", domain),
             tooltip=_tips(rows),

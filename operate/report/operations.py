@@ -143,6 +143,6 @@ def _growth(read: Reader) -> list[Figure | Grid | Note]:
     rows = read.rows(growth)
     if not rows:
         return []
-    chart = areas(rows, "landed_at:T", "total_bytes:Q", "source", x_title="", y_title="bytes landed")
+    chart = areas(rows, "landed_at:T", "total_bytes:Q", "source", x_title="UTC", y_title="bytes landed")
     reading = f"Bytes landed so far, by wing and {grain}."
     return [Figure("Storage", reading, chart, ["extract_ledger"], growth)]

@@ -95,7 +95,7 @@ def show_summary(rows: Sequence[Mapping[str, Any]]) -> None:
         ]
         title = f"Backtest of {protocol}, voter {mine[0]['voter_id']}: decided with what was known then"
         out.print()
-        least_telling = ["P10 USD", "won", "epochs", "mean USD", "of hindsight", "verdict"]
+        least_telling = ["P10 USD", "won", "epochs", "mean USD", "ours above it", "verdict"]
         lines = [_summary_line(row) for row in mine]
         out.print(table(title, heads, lines, right=heads[2:8], drop=least_telling))
         _show_criteria(mine)

@@ -14,6 +14,7 @@ from operate.console import err, out, print_json
 from operate.options import config_option, json_option
 from operate.voting import ballots
 from operate.voting import recommend as recommending
+from operate.voting.recommend_view import show
 from operate.warehouse import Warehouse
 
 
@@ -62,7 +63,7 @@ def recommend(live: bool, save: bool, simulate: bool, as_json: bool, config_file
         print_json(rows)
         return
     for row in rows:
-        recommending.show(row)
+        show(row)
     for action, path in saved:
         out.print(f"[dim]saved {path}[/dim]", soft_wrap=True)  # a path that is broken cannot be copied
         if action == "submit":
@@ -72,8 +73,8 @@ def recommend(live: bool, save: bool, simulate: bool, as_json: bool, config_file
 def _refresh(config: Config, protocol: str | None) -> None:
     """The current window from the chain into what is published."""
     from extract.voting.plan import Request  # only --live extracts
+    from operate.rebuild import rebuild
     from operate.voting.extraction import run_voting
-    from operate.warehouse import rebuild
 
     err.print("[dim]extracting the open epoch, then building ...[/dim]")
     only = (protocol,) if protocol else ()

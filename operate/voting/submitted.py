@@ -16,6 +16,7 @@ from extract.errors import RequestError
 from extract.json_text import parse_json
 from extract.lake import Lake
 from extract.seeds import read_seed
+from extract.voting.epochs import utc
 from extract.voting.submissions import Submission, parse_submission, record_submission
 from operate.console import as_text, out, print_json, printable, table
 from operate.warehouse import Warehouse, query
@@ -104,8 +105,8 @@ def _show_standing(protocol: str, voter: str, rows: list[dict[str, Any]]) -> Non
     """What one voter has standing; the contract's word of one moment."""
     voted, seen = (as_text(rows[0][name]) or "unknown" for name in ("voted_at", "observed_at"))
     out.print(
-        f"\n[bold]{escape(protocol)} voter {escape(voter)}[/bold]: epoch {rows[0]['epoch']}, voted at {voted}; the "
-        f"contracts said so at {seen} UTC"
+        f"\n[bold]{escape(protocol)} voter {escape(voter)}[/bold]: epoch {utc(rows[0]['epoch']):%a %Y-%m-%d}, "
+        f"voted at {voted}; the contracts said so at {seen} UTC"
     )
     lines = [[escape(printable(row["gauge_name"] or "")), f"{row['votes']:,.0f}", row["gauge_address"]] for row in rows]
     out.print(table("", ["gauge", "votes", "address"], lines, right=["votes"], drop=["address"]))

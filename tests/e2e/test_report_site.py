@@ -85,6 +85,25 @@ def test_every_page_opens_from_disk_and_draws_every_figure(browser: Any, site: P
     assert drawn >= 10
 
 
+_EPOCHS = """
+    select distinct strftime(to_timestamp(epoch), '%d %b') from preboundary_backtest_results
+    where decision_window = 'T-5' and hindsight_share is not null
+"""
+
+
+def test_a_day_is_the_same_day_for_a_reader_anywhere(browser: Any, site: Path, warehouse: Warehouse) -> None:
+    """Epochs are labelled by their day: west of Greenwich its midnight is the evening before."""
+    days = {day for (day,) in query(warehouse, _EPOCHS)[1]}
+    for zone in ("America/Los_Angeles", "Asia/Tokyo"):
+        with browser.new_context(timezone_id=zone) as context:
+            page = context.new_page()
+            page.goto((site / "voting.html").as_uri())
+            figure = page.locator("article", has=page.get_by_role("heading", name="Share of hindsight", exact=True))
+            figure.locator(".figure[data-drawn=yes]").first.wait_for()
+            told = set(figure.first.locator(".role-axis-label text").all_text_contents())
+            assert told & days and {text for text in told if not text.endswith("%")} <= days, (zone, told)
+
+
 def test_the_numbers_of_a_figure_are_those_of_its_query(browser: Any, site: Path, warehouse: Warehouse) -> None:
     page, compared = browser.new_page(), 0
     for name in NAMES[1:]:

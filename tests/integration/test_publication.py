@@ -18,13 +18,14 @@ from click.testing import CliRunner
 
 from extract.errors import Busy, RequestError
 from extract.lake import Lake
-from operate import publish as publication
+from operate import shelf as shelves
 from operate.cli import cli
 from operate.console import to_json
 from operate.lock import building
-from operate.publish import PublicationError, Shelf
+from operate.rebuild import rebuild
+from operate.shelf import PublicationError, Shelf
 from operate.shell import run_shell
-from operate.warehouse import WarehouseError, publish, query, read_tables, rebuild
+from operate.warehouse import WarehouseError, publish, query, read_tables
 from tests.publication_fixtures import ROOT, ROWS, WINGS, Small, project
 
 GOOD = {1: {(1, 200, 0)}, 2: {(2, 200, 0)}, 3: {(3, 200, 0)}}
@@ -185,7 +186,7 @@ def test_what_was_known_then_is_answered_from_what_stood_then(built: Small, monk
         built.land(version, bad=bad)
         built.build()
     names = shelf.kept()
-    moments = [publication.published_at(name) for name in names]
+    moments = [shelves.published_at(name) for name in names]
     assert len(names) == 3 and moments == sorted(moments)
 
     def known(as_of: str) -> dict[str, int]:
@@ -208,8 +209,8 @@ def test_what_was_known_then_is_answered_from_what_stood_then(built: Small, monk
     monkeypatch.setenv("FORESHORE_CONFIG", str(config))
     asked = ["sql", "--as-of", names[0], "--json", "select max(version) as version from voting_votes"]
     assert json.loads(CliRunner().invoke(cli, asked).stdout)["rows"] == [[1]]
-    monkeypatch.setattr(publication, "KEEP_SECONDS", 0.0)
-    publication.prune(shelf, keep_days=0)
+    monkeypatch.setattr(shelves, "KEEP_SECONDS", 0.0)
+    shelves.prune(shelf, keep_days=0)
     assert shelf.kept() == names[-1:]
     with pytest.raises(PublicationError, match="any more"):
         known(names[0])
@@ -221,7 +222,7 @@ def test_an_open_reader_is_never_broken_and_old_publications_go(
     shelf = built.warehouse.shelf
     first = shelf.current_file()
     assert first is not None
-    monkeypatch.setattr(publication, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(shelves, "KEEP_SECONDS", 0.0)
     built = replace(built, keep_days=0.0)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(built.root / "foreshore.duckdb")],
@@ -241,7 +242,7 @@ def test_an_open_reader_is_never_broken_and_old_publications_go(
     assert first.exists() and len(list((shelf.wings / "voting").iterdir())) == 2  # the second one is gone already
     holder.stdin.close()
     assert holder.wait(timeout=30) == 0
-    publication.prune(shelf, keep_days=0)
+    shelves.prune(shelf, keep_days=0)
     assert not first.exists() and len(list((shelf.wings / "voting").iterdir())) == 1
     assert built.readable() == dict.fromkeys(WINGS, GOOD[3])
 
@@ -415,6 +416,12 @@ try:
 except duckdb.Error as error:
     print(type(error).__name__)
 """
+
+
+def test_an_older_duckdb_can_open_what_is_published(published: Small) -> None:
+    """Command lines are older than the library that builds: the file says a version that 1.2 and later can read."""
+    header = published.warehouse.published_file.read_bytes()[:20]
+    assert header[8:12] == b"DUCK" and int.from_bytes(header[12:20], "little") <= 65
 
 
 def test_the_shell_is_duckdbs_own_and_confined(

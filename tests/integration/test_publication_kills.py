@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from extract.errors import Busy
-from operate.publish import PublicationError
+from operate.shelf import PublicationError
 from operate.warehouse import WarehouseError, query
 from tests.publication_fixtures import ROOT, ROWS, WINGS, Small, project
 

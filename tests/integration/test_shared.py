@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from extract.errors import StorageError
-from operate import publish as publication
 from operate import shared
-from operate.publish import PublicationError, Shelf
+from operate import shelf as shelves
+from operate.shelf import PublicationError, Shelf
 from operate.warehouse import Warehouse, query
 from tests.object_store import SECRET, ObjectStore, running
 from tests.publication_fixtures import WINGS, Small, project
@@ -66,7 +66,7 @@ def test_one_machine_builds_and_another_reads(template: Small, store: ObjectStor
     template.build()
     assert shared.push(shelf, URL, 8) > 0
     assert versions(other) == {"voting": 2, "lending": 1}
-    first, second = (publication.published_at(name) for name in shelf.kept()[-2:])
+    first, second = (shelves.published_at(name) for name in shelf.kept()[-2:])
     assert versions(replace(other, as_of=first.isoformat())) == dict.fromkeys(WINGS, 1)
     newcomer = reader(tmp_path / "newcomer")
     assert versions(replace(newcomer, as_of=first.isoformat())) == dict.fromkeys(WINGS, 1)
@@ -89,7 +89,7 @@ def test_machines_that_build_different_wings_do_not_meet(template: Small, tmp_pa
         for one in mine.values():
             (alone.root / one.folder).parent.mkdir(parents=True)
             (alone.root / one.folder).symlink_to(shelf.root / one.folder)
-        publication.put_up(alone, mine, assembled)
+        shelves.put_up(alone, mine, assembled)
         shared.push(alone, url, 8)
     found = versions(reader(tmp_path / "reader", url))
     assert set(found) == set(WINGS)

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from decide.errors import DecisionError
 from decide.voting.instance import parse as parse_instance
-from extract.bars import files
+from extract.bars import sheets
 from extract.bars.alpaca import decode_alpaca
 from extract.bars.eodhd import decode_eodhd
-from extract.bars.files import read_sheet
 from extract.bars.provider import BarProviderError
+from extract.bars.sheets import read_sheet
 from extract.errors import ForeshoreError
 from extract.evm.abi import Function
 from extract.evm.errors import DecodeError
@@ -209,7 +209,7 @@ def test_any_damage_to_a_sheet_of_bars(suffix: str, data: st.DataObject) -> None
 
 
 def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(sheets, "MOST_BYTES", 2**20)
     zipped = tmp_path / "HOOD.csv.gz"
     zipped.write_bytes(gzip.compress(CSV + b"2025-11-28 09:40:00,1,3,0.5,2,9\n" * 2**16))
     assert zipped.stat().st_size < 2**16

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -182,6 +183,14 @@ def test_words_of_strangers_reach_no_terminal_as_commands() -> None:
     assert as_text(bad).isprintable() and "\\x1b" in as_text(bad)
 
 
+@pytest.mark.parametrize("group", ["", "markets", "demo", "extract", "pre-paper", "strategy", "overnight", "export"])
+def test_no_line_of_a_groups_help_is_cut(group: str) -> None:
+    for width in ("60", "80"):
+        told = CliRunner().invoke(cli, [*group.split(), "--help"], env={"COLUMNS": width}, terminal_width=int(width))
+        _, _, commands = told.output.partition("Commands:")
+        assert told.exit_code == 0 and commands and "..." not in commands
+
+
 HEADS = ["first", "second", "third", "fourth", "fifth"]
 
 
@@ -196,9 +205,22 @@ def test_a_value_is_never_cut(width: int, rows: list[list[str]]) -> None:
     shown, _, dropped = told.partition("not shown at this width")
     flat = re.sub(r"\s", "", shown)
     assert ("row 1 " in shown) == ("row by row" in shown)
+    if "a column per row" in shown:  # every line begins with its column's name
+        assert len(rows) > 1 and [line.split()[0] for line in shown.splitlines()[1:6]] == HEADS
     for row in rows:
         for name, value in zip(HEADS, row, strict=True):
             assert name in dropped or re.sub(r"\s", "", value) in flat
+
+
+def test_a_few_wide_rows_are_turned_on_their_side() -> None:
+    """Windows beside each other, not as records below each other: the figures are there to be compared."""
+    heads = ["window", "promised", "forecast error", "voted otherwise", "earned", "best reply", "missed"]
+    rows = [[f"T-{n}", *(f"{1000.5 * k:,.2f}" for k in range(6))] for n in range(4)]
+    console = Console(width=60, file=io.StringIO(), force_terminal=False)
+    console.print(table("Review", heads, rows))
+    told = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert told[0].strip() == "Review" and told[1].split() == ["window", "T-0", "T-1", "T-2", "T-3"]
+    assert told[3].split() == ["forecast", "error", *["1,000.50"] * 4] and "a column per row" in told[-1]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])

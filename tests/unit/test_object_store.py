@@ -21,7 +21,8 @@ from extract.ledger import Ledger
 from extract.store import file_system
 from operate.dbt_build import BuildInUse, Plugin
 from operate.failing import spoken
-from operate.warehouse import Warehouse, _fetch_store
+from operate.rebuild import _fetch_store
+from operate.warehouse import Warehouse
 from tests.object_store import KEY, SECRET, ObjectStore, running
 from tests.unit.test_integrity import SCHEMA, landed, partition
 

@@ -14,7 +14,7 @@ from operate.cli import cli
 from operate.project import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
+_LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)")
 
 
 def shown(document: Path) -> Iterator[str]:
@@ -57,12 +57,19 @@ def test_a_shown_command_parses(command: str) -> None:
             assert "does not exist" in error.message  # a file of the reader's own
 
 
+def _anchors(document: Path) -> set[str]:
+    """Names under which the headings of a document can be linked to."""
+    heads = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
-    gone = [
-        link for link in _LINK.findall(document.read_text(encoding="utf-8")) if not (document.parent / link).exists()
-    ]
-    assert not gone
+    """Files that are there, and headings that they have."""
+    for link, anchor in _LINK.findall(document.read_text(encoding="utf-8")):
+        target = document.parent / link if link else document
+        assert target.exists(), link
+        assert not anchor or target.suffix != ".md" or anchor in _anchors(target), f"{link}#{anchor}"
 
 
 def test_a_wrong_command_would_be_seen() -> None:

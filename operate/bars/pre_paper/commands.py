@@ -12,10 +12,11 @@ from extract.errors import RequestError
 from operate.bars.pre_paper import landing
 from operate.bars.pre_paper import run as running
 from operate.bars.pre_paper.moment import parse_moment
+from operate.lazy import LazyGroup
 from operate.options import config_option, json_option
 
 
-@click.group("pre-paper")
+@click.group("pre-paper", cls=LazyGroup)
 def pre_paper() -> None:
     """The promoted strategy on live bars: a signal only when history is whole."""
 

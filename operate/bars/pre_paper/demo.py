@@ -28,7 +28,8 @@ from operate.bars.pre_paper import run as running
 from operate.bars.pre_paper.folder import CHECKS, SIGNALS, read_lines
 from operate.bars.pre_paper.moment import parse_moment
 from operate.console import out, table
-from operate.warehouse import Warehouse, publish, query, run_dbt
+from operate.rebuild import run_dbt
+from operate.warehouse import Warehouse, publish, query
 
 SYMBOLS = ("FORE", "TIDE", "REEF")
 FIRST, LAST_TESTED, REPLAYED = date(2026, 1, 5), date(2026, 3, 6), date(2026, 3, 9)

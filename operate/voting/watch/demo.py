@@ -14,13 +14,14 @@ from extract.voting.families import load_protocols
 from extract.voting.plan import Request
 from extract.voting.voters import planned_voters
 from operate.console import out, table
+from operate.rebuild import rebuild, show_publication
 from operate.voting.extraction import run_voting
 from operate.voting.watch.commands import follow
 from operate.voting.watch.review import reviews
 from operate.voting.watch.review import show as show_review
 from operate.voting.watch.world_claims import claim
 from operate.voting.watch.world_clock import BLOCK_SECONDS, FLIP_AFTER, Node, turn
-from operate.warehouse import Warehouse, read_tables, rebuild, show_publication
+from operate.warehouse import Warehouse, read_tables
 
 PROTOCOL = "hydrex_world"
 WALL_SECONDS = 2.0  # for a block of the chain
@@ -69,7 +70,7 @@ async def _night(config: Config, node: Node, boundary: int) -> int:
     try:
         return await watching
     finally:
-        ticking.cancel()
+        await ticking  # a block that is on its way is mined before the next one is asked for
 
 
 async def _tick(node: Node, boundary: int, watching: asyncio.Task[int]) -> None:

@@ -25,8 +25,9 @@ import pyarrow as pa
 
 from extract.ledger import LEDGER_TABLE, now
 from extract.voting.submissions import SUBMITTED_TABLE
+from operate.rebuild import compiled_models
 from operate.voting.watch.schedule import ranks, run_all
-from operate.warehouse import Warehouse, compiled_models, read_tables
+from operate.warehouse import Warehouse, read_tables
 
 # Models that compare with the truth say nothing of an epoch that has none yet: they stay empty.
 AFTER_THE_TRUTH = ("preboundary_leakage_checks", "int_reward_signatures")

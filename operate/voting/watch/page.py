@@ -76,10 +76,15 @@ def section(read: Reader, protocol: str, sql: Callable[[str], str]) -> Section:
         chart = waterfall(rows, "step", "from_usd", "to_usd", y_title="USD")
         found.append(Figure("The week in review", reading, chart, ["epoch_reviews"], week))
     if rows := read.rows(windows):
-        reading = (
-            "Promised, error and votes cast otherwise add up to earned; so do as it stood, others, rewards, prices."
-        )
-        found.append(Grid("Every window in review", reading, _REVIEWED, rows, ["epoch_reviews"], windows))
+        for title, reading, shown in (
+            ("Every window in review", "Promised, error and votes cast otherwise add up to earned.", _REVIEWED),
+            (
+                "What moved after each window",
+                "What stood at the window and what came after it add up to earned.",
+                _MOVED,
+            ),
+        ):
+            found.append(Grid(title, reading, shown, rows, ["epoch_reviews"], windows))
     if rows := read.rows(night):
         reading = "Decided on the head of the chain, and again after finality: `equal` is bit for bit."
         found.append(Grid("Live and final", reading, _DECIDED, rows, ["decision_parity"], night))
@@ -95,12 +100,17 @@ _REVIEWED = columns(
     ("forecast_error_usd", "forecast error", "usd"),
     ("voted_otherwise_usd", "voted otherwise", "usd"),
     ("entitled_usd", "earned", "usd"),
+    ("best_usd", "best", "usd"),
+)
+_MOVED = columns(
+    ("epoch_date", "epoch", "name"),
+    ("decision_window", "window"),
     ("as_it_stood_usd", "as it stood", "usd"),
     ("others_votes_usd", "others' votes", "usd"),
     ("later_rewards_usd", "later rewards", "usd"),
     ("price_moves_usd", "prices", "usd"),
+    ("entitled_usd", "earned", "usd"),
     ("received_then_usd", "received", "usd"),
-    ("best_usd", "best", "usd"),
 )
 _DECIDED = columns(
     ("epoch_date", "epoch", "name"),

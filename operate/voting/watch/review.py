@@ -11,7 +11,7 @@ from rich.markup import escape
 from extract.errors import RequestError
 from extract.voting.epochs import utc
 from operate.console import out, printable, table
-from operate.voting.recommend import short
+from operate.voting.recommend_view import short
 from operate.voting.watch.attempts import read_attempts
 from operate.warehouse import Warehouse, read_tables
 
@@ -112,7 +112,8 @@ def show(review: Mapping[str, Any]) -> None:
         f"earned [bold]{review['entitled_usd']:,.2f} USD[/bold] on {review['gauges_voted']} gauges"
     )
     if review["unvalued_count"]:
-        out.print(f"[yellow]{review['unvalued_count']} of them pay what nothing prices: counted as 0 USD[/yellow]")
+        pay = "pays" if review["unvalued_count"] == 1 else "pay"
+        out.print(f"[yellow]{review['unvalued_count']} of them {pay} what nothing prices: counted as 0 USD[/yellow]")
     windows = review["windows"]
     promised, moved = _lines(windows, _PROMISED_USD), _lines(windows, _MOVED_USD, has_action=False)
     out.print(table("from what was promised to what was earned, USD", _PROMISED, promised, right=_PROMISED[2:]))

@@ -41,8 +41,13 @@ class Node:
 
 
 def turn(node: Node, exchanges: Mapping[str, Mapping[str, str]], boundary: int, until: int) -> None:
-    """Over the boundary: the epoch's flip on each exchange, then blocks until `until`."""
-    for after in range(1, FLIP_AFTER, BLOCK_SECONDS):
+    """Over the boundary: the epoch's flip on each exchange, then blocks until `until`.
+
+    A watch that needed longer than its blocks leaves a chain that is past the boundary: the flip comes later then, and
+    as many blocks follow it.
+    """
+    late = max(0, node.now - boundary)
+    for after in range(late + 1, FLIP_AFTER, BLOCK_SECONDS):
         node.mine(boundary + after)
     for exchange in exchanges.values():
         asked = {
@@ -53,5 +58,6 @@ def turn(node: Node, exchanges: Mapping[str, Mapping[str, str]], boundary: int, 
             "gasPrice": "0x0",
         }
         node.ask("eth_sendTransaction", asked)
-    for at in range(boundary + FLIP_AFTER, until, BLOCK_SECONDS):
+    late = max(0, late + 1 - FLIP_AFTER)
+    for at in range(boundary + FLIP_AFTER + late, until + late, BLOCK_SECONDS):
         node.mine(at)

@@ -19,11 +19,12 @@ import pytest
 import simulate.voting
 from extract.evm.abi import Function
 from extract.seeds import WEEK
+from operate.rebuild import rebuild
 from operate.voting.watch.attempts import read_attempts
 from operate.voting.watch.models import load_models
 from operate.voting.watch.world_claims import claim
 from operate.voting.watch.world_clock import Node
-from operate.warehouse import Warehouse, read_tables, rebuild
+from operate.warehouse import Warehouse, read_tables
 from tests.line_fixtures import ROOT, Line
 from tests.world_fixtures import ask
 
