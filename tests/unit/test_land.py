@@ -60,9 +60,11 @@ def test_files_without_a_commit_record_are_invisible_and_swept(lake: Lake) -> No
     orphan.write_bytes(next(Path(lake.path, "left").glob(f"{kept}.*")).read_bytes())
     half = Path(lake.path) / "left" / "1700000000.6.abcdef.parquet.part"
     half.write_bytes(b"PAR1")
+    record = Path(lake.path) / "_dlt_loads" / "test__1700000000.7.jsonl.part"  # of a commit that was killed
+    record.write_bytes(b"{")
     assert lake.read_committed("left", SCHEMA).num_rows == 3
-    assert lake.sweep() == 2
-    assert not orphan.exists() and not half.exists()
+    assert lake.sweep() == 3
+    assert not orphan.exists() and not half.exists() and not record.exists()
     assert lake.read_committed("left", SCHEMA).num_rows == 3
 
 
