@@ -34,8 +34,9 @@ test: setup ## the tests, but for the suites of many minutes
 test-long: setup ## the suites of many minutes: every lie of a node, builds and publications killed at forty points
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
-chaos: setup ## kill -9 at random moments of the verbs that write raw data; ROUNDS=200 SEED=7
-	@FORESHORE_CHAOS_ROUNDS=$(or $(ROUNDS),30) FORESHORE_CHAOS_SEED=$(or $(SEED),17) $(BIN)/python -m pytest -q -s -m long tests/integration/test_chaos.py
+chaos: setup ## kill -9 at random steps of every verb that writes, then the other faults; ROUNDS=1000 SEED=17 VERBS="build,publish"
+	@FORESHORE_CHAOS_ROUNDS=$(or $(ROUNDS),1000) FORESHORE_CHAOS_SEED=$(or $(SEED),17) FORESHORE_CHAOS_VERBS="$(VERBS)" \
+		$(BIN)/python -m pytest -q -m "long or not long" tests/integration/test_chaos.py tests/integration/test_faults.py
 
 extract: setup ## land what is missing, from your providers or (none configured) the embedded world
 	@$(BIN)/foreshore demo with extract all $(ARGS)
