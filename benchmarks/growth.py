@@ -146,6 +146,7 @@ def measure(name: str, share: float, folder: Path) -> dict[str, Any]:
         row[label] = step(folder, command, allowed)
         if command is build:
             row[label] |= {"slowest": slowest(folder), "failed": failed(folder)}
+            say("".join(f"did not pass: {node}\n" for node in row[label]["failed"]))
     row["raw_files"], row["raw_mb"] = size(folder / "raw", "**/*.parquet")
     row["build_mb"] = size(folder / "build", "*.duckdb")[1]
     row["published_files"], row["published_mb"] = size(folder / "published" / "wings", f"{name}/**/*.parquet")

@@ -14,7 +14,7 @@ import duckdb
 from operate.markets.demo import FIRST_END, WINDOW
 from tests.chaos_store import Chaos, Sources
 
-BARS = ("extract", "bars", "--symbol", "FORE", "--from", "2026-01-05", "--to")
+BARS = ("extract", "bars", "--symbol", "FORE", "--from", "2026-01-02", "--to")  # whole months: a repair fetches these
 TESTED = ("backtest", "bars", "--symbol", "FORE", "--from", "2026-01-07", "--to", "2026-03-05")
 DAY = str(FIRST_END - timedelta(days=WINDOW))
 Look = Callable[[Chaos], dict[str, Any]]

@@ -41,7 +41,7 @@ _RUNS = """
 _ENDS = """
     insert into {table} by name
     select
-        market_id, 'resolved' as status, (hash(market_id) % 100 < midpoint * 100)::int as label,
+        market_id, 'resolved' as status, (hash(market_id) % 100 < coalesce(midpoint, 0.5) * 100)::int as label,
         end_at + interval 6 hour as resolved_at, end_at + interval 1 day as known_at {more}
     from processed_markets where run_id = $run
 """

@@ -45,9 +45,9 @@ def endure(chaos: Chaos, verb: Verb, rounds: int) -> str:
     steps = chaos.whole(*verb.arguments, allowed=verb.allowed)["steps"]
     longest, wanted = time.monotonic() - started, verb.look(chaos)
     assert wanted and steps, verb.name
-    killed = 0
+    killed, fresh = 0, True
     for number in range(rounds):
-        if number % verb.group == 0:
+        if fresh:
             chaos.back_to(verb.store)
         if verb.prepare:
             verb.prepare(chaos, chance)
@@ -57,8 +57,10 @@ def endure(chaos: Chaos, verb: Verb, rounds: int) -> str:
             done = chaos.run(*verb.arguments, step=chance.randint(1, steps), during=chance.random() < 0.5)
         assert not done["hung"] and (done["killed"] or done["code"] in verb.allowed), (verb.name, number, done)
         killed += done["killed"]
-        if number % verb.group == verb.group - 1 or number == rounds - 1:
-            chaos.whole(*verb.arguments, allowed=verb.allowed)
+        fresh = not done["killed"] or number % verb.group == verb.group - 1 or number == rounds - 1
+        if fresh:
+            if done["killed"]:
+                chaos.whole(*verb.arguments, allowed=verb.allowed)
             found = verb.look(chaos)
             lost = sorted(wanted.keys() - found.keys())
             other = sorted(name for name in found if found[name] != wanted.get(name))
