@@ -69,7 +69,8 @@ SHORT = [
     Verb("compact", ("compact", "--least", "2"), "landed", raw, is_cheap=True),
     Verb("prune", ("prune", "--before", "2100-01-01", "--apply"), "landed", raw, is_cheap=True),
     Verb("repair", ("repair", "--verify"), "landed", bars, is_cheap=True, prepare=Chaos.damage),
-    Verb("init", ("init", "ROOT/mine"), "empty", files("mine"), is_cheap=True),
+    # one that was killed after its last file is refused: nothing is written over
+    Verb("init", ("init", "ROOT/mine"), "empty", files("mine"), is_cheap=True, allowed=(0, 1)),
     Verb("overnight install", ("overnight", "install", "--for", "systemd", "--write"), "empty", files("home"),
          is_cheap=True),
 ]  # fmt: skip
