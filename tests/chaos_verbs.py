@@ -69,7 +69,7 @@ SHORT = [
     Verb("compact", ("compact", "--least", "2"), "landed", raw, is_cheap=True),
     Verb("prune", ("prune", "--before", "2100-01-01", "--apply"), "landed", raw, is_cheap=True),
     Verb("repair", ("repair", "--verify"), "landed", bars, is_cheap=True, prepare=Chaos.damage),
-    # one that was killed after its last file is refused: nothing is written over
+    # a whole project, or a whole package, that a kill left is refused: nothing is written over
     Verb("init", ("init", "ROOT/mine"), "empty", files("mine"), is_cheap=True, allowed=(0, 1)),
     Verb("overnight install", ("overnight", "install", "--for", "systemd", "--write"), "empty", files("home"),
          is_cheap=True),
@@ -87,7 +87,7 @@ def long_ones(sources: Sources) -> list[Verb]:
         Verb("publish", ("sql", "select count(*) from gauges"), "unpublished", published, least=40, is_cheap=True,
              allowed=(0,)),
         Verb("report", ("report",), "built", files("report")),
-        Verb("export lending", ("export", "lending", *day, "--out", "ROOT/pack"), "built", files("pack")),
+        Verb("export lending", ("export", "lending", *day, "--out", "ROOT/pack"), "built", files("pack"), allowed=(0, 1)),
         Verb("backtest bars", TESTED, "built", files("artifacts"), is_cheap=True),
         Verb("backtest bars --sweep", (*TESTED, "--sweep", "atr_period=5:12"), "built", files("artifacts"),
              is_cheap=True),
