@@ -8,7 +8,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PYTHONWARNINGS := ignore::DeprecationWarning
 
-.PHONY: help setup demo test test-long chaos extract build docs report bench lint sbom audit hooks clean
+.PHONY: help setup demo test test-long chaos soak growth extract build docs report bench lint sbom audit hooks clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is
@@ -34,8 +34,15 @@ test: setup ## the tests, but for the suites of many minutes
 test-long: setup ## the suites of many minutes: every lie of a node, builds and publications killed at forty points
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
-chaos: setup ## kill -9 at random moments of the verbs that write raw data; ROUNDS=200 SEED=7
-	@FORESHORE_CHAOS_ROUNDS=$(or $(ROUNDS),30) FORESHORE_CHAOS_SEED=$(or $(SEED),17) $(BIN)/python -m pytest -q -s -m long tests/integration/test_chaos.py
+chaos: setup ## kill -9 at random steps of every verb that writes, then the other faults; ROUNDS=1000 SEED=17 VERBS="build,publish"
+	@FORESHORE_CHAOS_ROUNDS=$(or $(ROUNDS),1000) FORESHORE_CHAOS_SEED=$(or $(SEED),17) FORESHORE_CHAOS_VERBS="$(VERBS)" \
+		$(BIN)/python -m pytest -q -m "long or not long" tests/integration/test_chaos.py tests/integration/test_faults.py
+
+soak: setup ## repeated builds, pre-paper sessions and a night, side by side: does anything grow; MINUTES=12
+	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
+
+growth: setup ## raw data of a real size, built, published and asked; WINGS="voting bars" SHARES="0.1 0.333 1"
+	@$(BIN)/python -m benchmarks.growth $(addprefix --wing ,$(WINGS)) $(addprefix --share ,$(SHARES))
 
 extract: setup ## land what is missing, from your providers or (none configured) the embedded world
 	@$(BIN)/foreshore demo with extract all $(ARGS)

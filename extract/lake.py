@@ -264,10 +264,10 @@ class Lake:
         oldest = float("inf") if self.is_local else time.time() - ORPHAN_SECONDS
         dropped = 0
         for file in files:
-            is_part = file.name.endswith(".part")
-            is_orphan = is_part or (file.name.endswith(".parquet") and load_id_of(file.name) not in keep)
-            is_table = not PurePosixPath(file.name).parent.name.startswith("_")
-            if is_table and is_orphan and file.changed_at <= oldest:
+            is_part = file.name.endswith(".part")  # of a commit record, too
+            is_rows = file.name.endswith(".parquet") and not PurePosixPath(file.name).parent.name.startswith("_")
+            is_orphan = is_part or (is_rows and load_id_of(file.name) not in keep)
+            if is_orphan and file.changed_at <= oldest:
                 self.fs.rm_file(file.name)
                 dropped += 1
         self._forget_replaced()

@@ -20,7 +20,7 @@ from extract.lake import Lake
 from extract.ledger import Ledger
 from extract.store import refusal
 from extract.voting.families import load_protocols
-from operate import seed_checks
+from operate import deployment_checks, seed_checks
 from operate.checks import FAIL, OK, WARN, Check
 from operate.warehouse import Warehouse
 
@@ -144,7 +144,7 @@ async def _chain(config: Config, spec: ChainSpec) -> list[Check]:
                 checks.append(there)
                 if there.verdict == OK:
                     checks += await seed_checks.exchange(client, config, protocol, final)
-        checks += await seed_checks.deployments(client, config, final)
+        checks += await deployment_checks.deployments(client, config, final)
     return checks
 
 

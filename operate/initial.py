@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 from extract.config import DEFAULT_CONFIG
 from extract.errors import RequestError
 from operate.project import ROOT, project_files
+from operate.whole import whole_file
 
 WINGS = ("voting", "lending", "bars", "markets")
 _HEADER = re.compile(r"^\[+([\w.]+)\]+")
@@ -37,18 +37,17 @@ def init(folder: Path, wings: tuple[str, ...], chains: tuple[str, ...]) -> None:
       foreshore init loans --wing lending --chain ethereum --chain arbitrum
     """
     told = configuration((ROOT / DEFAULT_CONFIG).read_text(encoding="utf-8"), wings or WINGS, chains or ("base",))
-    names = list(project_files(ROOT))
-    there = [name for name in names if (folder / name).exists()]
-    if there:
-        raise RequestError(f"{folder / there[0]} is there already: choose another folder; nothing was written")
-    for name in names:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if str(name) == DEFAULT_CONFIG:
-            target.write_text(told, encoding="utf-8")
-        else:
-            shutil.copyfile(ROOT / name, target)
-    click.echo(f"Laid {len(names)} files into {folder}. Next:")
+    wanted = {name: (ROOT / name).read_bytes() for name in project_files(ROOT)} | {Path(DEFAULT_CONFIG): told.encode()}
+    there = [name for name in wanted if (folder / name).exists()]
+    # what a killed `init` left is exactly what would be written: it is gone on with
+    is_begun = len(there) < len(wanted) and all((folder / name).read_bytes() == wanted[name] for name in there)
+    if there and not is_begun:
+        first = next((name for name in there if (folder / name).read_bytes() != wanted[name]), there[0])
+        raise RequestError(f"{folder / first} is there already: choose another folder; nothing was written")
+    for name, content in wanted.items():
+        if name not in there:
+            whole_file(folder / name, content)
+    click.echo(f"Laid {len(wanted)} files into {folder}. Next:")
     for step in _next_steps(folder, wings or WINGS, told):
         click.echo(f"  {step}")
 

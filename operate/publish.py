@@ -52,7 +52,7 @@ def publish(root: Path, build_file: Path, raw_url: str, keep_days: float = KEEP_
         sound = [unit for unit, why in objections.items() if not why]
         made = {unit: _unit(connection, shelf, stamp, unit, before.get(unit)) for unit in sound}
         after = {**before, **made}
-        if after != before or shelf.current_file() is None:
+        if after and (after != before or shelf.current_file() is None):
             put_up(shelf, after, _assembled(stamp))
         prune(shelf, keep_days)
         _note_considered(build_file)

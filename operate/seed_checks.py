@@ -13,7 +13,6 @@ from extract.evm.blocks import Block
 from extract.evm.calls import Call, Reply
 from extract.evm.client import ChainClient
 from extract.evm.views import address, call, word
-from extract.lending.registry import Csu, load_registry
 from extract.seeds import WEEK, read_seed, threshold
 from extract.voting.families import Protocol
 from operate.checks import FAIL, OK, WARN, Check
@@ -31,14 +30,16 @@ async def exchange(client: ChainClient, config: Config, protocol: Protocol, at: 
         "period": call(protocol.minter, family.epoch_view),
         "closes": call(protocol.voter, "epochVoteEnd(uint256)", at.timestamp),
         "pools": call(protocol.voter, "maxVotingNum()"),
+        "escrow": call(protocol.voter, "ve()"),
     }
     if family.vote_delay_view:
         asked["delay"] = call(protocol.voter, family.vote_delay_view)
-    said = await _ask(client, asked, at.number)
+    said = await ask(client, asked, at.number)
     rules = {row["protocol"]: row for row in read_seed(config.seeds, "voting/voting_rules")}.get(protocol.name)
     found = [
         _minter(name, protocol, address(said["minter"])),
         _period(name, protocol, word(said["period"]), at.timestamp),
+        await decimals(client, config, name, address(said["escrow"]), at),
     ]
     if rules is None:
         found.append(Check(f"{name} rules", FAIL, f"{RULES} has no row of it", f"add one for {protocol.name}"))
@@ -58,6 +59,21 @@ def _minter(name: str, protocol: Protocol, told: str | None) -> Check | None:
         said = f"its voter names {told}, the configuration {protocol.minter}"
         return Check(f"{name} minter", FAIL, said, f'set minter = "{told}" in [voting.{protocol.name}]')
     return Check(f"{name} minter", OK, "the one that its voter names")
+
+
+async def decimals(client: ChainClient, config: Config, name: str, escrow: str | None, at: Block) -> Check | None:
+    """The scale of votes: that of the token which the escrow locks."""
+    if escrow is None:
+        return None
+    token = address((await ask(client, {"token": call(escrow, "token()")}, at.number))["token"])
+    told = word((await ask(client, {"decimals": call(token, "decimals()")}, at.number))["decimals"]) if token else None
+    if told is None:
+        return None
+    wanted = int(threshold(config.seeds, "votes_decimals"))
+    if told != wanted:
+        said = f"the token that its escrow locks has {told} decimals, seeds/thresholds.csv says {wanted}"
+        return Check(f"{name} decimals", FAIL, said, "every vote would be scaled wrongly: leave this exchange out")
+    return Check(f"{name} decimals", OK, f"votes have {told}")
 
 
 def _period(name: str, protocol: Protocol, told: int | None, now: int) -> Check | None:
@@ -115,57 +131,48 @@ async def chain(client: ChainClient, config: Config, at: Block) -> list[Check]:
     feeds = sorted({str(feed).lower() for feed in section.get("feeds", {}).values()})
     if feeds:
         checks.append(await _feeds(client, config, name, feeds, at))
-    pools = [str(pool.get("pool", "")).lower() for pool in section.get("pools", [])]
-    if missing := [pool for pool in pools if not await client.has_code(pool, at.number)]:
-        said = f"no contract at {_few(missing)}"
-        checks.append(Check(f"chain {name} pools", FAIL, said, f"correct [[chains.{name}.pools]]"))
+    if named := section.get("pools", []):
+        checks.append(await pools(client, name, named, at))
     return checks
+
+
+async def pools(client: ChainClient, name: str, named: Sequence[Mapping[str, str]], at: Block) -> Check:
+    """Pools that prices are taken from: there, and of the two tokens that the configuration names."""
+    there = {str(pool["pool"]).lower(): {str(pool[side]).lower() for side in ("token", "quote")} for pool in named}
+    missing = [pool for pool in there if not await client.has_code(pool, at.number)]
+    cure = f"correct [[chains.{name}.pools]]"
+    if missing:
+        return Check(f"chain {name} pools", FAIL, f"no contract at {few(missing)}", cure)
+    said = await ask(
+        client, {(p, side): call(p, f"{side}()") for p in there for side in ("token0", "token1")}, at.number
+    )
+    held = {pool: {address(said[pool, side]) for side in ("token0", "token1")} for pool in there}
+    if others := [pool for pool in there if None not in held[pool] and held[pool] != there[pool]]:
+        tokens = few(sorted(str(token) for token in held[others[0]]))
+        return Check(f"chain {name} pools", FAIL, f"{few(others)} holds other tokens: {tokens}", cure)
+    return Check(f"chain {name} pools", OK, f"{len(there)} of the tokens named")
 
 
 async def _feeds(client: ChainClient, config: Config, name: str, feeds: Sequence[str], at: Block) -> Check:
     asked = {(feed, what): call(feed, f"{what}()") for feed in feeds for what in ("decimals", "latestRoundData")}
-    said = await _ask(client, asked, at.number)
+    said = await ask(client, asked, at.number)
     dumb = [feed for feed in feeds if word(said[feed, "decimals"]) is None]
     if dumb:
-        found = f"no price feed at {_few(dumb)}"
+        found = f"no price feed at {few(dumb)}"
         return Check(f"chain {name} feeds", FAIL, found, f"correct [chains.{name}.feeds]")
     stale = threshold(config.seeds, "price_stale_seconds")
     old = [f for f in feeds if (made := word(said[f, "latestRoundData"], 3)) and at.timestamp - made > stale]
     if old:
-        found = f"{_few(old)}: no new price for more than {stale:,.0f} s"
+        found = f"{few(old)}: no new price for more than {stale:,.0f} s"
         return Check(f"chain {name} feeds", WARN, found, "its asset counts as unpriced: look for the feed's successor")
     return Check(f"chain {name} feeds", OK, f"{len(feeds)} answer")
 
 
-async def deployments(client: ChainClient, config: Config, at: Block) -> list[Check]:
-    """The CSUs of one chain: whether their contracts are there, and Aave's pools those that their registries name."""
-    mine = [csu for csu in load_registry(config).values() if csu.chain_id == client.chain_id]
-    if not mine:
-        return []
-    gone = [csu for csu in mine if not await client.has_code(csu.registry_address, at.number)]
-    said = await _ask(client, {csu.csu_id: call(csu.registry_address, "getPool()") for csu in mine}, at.number)
-    moved = [csu for csu in mine if _has_moved(csu, address(said[csu.csu_id]))]
-    name = f"chain {client.spec.name} CSUs"
-    where = "correct registry_address in seeds/lending/csu_registry.csv or [[lending.csus]]"
-    checks = [
-        Check(f"{name} {csu.csu_id}", FAIL, f"no contract at {csu.registry_address} at block {at.number}", where)
-        for csu in gone
-    ]
-    for csu in moved:
-        found = f"its registry names the pool {address(said[csu.csu_id])}, the seed {csu.second_address}"
-        checks.append(Check(f"{name} {csu.csu_id}", FAIL, found, "correct second_address there"))
-    return checks or [Check(name, OK, f"{len(mine)} deployments are where the registry says")]
-
-
-def _has_moved(csu: Csu, pool: str | None) -> bool:
-    return csu.family == "aave_v3" and pool is not None and csu.second_address not in (None, pool)
-
-
-async def _ask(client: ChainClient, asked: Mapping[K, Call], block: int) -> dict[K, Reply]:
+async def ask(client: ChainClient, asked: Mapping[K, Call], block: int) -> dict[K, Reply]:
     replies = await client.read(list(asked.values()), block)
     return dict(zip(asked, replies, strict=True))
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -239,7 +239,7 @@ def prune(shelf: Shelf, keep_days: float = KEEP_DAYS) -> None:
 
 def _may_be_read(folder: Path, successor: str | None, is_past: bool, keep_days: float) -> bool:
     """Whether a publication other than the current one may still be asked; what a kill left unfinished is not."""
-    if not is_past or successor is None:
+    if not is_past or successor is None or not (folder / FILE).exists():
         return False
     if publication_age_days(successor) < max(KEEP_SECONDS / 86_400, keep_days):
         return True

@@ -15,7 +15,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ from simulate.chain.contracts import calldata
 PROTOCOL = "hydrex_world"
 TOKENS_EACH = 4  # of each of a gauge's two bribes
 BLOCK_SECONDS = 2
+LEAD_SECONDS = 600
 SINGLY = 40  # views that are asked one by one
 WAIT_SECONDS = 600.0
 
@@ -103,8 +104,17 @@ def send(node: Node, sender: str, to: str, data: str) -> None:
     node.ask("eth_sendTransaction", asked)
 
 
-async def night(config: Config, world: simulate.RunningWorld, blocks: int) -> dict[str, Any]:
-    """Latencies of `blocks` decisions, requests each, and how many views one took."""
+async def night(
+    config: Config,
+    world: simulate.RunningWorld,
+    blocks: int,
+    lead: int = LEAD_SECONDS,
+    pace: float = BLOCK_SECONDS,
+    heard: Callable[[int], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Latencies of `blocks` decisions from `lead` seconds before the boundary on, requests each, and how many views one
+    took. A block at most every `pace` seconds; `heard` is told how many were decided.
+    """
     warehouse, ear = Warehouse.of(config), Ear()
     models = load_models(warehouse)
     node = Node(world.info["node_url"])
@@ -114,19 +124,28 @@ async def night(config: Config, world: simulate.RunningWorld, blocks: int) -> di
         with closing(live), closing(Hands(config, epoch, [], None, ear, "benchmark")) as hands:
             watching = asyncio.create_task(Night(config, epoch, live, decider, hands, ear, "benchmark").run())
             try:
-                mined = await tick(node, world, ear, epoch.boundary, blocks)
+                mined = await tick(node, world, ear, epoch.boundary - lead + 1, blocks, pace, heard)
             finally:
                 watching.cancel()
         usual = list(epoch.views)
         return {"mined": mined, "ear": ear, "requests": dict(epoch.providers.requests), "views": usual}
 
 
-async def tick(node: Node, world: simulate.RunningWorld, ear: Ear, boundary: int, blocks: int) -> dict[int, float]:
-    """A block every two seconds with a vote in it, each after the one before was decided; when each was there."""
+async def tick(
+    node: Node,
+    world: simulate.RunningWorld,
+    ear: Ear,
+    at: int,
+    blocks: int,
+    pace: float,
+    heard: Callable[[int], None],
+) -> dict[int, float]:
+    """Blocks two seconds apart from `at` on, each with a vote in it and after the one before was decided; when each was
+    there.
+    """
     where, mined = world.info["protocols"]["hydrex"], dict[int, float]()
     voters = [voter["address"] for voter in where["voters"] if int(voter["power"])]
     pools = [gauge["pool"] for gauge in where["gauges"][8:]]
-    at = boundary - 600 + 1
     for number in range(blocks + 1):
         chosen = pools[number % len(pools)], pools[(7 * number + 3) % len(pools)]
         vote = calldata("vote(address[],uint256[])", list(dict.fromkeys(chosen)), [1] * len(set(chosen)))
@@ -136,7 +155,8 @@ async def tick(node: Node, world: simulate.RunningWorld, ear: Ear, boundary: int
         block = int(node.ask("eth_blockNumber"), 16)
         mined[block] = started
         await asyncio.wait_for(ear.hears(block), WAIT_SECONDS)
-        await asyncio.sleep(max(0.0, started + BLOCK_SECONDS - time.perf_counter()))
+        await asyncio.sleep(max(0.0, started + pace - time.perf_counter()))
+        heard(number)
     return mined
 
 

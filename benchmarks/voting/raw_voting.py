@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from extract.lake import Lake
 from extract.land import land
@@ -15,6 +16,7 @@ from extract.ledger import LEDGER_SCHEMA, LEDGER_TABLE, declare
 from extract.voting.tables import VOTING_TABLES
 from operate.tables import RAW_TABLES
 
+WEEK = 604_800
 FIRST = 1_700_092_800  # a Thursday, 00:00 UTC: the start of the first epoch
 
 _GIVEN = """
@@ -213,14 +215,32 @@ def raw_rows(epochs: int, gauges: int = 60, voters: int = 40) -> dict[str, pa.Ta
     connection.execute(_GIVEN + filled(_MADE))
     schemas = {**VOTING_TABLES, LEDGER_TABLE: LEDGER_SCHEMA}
     return {
-        name: connection.sql(filled(sql)).to_arrow_table().select(schemas[name].names).cast(schemas[name])
-        for name, sql in _ROWS.items()
+        name: _in_columns(connection.sql(filled(sql)).to_arrow_table(), schemas[name]) for name, sql in _ROWS.items()
     }
 
 
+def _in_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table's columns as landed ones are: in order, and null where the synthetic past says nothing."""
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(schema.names).cast(schema)
+
+
 def land_voting(url: str, epochs: int, gauges: int = 60, voters: int = 40) -> int:
-    """Land a past of so many epochs in a lake; returns its rows."""
+    """Land a past of so many epochs in a lake, an epoch a load; returns its rows."""
     lake, rows = Lake(url), raw_rows(epochs, gauges, voters)
     declare(lake, RAW_TABLES)
-    land(lake, "voting", rows)
+    of_epoch = {name: _epochs_of(name, table) for name, table in rows.items()}
+    for number in range(-1, epochs):  # one before the first: the boundary that carried votes start from
+        epoch = FIRST + number * WEEK
+        parts = {name: table.filter(pc.equal(of_epoch[name], epoch)) for name, table in rows.items()}
+        land(lake, "voting", {name: part for name, part in parts.items() if part.num_rows})
     return sum(table.num_rows for table in rows.values())
+
+
+def _epochs_of(name: str, table: pa.Table) -> pa.ChunkedArray:
+    """The epoch that each row landed with; a ledger row's is the fourth part of its partition's name."""
+    if name != LEDGER_TABLE:
+        return table["epoch"]
+    return pa.chunked_array([[int(text.split("/")[3]) for text in table["partition_id"].to_pylist()]])

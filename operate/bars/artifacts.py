@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from extract.config import Config
 from extract.errors import RequestError
+from operate.whole import whole_folder
 
 
 def artifacts_root(config: Config) -> Path:
@@ -34,19 +34,12 @@ def sha256(data: bytes) -> str:
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace a run folder by `files` in one step; a reader sees the old one or the new one."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for name, data in files.items():
-        with (part / name).open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with whole_folder(folder) as part:
+        for name, data in files.items():
+            with (part / name).open("wb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
 
 
 def read_json(path: Path) -> Any:

@@ -26,6 +26,7 @@ from extract.errors import ForeshoreError, RequestError
 from extract.seeds import read_seed
 from operate.definitions import definitions
 from operate.warehouse import Warehouse, read_tables
+from operate.whole import whole_folder
 
 FORMATS = ("parquet", "csv", "dta")
 TABLES = {  # file -> (table, order)
@@ -73,19 +74,19 @@ def pack(
     tables[THRESHOLDS] = pa.Table.from_pylist(read_seed(config.seeds, THRESHOLDS))
     if not tables["panel"].num_rows:
         raise RequestError("no CSU was ever extracted: run `foreshore extract lending`, then `foreshore build`")
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for name, table in tables.items():
-        path = wanted.folder / f"{name}.{wanted.format}"
-        _WRITERS[wanted.format](table, path)
-        files[path.name] = {"rows": table.num_rows, "sha256": _sha256(path)}
-        say(f"{path.name}: {table.num_rows:,} rows")
-    book = wanted.folder / "codebook.csv"
-    _write_csv(pa.Table.from_pylist(codebook(tables, wanted.format)), book)
-    files[book.name] = {"rows": sum(len(t.column_names) for t in tables.values()), "sha256": _sha256(book)}
-    manifest = _manifest(wanted, tables, facts, files)
-    (wanted.folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True, default=str) + "\n")
-    (wanted.folder / "README.md").write_text(_readme(manifest))
+    with whole_folder(wanted.folder) as place:
+        files = {}
+        for name, table in tables.items():
+            path = place / f"{name}.{wanted.format}"
+            _WRITERS[wanted.format](table, path)
+            files[path.name] = {"rows": table.num_rows, "sha256": _sha256(path)}
+            say(f"{path.name}: {table.num_rows:,} rows")
+        book = place / "codebook.csv"
+        _write_csv(pa.Table.from_pylist(codebook(tables, wanted.format)), book)
+        files[book.name] = {"rows": sum(len(t.column_names) for t in tables.values()), "sha256": _sha256(book)}
+        manifest = _manifest(wanted, tables, facts, files)
+        (place / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True, default=str) + "\n")
+        (place / "README.md").write_text(_readme(manifest))
     return manifest
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from decide.markets.experiments.protocol import Experiment, Snapshot
+from extract.where import HERE, Where
 from operate.log import DurableLog
 from operate.markets.asking import Wanted, ask_models
-from operate.markets.daily import RETRIABLE, ROWS_PER_COMMIT, count_results, make_pool
-from operate.markets.pool import tasks_of
+from operate.markets.daily import RETRIABLE, ROWS_PER_COMMIT, count_results
+from operate.markets.evaluating import evaluate
+from operate.markets.pool import Evaluated, tasks_of
 from operate.markets.registry import load_experiments
 from operate.markets.rows import Failure, Stored
 from operate.markets.settings import MarketSettings
 from operate.markets.snapshots import documents_from, snapshot_from
 from operate.markets.store import Store
-from operate.markets.worker import Inputs
+from operate.markets.worker import Inputs, Task
 
 
 @dataclass
@@ -37,11 +39,23 @@ class Backfilled:
 
 
 def backfill(
-    settings: MarketSettings, store: Store, log: DurableLog, since: date | None = None, until: date | None = None
+    settings: MarketSettings,
+    store: Store,
+    log: DurableLog,
+    since: date | None = None,
+    until: date | None = None,
+    where: Where = HERE,
 ) -> Backfilled:
     """Give every stored market the results it lacks of the experiments (and versions) configured now."""
     experiments = load_experiments(*settings.setup)
     found = Backfilled()
+
+    def evaluated(snapshots: Sequence[Snapshot], tasks: Sequence[Task]) -> Iterator[Evaluated]:
+        def say(text: str) -> None:
+            log.write("cluster", stage="backfill", message=text)
+
+        return evaluate(settings, store, snapshots[0], tasks, where, say)
+
     for run in store.runs(since, until):
         stored = {row.market_id: row for row in store.payloads(run["run_id"])}
         snapshots = {market: snapshot_from(row.payload["snapshot"]) for market, row in stored.items()}
@@ -50,7 +64,7 @@ def backfill(
         inputs = _inputs(settings, store, log, run["run_id"], [snapshots[name] for name in sorted(wanted)], stored)
         for moment in sorted({snapshots[market].snapshot_at for market in wanted}):
             together = [s for s in snapshots.values() if s.snapshot_at == moment]
-            _one_moment(settings, store, experiments, run["run_id"], together, wanted, stored, inputs, found)
+            _one_moment(store, evaluated, run["run_id"], together, wanted, stored, inputs, found)
         log.write("backfilled", stage="backfill", of_run=run["run_id"], markets=len(wanted))
     return found
 
@@ -94,9 +108,8 @@ def _inputs(
 
 
 def _one_moment(
-    settings: MarketSettings,
     store: Store,
-    experiments: Sequence[Experiment],
+    evaluated: Callable[[Sequence[Snapshot], Sequence[Task]], Iterator[Evaluated]],
     run_id: str,
     snapshots: list[Snapshot],
     wanted: set[str],
@@ -113,16 +126,15 @@ def _one_moment(
         changes.clear()
         failures.clear()
 
-    with make_pool(settings, experiments, store, snapshots[0]) as pool:
-        for evaluated in pool.results(tasks_of(snapshots, wanted, inputs)):
-            row = stored[evaluated.snapshot.market_id]
-            good = [result for result in evaluated.rows if "error_class" not in result]
-            failures += [_failure(row.market_id, result) for result in evaluated.rows if "error_class" in result]
-            count_results(found.results, evaluated.rows)
-            if good:
-                changes.append((row, {**row.payload, "results": [*row.payload["results"], *good]}))
-            if len(changes) >= ROWS_PER_COMMIT:
-                flush()
+    for market in evaluated(snapshots, tasks_of(snapshots, wanted, inputs)):
+        row = stored[market.snapshot.market_id]
+        good = [result for result in market.rows if "error_class" not in result]
+        failures += [_failure(row.market_id, result) for result in market.rows if "error_class" in result]
+        count_results(found.results, market.rows)
+        if good:
+            changes.append((row, {**row.payload, "results": [*row.payload["results"], *good]}))
+        if len(changes) >= ROWS_PER_COMMIT:
+            flush()
     flush()
 
 

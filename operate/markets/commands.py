@@ -140,20 +140,24 @@ def resolve_command(as_json: bool, config_file: str | None) -> None:
 @markets.command("backfill")
 @click.option("--since", type=Day(), help="First run date.")
 @click.option("--until", type=Day(), help="Last run date.")
+@engine_options
 @json_option
 @config_option
-def backfill_command(since: date | None, until: date | None, as_json: bool, config_file: str | None) -> None:
+def backfill_command(
+    since: date | None, until: date | None, as_json: bool, config_file: str | None, **engine: Any
+) -> None:
     """Run new experiments, and new versions, on snapshots in the ledger: with what was known then.
 
     \b
     Examples
       foreshore markets backfill
-      foreshore markets backfill --since 2026-11-01
+      foreshore markets backfill --since 2026-11-01 --scheduler tcp://10.0.0.5:8786
     """
+    where = where_of(engine)
     settings = MarketSettings.of(load_config(config_file), with_models=True)
     store = Store.open(settings)
     try:
-        found = backfill(settings, store, DurableLog(settings.log_file, run_id="backfill"), since, until)
+        found = backfill(settings, store, DurableLog(settings.log_file, run_id="backfill"), since, until, where)
     finally:
         store.close()
     if as_json:
@@ -170,20 +174,25 @@ def backfill_command(since: date | None, until: date | None, as_json: bool, conf
 @markets.command("replay")
 @click.option("--run-date", type=Day(), required=True, help="Day of the run, UTC.")
 @click.option("--window-days", type=click.IntRange(0, 365), help="Its window  [default: 7].")
+@engine_options
 @json_option
 @config_option
-def replay_command(run_date: date, window_days: int | None, as_json: bool, config_file: str | None) -> None:
+def replay_command(
+    run_date: date, window_days: int | None, as_json: bool, config_file: str | None, **engine: Any
+) -> None:
     """Compute a run's results again from what was kept of it, without a network, and compare.
 
     \b
     Examples
       foreshore markets replay --run-date 2026-11-21
+      foreshore markets replay --run-date 2026-11-21 --engine dask
     """
+    where = where_of(engine)
     settings = MarketSettings.of(load_config(config_file), with_models=True)
     run_id = run_id_of(run_date, settings.window_days if window_days is None else window_days)
     store = Store.open(settings)
     try:
-        found = replay(settings, store, run_id)
+        found = replay(settings, store, run_id, where, err.print)
     finally:
         store.close()
     if as_json:

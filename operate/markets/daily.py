@@ -18,31 +18,26 @@ from typing import Any
 from decide.markets.experiments.evaluate import usable_documents
 from decide.markets.experiments.protocol import (
     Document,
-    Experiment,
     Snapshot,
     document,
     needs_of,
-    resolved_until,
-    settings_of,
 )
 from extract.errors import ForeshoreError
-from extract.seeds import read_seed
 from extract.text import all_storable, storable
 from extract.where import HERE, Where
 from operate.log import DurableLog
 from operate.markets.asking import Wanted, ask_models, heard_of
 from operate.markets.engines import LedgerGone
+from operate.markets.evaluating import evaluate
 from operate.markets.listing import Listing, Source, Wish
-from operate.markets.pool import Evaluated, Pool, run_tasks, tasks_of
+from operate.markets.pool import Evaluated, tasks_of
 from operate.markets.registry import load_experiments
 from operate.markets.rows import Claim, Failure, MarketRow
 from operate.markets.settings import MarketSettings
 from operate.markets.snapshots import contracts_of, documents_as_stored
 from operate.markets.store import LeaseLost, Store
-from operate.markets.worker import Inputs, Setup, Task
-from operate.spread import spread
+from operate.markets.worker import Inputs, Task
 
-TASKS_PER_PART = 4  # of at most 32 markets or one event: what a worker of a cluster gets at once
 ROWS_PER_COMMIT = 250  # opening and closing an embedded ledger takes 60 ms, whatever is written
 SECONDS_PER_COMMIT = 2.0
 RETRIABLE = {
@@ -232,20 +227,10 @@ class DailyRun:
         return None
 
     def _evaluated(self, tasks: Sequence[Task], first: Snapshot) -> Iterator[Evaluated]:
-        """Every market of the tasks, by processes of this machine or of a cluster's workers."""
-        settings, where = self.settings, self.request.where
-        if not where.is_cluster:
-            with make_pool(settings, self.experiments, self.store, first) as pool:
-                yield from pool.results(tasks)
-            return
-        setup, timeout = make_setup(settings, self.store, first), settings.timeout_seconds
-        parts = [(setup, tasks[n : n + TASKS_PER_PART], timeout) for n in range(0, len(tasks), TASKS_PER_PART)]
-
         def say(text: str) -> None:
             self._say("cluster", stage="experiment", message=text)
 
-        for _, found in spread(where, settings.concurrency, run_tasks, parts, say):
-            yield from found
+        return evaluate(self.settings, self.store, first, tasks, self.request.where, say)
 
     def _due(self, claim: Claim, summary: Summary, listing: Listing, earlier: Mapping[str, int]) -> set[str]:
         """Markets without a row, with an open failure, or whose row rests on other inputs than there are now.
@@ -357,22 +342,6 @@ class _Writer:
             if self.run.request.keep_artifacts:
                 self.run.artifacts += self.markets
         self.markets, self.failures, self.since = [], [], time.monotonic()
-
-
-def make_setup(settings: MarketSettings, store: Store, first: Snapshot) -> Setup:
-    """The settings, and what had resolved when `first` (and all its run) was taken."""
-    return Setup(
-        experiments=settings.experiments,
-        settings=settings_of(read_seed(settings.seeds, "markets/experiment_settings")),
-        resolved=resolved_until(store.history(), first.snapshot_at),
-        models=settings.setup[1],
-    )
-
-
-def make_pool(settings: MarketSettings, experiments: Sequence[Experiment], store: Store, first: Snapshot) -> Pool:
-    """Processes of this machine that know a setup."""
-    setup = make_setup(settings, store, first)
-    return Pool(experiments, setup, processes=settings.concurrency, timeout=settings.timeout_seconds)
 
 
 def market_row(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from extract.where import HERE, Where
 from operate.markets.asking import heard_of
-from operate.markets.daily import make_pool
+from operate.markets.evaluating import evaluate
 from operate.markets.pool import tasks_of
-from operate.markets.registry import load_experiments
 from operate.markets.rows import Stored
 from operate.markets.settings import MarketSettings
 from operate.markets.snapshots import documents_from, snapshot_from
@@ -34,9 +35,14 @@ class Replayed:
         return 1 if self.counts["different"] else 0
 
 
-def replay(settings: MarketSettings, store: Store, run_id: str) -> Replayed:
+def replay(
+    settings: MarketSettings,
+    store: Store,
+    run_id: str,
+    where: Where = HERE,
+    say: Callable[[str], None] = lambda _: None,
+) -> Replayed:
     """Every result of a run from its stored snapshots, documents and calls; models are not asked."""
-    experiments = load_experiments(*settings.setup)
     stored = {row.market_id: row for row in store.payloads(run_id)}
     found = Replayed(markets=len(stored))
     if not stored:
@@ -48,9 +54,9 @@ def replay(settings: MarketSettings, store: Store, run_id: str) -> Replayed:
     )
     for moment in sorted({s.snapshot_at for s in snapshots.values()}):
         together = [s for s in snapshots.values() if s.snapshot_at == moment]
-        with make_pool(settings, experiments, store, together[0]) as pool:
-            for evaluated in pool.results(tasks_of(together, {s.market_id for s in together}, inputs)):
-                _compare(stored[evaluated.snapshot.market_id], evaluated.rows, found)
+        tasks = tasks_of(together, {s.market_id for s in together}, inputs)
+        for evaluated in evaluate(settings, store, together[0], tasks, where, say):
+            _compare(stored[evaluated.snapshot.market_id], evaluated.rows, found)
     return found
 
 

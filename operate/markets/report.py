@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -19,17 +18,10 @@ from operate.markets.dry import DryStore
 from operate.markets.rows import MarketRow
 from operate.markets.settings import MarketSettings
 from operate.markets.transcript import FILE_NAME, transcript
+from operate.whole import whole_file
 
 METRICS_NAME = "foreshore_markets.prom"
 KINDS = ("forecast", "stake", "skip", "failure")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """The whole file or the old one: never a half, whoever reads it when."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def leave(
@@ -39,12 +31,12 @@ def leave(
     models were asked; the run's folder."""
     folder = settings.run_folder(summary.run_id)
     text = json.dumps(to_json(vars(summary)), indent=2, default=str)
-    write_atomically(folder / "summary.json", text + "\n")
-    write_atomically(settings.root / "markets" / METRICS_NAME, metrics(summary))
+    whole_file(folder / "summary.json", text + "\n")
+    whole_file(settings.root / "markets" / METRICS_NAME, metrics(summary))
     for row in artifacts:
-        write_atomically(folder / "artifacts" / f"{row.market_id}.json", canonical(row.payload) + "\n")
+        whole_file(folder / "artifacts" / f"{row.market_id}.json", canonical(row.payload) + "\n")
     if calls:
-        write_atomically(folder / FILE_NAME, transcript(calls))
+        whole_file(folder / FILE_NAME, transcript(calls))
     return folder
 
 

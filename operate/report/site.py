@@ -6,7 +6,6 @@ A new folder is written beside the old one and swapped in: whoever reads has one
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from operate.report.page import Note, Page, Section, html
 from operate.report.reading import Reader, reading
 from operate.voting.page import page as voting_page
 from operate.warehouse import Warehouse
+from operate.whole import whole_folder
 
 PAGES: Sequence[Callable[[Reader], Page]] = (voting_page, lending_page, bars_page, markets_page, operations.page)
 ASSETS = Path(__file__).parent / "assets"
@@ -64,18 +64,15 @@ def build(
         else ""
     )
     pages = [_index(pages, [str(row["unit"]) for row in published]), *pages]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    has_docs = docs is not None and docs.exists()
-    for page in pages:
-        (made / f"{page.name}.html").write_text(html(page, pages[1:], facts, warning, has_docs))
-    (made / "vega.js").write_text(vl_convert.javascript_bundle(ENTRY))
-    for asset in ASSETS.iterdir():
-        shutil.copy(asset, made / asset.name)
-    if has_docs and docs is not None:
-        shutil.copy(docs, made / "docs.html")
-    made.chmod(0o755)
-    _swap(made, folder)
+    with whole_folder(folder) as made:
+        has_docs = docs is not None and docs.exists()
+        for page in pages:
+            (made / f"{page.name}.html").write_text(html(page, pages[1:], facts, warning, has_docs))
+        (made / "vega.js").write_text(vl_convert.javascript_bundle(ENTRY))
+        for asset in ASSETS.iterdir():
+            shutil.copy(asset, made / asset.name)
+        if has_docs and docs is not None:
+            shutil.copy(docs, made / "docs.html")
     return [folder / f"{page.name}.html" for page in pages]
 
 
@@ -91,11 +88,3 @@ def _index(pages: Sequence[Page], published: Sequence[str]) -> Page:
     ]
     lead = "Decisions made before a boundary, with what was visible then: one page for each who decides."
     return Page("index", "door", "Report", lead, [Section("Pages", blocks)])
-
-
-def _swap(made: Path, folder: Path) -> None:
-    gone = made.with_name(f"{made.name}-old")
-    if folder.exists():
-        folder.rename(gone)
-    made.rename(folder)
-    shutil.rmtree(gone, ignore_errors=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
+from math import ceil
 from multiprocessing import get_context
 from typing import Any
 
@@ -19,10 +20,13 @@ from decide.voting.recommend_tables import Settings
 from decide.voting.situation import RiskProfile
 from decide.voting.strategies import Strategy
 from extract.errors import RequestError
+from extract.where import HERE, Where
 from operate.console import err, out, print_json, table
+from operate.spread import spread
 from operate.voting.recommend import seed_queries, settings_of
 from operate.warehouse import Warehouse, query, read_tables
 
+PARTS_PER_WORKER = 4
 PANEL_TABLES = ("int_forecast_panel", "forecast_quantiles", "forecast_scenarios", "int_voter_windows")
 
 
@@ -198,8 +202,12 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
 
 
-def sweep(warehouse: Warehouse, grid: Grid, protocol: str | None, workers: int) -> list[dict[str, Any]]:
-    """Replay every combination of a grid in `workers` processes; a row per exchange, combination and window."""
+def sweep(
+    warehouse: Warehouse, grid: Grid, protocol: str | None, workers: int, where: Where = HERE
+) -> list[dict[str, Any]]:
+    """Replay every combination of a grid in `workers` processes, or by a cluster's workers; a row per exchange,
+    combination and window. Errors: RequestError, ClusterError.
+    """
     tables = read_tables(warehouse, seed_queries())
     tables |= read_tables(warehouse, {name: f"select * from main_intermediate.{name}" for name in PANEL_TABLES})
     settings = settings_of(tables)
@@ -210,14 +218,37 @@ def sweep(warehouse: Warehouse, grid: Grid, protocol: str | None, workers: int) 
     if unknown:
         raise RequestError(f"scenario set {unknown[0]!r} is unknown: use one of {list(settings.sets)}")
     profiles = list(grid.profiles(settings.profiles[name]))
+    replayed = _spread(tables, profiles, where, workers) if where.is_cluster else _here(tables, profiles, workers)
     found: list[dict[str, Any]] = []
+    for number, rows in enumerate(replayed, 1):
+        found += [row for row in rows if protocol in (None, row["protocol"])]
+        if err.is_terminal:
+            err.print(f"[dim]{number} of {len(profiles)} replayed[/dim]")
+    return found
+
+
+def _here(tables: dict[str, pa.Table], profiles: Sequence[RiskProfile], workers: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows of each profile, in order, by processes of this machine."""
     context = get_context("spawn")  # forked workers would inherit DuckDB's threads half alive
     with ProcessPoolExecutor(workers, context, initializer=_load, initargs=(tables,)) as pool:
-        for number, rows in enumerate(pool.map(_replay, profiles), 1):
-            found += [row for row in rows if protocol in (None, row["protocol"])]
-            if err.is_terminal:
-                err.print(f"[dim]{number} of {len(profiles)} replayed[/dim]")
-    return found
+        yield from pool.map(_replay, profiles)
+
+
+def _spread(
+    tables: dict[str, pa.Table], profiles: Sequence[RiskProfile], where: Where, workers: int
+) -> Iterator[list[dict[str, Any]]]:
+    """The same by the workers of a cluster. A part carries the tables (megabytes), so it holds several profiles."""
+    size = max(1, ceil(len(profiles) / (PARTS_PER_WORKER * workers)))
+    parts = [(tables, profiles[start : start + size]) for start in range(0, len(profiles), size)]
+    made = dict(spread(where, workers, replay_all, parts, err.print))
+    for place in range(len(parts)):
+        yield from made[place]
+
+
+def replay_all(tables: dict[str, pa.Table], profiles: Sequence[RiskProfile]) -> list[list[dict[str, Any]]]:
+    """Rows of each profile: what a worker of a cluster does."""
+    _load(tables)
+    return [_replay(profile) for profile in profiles]
 
 
 _worker: dict[str, Any] = {}  # what a worker process reads once, not once per combination

@@ -11,7 +11,7 @@ from extract.config import load_config
 from extract.voting.submissions import OUTCOMES
 from operate.console import print_json
 from operate.lazy import LazyGroup
-from operate.options import config_option, json_option
+from operate.options import config_option, engine_options, json_option, where_of
 from operate.voting import submitted as submissions
 from operate.warehouse import Warehouse
 
@@ -61,6 +61,7 @@ def submitted(
     "--max-turnover", type=click.FloatRange(0, 1), multiple=True, help="Sweep: share that may move; repeatable."
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Sweep: processes.")
+@engine_options
 @json_option
 @config_option
 @click.pass_context
@@ -79,6 +80,7 @@ def backtest(
     Examples
       foreshore backtest
       foreshore backtest --sweep --k-max 5 --k-max 10 --k-max 20 --scenario-set quartiles --scenario-set deciles
+      foreshore backtest --sweep --k-max 5 --k-max 10 --engine dask --workers 4
       foreshore backtest --protocol hydrex --json
       foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06
     """
@@ -86,12 +88,14 @@ def backtest(
 
     if context.invoked_subcommand is not None:
         return
+    where = where_of(tried)
     warehouse = Warehouse.of(load_config(config_file))
     if not sweep:
         given = [f"--{name.replace('_', '-')}" for name, value in tried.items() if value]
+        given += ["--engine, --scheduler and --hosts"] if where.is_cluster else []
         if given:
             raise click.UsageError(f"{', '.join(given)} is for a sweep: add --sweep")
         rows = replays.summary(warehouse, protocol)
         print_json(rows) if as_json else replays.show_summary(rows)
         return
-    replays.show_sweep(replays.sweep(warehouse, replays.Grid(**tried), protocol, workers), as_json)
+    replays.show_sweep(replays.sweep(warehouse, replays.Grid(**tried), protocol, workers, where), as_json)

@@ -1,110 +1,108 @@
-"""kill -9 at random moments of every verb that writes raw data, one after the other on one store.
+"""kill -9 at random steps of every verb that writes, on a store of one epoch, CSU, symbol and day of markets.
 
-`make chaos` (or FORESHORE_CHAOS_ROUNDS=200, FORESHORE_CHAOS_SEED=7 with pytest on this file): each round starts a verb
-and kills it somewhere within the time it takes, sometimes after a raw file was damaged. Now and then everything may end
-in peace; then the rows must be those of a store that was never killed, and no file may lie about.
+`make chaos` (ROUNDS=1000, SEED=17, VERBS="build,publish"): each verb begins on a store of its own and is killed at a
+step that chance picks, again and again on what the kill before left. Now and then it may come to its end: then what it
+makes must be, by hash, what a store that was never killed has, and nothing unfinished may lie about. Verbs that need
+neither a chain nor a build are run in CI, 30 rounds in all.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
-import subprocess
-import sys
 import time
-from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from extract.bars.tables import BAR_TABLES
-from extract.config import load_config
-from extract.integrity import audit
-from extract.lake import Lake, load_id_of
-from extract.ledger import Ledger
-from simulate.bars import RunningBars
-from tests.bars_line_fixtures import SPAN, SYMBOLS
-from tests.line_fixtures import ROOT, Line
+from tests.chaos_store import Chaos, sources
+from tests.chaos_verbs import SHORT, Verb, lay_long, lay_short, long_ones
+from tests.kill_points import killer
 
-pytestmark = pytest.mark.long
-ROUNDS = int(os.environ.get("FORESHORE_CHAOS_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("FORESHORE_CHAOS_ROUNDS", "1000"))
 SEED = int(os.environ.get("FORESHORE_CHAOS_SEED", "17"))
-EXTRACT = ("extract", "bars", *SYMBOLS, *SPAN)
-VERBS = {
-    "extract": EXTRACT,
-    "extract anew": (*EXTRACT, "--no-resume"),
-    "compact": ("compact", "--least", "2"),
-    "prune": ("prune", "--before", "2100-01-01", "--apply"),
-    "repair": ("repair", "--verify"),
-}
-PEACE = 6  # rounds between two looks
+ONLY = [name.strip() for name in os.environ.get("FORESHORE_CHAOS_VERBS", "").split(",") if name.strip()]
+IN_CI = 30
 
 
-def started(line: Line, market: RunningBars, verb: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "operate.cli", *VERBS[verb]],
-        cwd=ROOT,
-        env={**os.environ, **line.environment(), **market.environ},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def shares(verbs: Sequence[Verb], rounds: int) -> dict[str, int]:
+    """Rounds of each verb: its least share of a thousand, and what is left among the cheap ones."""
+    found = {verb.name: max(1, verb.least * rounds // 1000) for verb in verbs}
+    cheap = [verb.name for verb in verbs if verb.is_cheap]
+    for number in range(max(0, rounds - sum(found.values()))):
+        found[cheap[number % len(cheap)]] += 1
+    return found
 
 
-def told(lake: Lake) -> dict[str, str]:
-    """A hash of each partition's newest rows, without when they were fetched."""
-    states = Ledger.read(lake).states
-    loads = {name: state.complete["load_id"] for name, state in states.items() if state.complete}
-    rows = lake.read_committed("bars", BAR_TABLES["bars"]).to_pylist()
-    lines: dict[str, list[str]] = {name: [] for name in loads}
-    for row in rows:
-        if loads.get(row["partition_id"]) == row["load_id"]:
-            kept = {key: value for key, value in row.items() if key not in ("load_id", "fetched_at")}
-            lines[row["partition_id"]].append(repr(sorted(kept.items())))
-    return {name: hashlib.sha256("\n".join(sorted(of)).encode()).hexdigest() for name, of in lines.items()}
+def endure(chaos: Chaos, verb: Verb, rounds: int) -> str:
+    """Kill a verb so many times; a row of the table: rounds, killed, lost, other, leaked, seconds."""
+    chance, begun = random.Random(f"{SEED} {verb.name}"), time.monotonic()
+    chaos.back_to(verb.store)
+    if verb.prepare:
+        verb.prepare(chaos, chance)
+    started = time.monotonic()
+    steps = chaos.whole(*verb.arguments, allowed=verb.allowed)["steps"]
+    longest, wanted = time.monotonic() - started, verb.look(chaos)
+    assert wanted and steps, verb.name
+    killed, fresh = 0, True
+    for number in range(rounds):
+        if fresh:
+            chaos.back_to(verb.store)
+        if verb.prepare:
+            verb.prepare(chaos, chance)
+        if verb.by_clock:
+            done = chaos.run(*verb.arguments, seconds=chance.uniform(0, longest))
+        else:
+            done = chaos.run(*verb.arguments, step=chance.randint(1, steps), during=chance.random() < 0.5)
+        assert not done["hung"] and (done["killed"] or done["code"] in verb.allowed), (verb.name, number, done)
+        killed += done["killed"]
+        fresh = not done["killed"] or number % verb.group == verb.group - 1 or number == rounds - 1
+        if fresh:
+            if done["killed"]:
+                chaos.whole(*verb.arguments, allowed=verb.allowed)
+            found = verb.look(chaos)
+            lost = sorted(wanted.keys() - found.keys())
+            other = sorted(name for name in found if found[name] != wanted.get(name))
+            assert not lost and not other, f"{verb.name}, round {number} of seed {SEED}: lost {lost}, other {other}"
+            assert chaos.loose() == [], f"{verb.name}, round {number} of seed {SEED}"
+    assert killed >= rounds // 3, f"{verb.name}: {killed} of {rounds} were killed, the others had ended before"
+    return f"{verb.name:<22}{rounds:>7}{killed:>8}{0:>6}{0:>7}{0:>8}{time.monotonic() - begun:>9.0f}"
 
 
-def damage(lake: Lake, chance: random.Random) -> None:
-    """Cut the end off one committed file of rows."""
-    committed = set(lake.committed_loads())
-    files = [file for file in sorted(Path(lake.path, "bars").glob("*.parquet")) if load_id_of(file.name) in committed]
-    if files:
-        victim = chance.choice(files)
-        victim.write_bytes(victim.read_bytes()[:-8])
+def endure_all(
+    chaos: Chaos, verbs: Sequence[Verb], rounds: dict[str, int], capture: pytest.CaptureFixture[str]
+) -> None:
+    with capture.disabled():
+        print(f"\n{'verb':<22}{'rounds':>7}{'killed':>8}{'lost':>6}{'other':>7}{'leaked':>8}{'seconds':>9}")
+        for verb in verbs:
+            print(endure(chaos, verb, rounds[verb.name]), flush=True)
 
 
-def in_peace(line: Line, market: RunningBars, lake: Lake) -> None:
-    """Everything may end; a file of no load may not be left."""
-    for verb in ("repair", "extract", "compact"):
-        with started(line, market, verb) as process:
-            assert process.wait(timeout=300) in (0, 3), verb
-    assert audit(lake) == []
-    committed = set(lake.committed_loads())
-    loose = [p.name for p in Path(lake.path).glob("[a-z]*/*.parquet") if load_id_of(p.name) not in {*committed, "0"}]
-    assert loose == [] and not list(Path(lake.path).rglob("*.part"))
+@pytest.fixture
+def chaos(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Chaos]:
+    with (
+        sources(tmp_path / "sources", with_chains=request.param) as served,
+        killer("tests.verb_kills") as forks,
+    ):
+        made = Chaos(tmp_path / "store", served, forks)
+        lay_short(made)
+        yield made
 
 
-def test_killed_anywhere_the_rows_are_the_same(bars_line: Line, bars_market: RunningBars) -> None:
-    chance, killed = random.Random(SEED), Counter[str]()
-    lake = Lake.of(load_config(str(bars_line.folder / "foreshore.toml")))
-    begun = time.monotonic()
-    with started(bars_line, bars_market, "extract") as process:
-        assert process.wait(timeout=300) == 0
-    longest = time.monotonic() - begun
-    wanted = told(lake)
-    assert len(wanted) > 3 and all(wanted.values())
-    for number in range(1, ROUNDS + 1):
-        verb = chance.choice(list(VERBS))
-        if verb == "repair":
-            damage(lake, chance)
-        with started(bars_line, bars_market, verb) as process:
-            try:
-                process.wait(timeout=chance.uniform(0.1, 1.0) * longest)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                killed[verb] += 1
-        if number % PEACE == 0 or number == ROUNDS:
-            in_peace(bars_line, bars_market, lake)
-            assert told(lake) == wanted, f"round {number} of seed {SEED}: {dict(killed)}"
-    print(f"{ROUNDS} rounds, killed {dict(killed)}, {time.monotonic() - begun:.0f} s")
-    assert sum(killed.values()) >= ROUNDS // 3
+@pytest.mark.slow
+@pytest.mark.parametrize("chaos", [False], indirect=True, ids=["short"])
+def test_killed_anywhere_thirty_rounds(chaos: Chaos, capsys: pytest.CaptureFixture[str]) -> None:
+    endure_all(chaos, SHORT, shares(SHORT, IN_CI), capsys)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("chaos", [True], indirect=True, ids=["every verb"])
+def test_killed_anywhere_every_verb(chaos: Chaos, capsys: pytest.CaptureFixture[str]) -> None:
+    every = [*SHORT, *long_ones(chaos.sources)]
+    rounds = shares(every, ROUNDS)
+    wanted = [verb for verb in every if not ONLY or verb.name in ONLY]
+    assert wanted, f"no such verb: there are {', '.join(rounds)}"
+    if set(wanted) - set(SHORT):
+        lay_long(chaos)
+    endure_all(chaos, wanted, rounds, capsys)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,8 @@ import pytest
 from extract.errors import Busy
 from operate.shelf import PublicationError
 from operate.warehouse import WarehouseError, query
-from tests.publication_fixtures import ROOT, ROWS, WINGS, Small, project
+from tests.kill_points import Killer, killer
+from tests.publication_fixtures import ROWS, WINGS, Small, project
 
 KILLS = 40
 SEED = 20261127
@@ -30,36 +28,24 @@ PARTIAL = [
 ]
 
 
-class Builder:
-    """The forking process of tests/publication_kills.py."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-
-    def build(self, small: Small, flags: list[str], step: int = 0, during: bool = False) -> dict[str, Any]:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        asked = {"folder": str(small.folder), "root": str(small.root), "flags": flags, "step": step, "during": during}
-        print(json.dumps(asked), file=self.process.stdin, flush=True)
-        return dict(json.loads(self.process.stdout.readline()))
+def build(builder: Killer, small: Small, flags: list[str], step: int = 0, during: bool = False) -> dict[str, Any]:
+    return builder.run(folder=str(small.folder), root=str(small.root), flags=flags, step=step, during=during)
 
 
 @pytest.fixture
-def builder() -> Iterator[Builder]:
-    command = [sys.executable, "-m", "tests.publication_kills"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Builder(process)
-        assert process.stdin is not None
-        process.stdin.close()
+def builder() -> Iterator[Killer]:
+    with killer("tests.publication_kills") as made:
+        yield made
 
 
 @pytest.mark.long
-def test_killed_at_forty_points_no_unaudited_row_is_readable(tmp_path: Path, builder: Builder) -> None:
+def test_killed_at_forty_points_no_unaudited_row_is_readable(tmp_path: Path, builder: Killer) -> None:
     folder, dice = project(tmp_path / "project"), random.Random(SEED)
     roots = [Small(folder, tmp_path / name) for name in ("first", "second")]
     seen: list[dict[str, int]] = [{}, {}]
     for number, small in enumerate(roots):
         small.land(number)
-        done = builder.build(small, [])
+        done = build(builder, small, [])
         assert not done["killed"] and done["steps"] > 100
         seen[number] = audited(small, number, {})
         assert seen[number] == dict.fromkeys(WINGS, number)
@@ -75,7 +61,7 @@ def test_killed_at_forty_points_no_unaudited_row_is_readable(tmp_path: Path, bui
         small.land(version, bad)
         # half of the kills in the last fifth, where publication is
         first = 1 if dice.random() < 0.5 else all_steps * 4 // 5
-        done = builder.build(small, flags, dice.randint(first, all_steps), dice.random() < 0.5)
+        done = build(builder, small, flags, dice.randint(first, all_steps), dice.random() < 0.5)
         before, seen[number] = seen[number], audited(small, number, seen[number])
         news = [wing for wing in WINGS if seen[number][wing] != before[wing]]
         assert not news or not leaves_out, (flags, news)
@@ -85,7 +71,7 @@ def test_killed_at_forty_points_no_unaudited_row_is_readable(tmp_path: Path, bui
     assert published >= 3 and held_back >= 10, "kills came all before or all after the publication"
     for number, small in enumerate(roots):
         small.land(1000 + number)
-        assert not builder.build(small, [])["killed"]
+        assert not build(builder, small, [])["killed"]
         assert audited(small, number, seen[number]) == dict.fromkeys(WINGS, 1000 + number)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import resource
@@ -60,10 +61,28 @@ def test_files_without_a_commit_record_are_invisible_and_swept(lake: Lake) -> No
     orphan.write_bytes(next(Path(lake.path, "left").glob(f"{kept}.*")).read_bytes())
     half = Path(lake.path) / "left" / "1700000000.6.abcdef.parquet.part"
     half.write_bytes(b"PAR1")
+    record = Path(lake.path) / "_dlt_loads" / "test__1700000000.7.jsonl.part"  # of a commit that was killed
+    record.write_bytes(b"{")
     assert lake.read_committed("left", SCHEMA).num_rows == 3
-    assert lake.sweep() == 2
-    assert not orphan.exists() and not half.exists()
+    assert lake.sweep() == 3
+    assert not orphan.exists() and not half.exists() and not record.exists()
     assert lake.read_committed("left", SCHEMA).num_rows == 3
+
+
+def test_work_that_a_killed_process_left_is_cleared_away(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left, held, fresh, other = (tmp_path / name for name in (*(f"foreshore-load-{n}" for n in "abc"), "foreshore-x"))
+    for folder in (left, held, fresh, other):
+        folder.mkdir()
+        (folder / "_lock").touch()
+        if folder != fresh:
+            os.utime(folder, (0, 0))
+    with (held / "_lock").open() as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        land(lake, "test", {"left": rows("a")})
+    assert sorted(tmp_path.glob("foreshore-*")) == sorted([held, fresh, other])
 
 
 def test_only_one_extraction_at_a_time(lake: Lake) -> None:

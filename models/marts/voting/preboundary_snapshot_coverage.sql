@@ -31,7 +31,8 @@ window_counts as (
         count(*) filter (where snapshots.unpriced_count > 0) as unpriced_gauge_count,
         count(*) filter (where snapshots.is_votes_confirmed) as confirmed_count,
         count(*) filter (where snapshots.is_votes_confirmed = false) as mismatch_count,
-        avg(snapshots.data_quality_score) as mean_quality_score
+        -- in one order: two builds of the same rows differed in the last digit
+        avg(snapshots.data_quality_score order by snapshots.gauge_address) as mean_quality_score
     from snapshots
     left join labels
         on

@@ -13,7 +13,11 @@ from extract.lake import Lake
 from extract.markets.tables import POLYMARKET_TABLES
 from extract.where import HERE, Where
 from operate.cli import cli
+from operate.log import DurableLog
+from operate.markets.backfill import backfill
 from operate.markets.daily import DailyRun, Request
+from operate.markets.replay import replay
+from operate.markets.settings import SHIPPED
 from tests.market_run_fixtures import DAY, HandMade, Room, a_snapshot, settings_in
 from tests.polymarket_fixtures import MarketLine
 
@@ -37,6 +41,28 @@ def test_experiments_come_to_the_same_results(tmp_path: Path) -> None:
         assert (summary.status, summary.processed) == ("complete", 300), summary
         found.append(rows)
     assert found[0] == found[1] and len(found[0]) == 300
+
+
+def test_a_backfill_and_a_replay_come_to_the_same_results(tmp_path: Path) -> None:
+    source = HandMade([a_snapshot(n) for n in range(1, 41)])
+    found = []
+    for name, where in (("here", HERE), ("there", DASK)):
+        settings = settings_in(tmp_path / name, concurrency=2)
+        room = Room(settings)
+        run_id = room.run(source, experiments=SHIPPED[:2]).run_id
+        store, said = room.store(), list[str]()
+        try:
+            log = DurableLog(tmp_path / f"{name}.jsonl")
+            assert (backfill(settings, store, log, where=where).amended, backfill(settings, store, log).amended) == (
+                40,
+                0,
+            )
+            again = replay(settings, store, run_id, where, said.append)
+            assert (again.counts, bool(said)) == ({"same": 40 * len(SHIPPED)}, where.is_cluster)
+            found.append({row.market_id: json.dumps(row.payload, sort_keys=True) for row in store.payloads(run_id)})
+        finally:
+            store.close()
+    assert found[0] == found[1] and len(found[0]) == 40
 
 
 def test_a_day_is_fetched_and_landed_by_a_worker(market_line: MarketLine, tmp_path: Path) -> None:

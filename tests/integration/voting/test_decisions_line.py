@@ -212,9 +212,11 @@ def test_the_backtest_is_shown_and_swept(decided: Line) -> None:
     assert {row["strategy"] for row in rows} >= {"foreshore", "snapshot", "proportional", "hold", "hindsight"}
     ours = [row for row in rows if row["strategy"] == "foreshore" and row["decision_window"] == "day"]
     assert ours[0]["voted_count"] >= 2 and 0 < ours[0]["mean_hindsight_share"] <= 1 + 1e-9
-    swept = asked(decided, "backtest", "--sweep", "--k-max", "2", "--k-max", "3", "--min-votes", "1000")
+    grid = ("--sweep", "--k-max", "2", "--k-max", "3", "--min-votes", "1000")
+    swept = asked(decided, "backtest", *grid)
     assert len({row["parameters"] for row in swept}) == 2
     assert all(0 < row["mean_hindsight_share"] <= 1 + 1e-9 for row in swept)
+    assert asked(decided, "backtest", *grid, "--engine", "dask", "--workers", "2") == swept
     assert "add --sweep" in refused(decided, "backtest", "--k-max", "5")
     assert "brave" in refused(decided, "backtest", "--sweep", "--risk-profile", "brave")
 
