@@ -13,6 +13,7 @@ from decide.markets.comparisons import Comparison, compare, corrected, verdict
 from decide.thresholds import Rows, thresholds
 
 REFERENCE = "market_price"
+NEEDED = ("experiment", "experiment_version", "run_id", "market_id", "brier", "event_cluster", "is_foreknown")
 SCHEMA = pa.schema(
     [
         *(pa.field(n, pa.string()) for n in ("experiment", "experiment_version", "reference", "reference_version")),
@@ -72,10 +73,9 @@ def experiment_comparisons(scored: pa.Table, threshold_rows: Rows) -> pa.Table:
 
 
 def _by_experiment(scored: pa.Table) -> dict[Key, Scores]:
-    names = ["experiment", "experiment_version", "run_id", "market_id", "brier", "event_cluster", "is_foreknown"]
     found: dict[Key, Scores] = {}
     for experiment, version, run, market, brier, event, is_foreknown in zip(
-        *(scored[name].to_pylist() for name in names), strict=True
+        *(scored[name].to_pylist() for name in NEEDED), strict=True
     ):
         if not is_foreknown:
             found.setdefault((experiment, version), {})[run, market] = (float(brier), event)

@@ -15,6 +15,10 @@ from decide.markets.scores import ClusteredMean, chance_of_difference, clustered
 from decide.thresholds import Rows, thresholds
 
 KEY = ["experiment", "experiment_version", "horizon_kind", "horizon"]
+NEEDED = (  # columns of the slices that are read
+    *KEY, "market_id", "snapshot_at", "run_id", "event_cluster", "brier", "market_brier", "label", "probability",
+    "market_probability",
+)  # fmt: skip
 ROUNDING = 1e-12  # two ways to the same price differ by less; such a difference is none
 SCHEMA = pa.schema(
     [

@@ -7,7 +7,7 @@ hold the two together. Formulas and sources: docs/markets/method-scoring.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,14 +179,16 @@ def chance_of_difference(
     rng = np.random.default_rng(seed)
     found = []
     for right, sign in ((m[last], 1.0), (p[last], -1.0)):
-        drawn = _outcomes(right, group, draws, rng) @ pull
+        drawn = np.concatenate([part @ pull for part in _outcomes(right, group, draws, rng)])
         slack = 1e-9 * max(1.0, float(np.abs(pull).sum()))
         found.append((1 + int((sign * drawn >= sign * observed - slack).sum())) / (1 + draws))
     return found[0], found[1]
 
 
-def _outcomes(probability: Floats, group: npt.NDArray[np.intp], draws: int, rng: np.random.Generator) -> Floats:
-    """Draws (draws, J) of J markets by event: one number per event decides all of its markets."""
+def _outcomes(
+    probability: Floats, group: npt.NDArray[np.intp], draws: int, rng: np.random.Generator
+) -> Iterator[Floats]:
+    """Draws (draws, J) of J markets by event, some rows at a time: one number per event decides all of its markets."""
     order = np.lexsort((np.arange(len(group)), group))
     ends = np.cumsum(probability[order])
     firsts = np.flatnonzero(np.diff(group[order], prepend=-1))
@@ -196,8 +198,10 @@ def _outcomes(probability: Floats, group: npt.NDArray[np.intp], draws: int, rng:
     start[order], stop[order] = ends - probability[order] - before, ends - before
     together = total[group] > 1 + 1e-9
     start[together], stop[together] = 0.0, probability[together]
-    number = rng.random((draws, len(total)))[:, group]
-    return np.asarray((number >= start) & (number < stop), dtype=np.float64)
+    step = max(1, CHUNK // len(group))
+    for first in range(0, draws, step):
+        number = rng.random((min(step, draws - first), len(total)))[:, group]
+        yield np.asarray((number >= start) & (number < stop), dtype=np.float64)
 
 
 def time_weighted(losses: npt.ArrayLike, markets: Sequence[str], seconds: npt.ArrayLike) -> float:
