@@ -86,6 +86,7 @@ shared as (
     window of_claim as (partition by protocol, recipient_address, bribe_address, token_address, claim_epoch)
 ),
 
+-- contracts round each epoch's part down to whole units, which is much of a token that has few
 received as (
     select
         *,
@@ -96,7 +97,9 @@ received as (
         end as received_amount,
         case
             when claim_epoch is null then 'not_claimed'
-            when abs(claim_amount - sharing_amount) > {{ threshold('receipt_tolerance') }} * sharing_amount
+            when
+                abs(claim_amount - sharing_amount)
+                > {{ threshold('receipt_tolerance') }} * sharing_amount + 2 * sharing_count / pow(10, token_decimals)
                 then 'differs'
             when sharing_count > 1 then 'shared'
             else 'received'
@@ -119,6 +122,7 @@ select
     received.entitled_amount,
     received.received_amount,
     received.received_raw as claim_raw,
+    received.token_decimals,
     received.sharing_count,
     received.entitled_usd,
     -- nothing is worth nothing, also where nobody knows a price
