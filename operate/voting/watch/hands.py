@@ -219,22 +219,24 @@ class Hands:
             self._unrecorded.append(replace(vote, transaction_hash=hash_, outcome=told))
 
     async def _outcome(self, of: _Voter, attempt: Attempt, head: Block) -> Outcome | None:
-        """By its receipt; without a hash (the sender hung, or we were killed) by when the contract says one voted."""
+        """By its receipt; without a hash (the sender hung, or we were killed), or where the transaction reverted (a
+        sender that tried twice has one that did), by when the contract says one voted.
+        """
         providers, hash_ = self.epoch.providers, attempt.transaction_hash
         if hash_:
             found = await providers.first(lambda client: client.receipt(hash_))
             if found is None:
                 return None
             number, succeeded = found
-            if not succeeded:
-                return "reverted"
-            (landed,) = await providers.first(lambda client: client.blocks([number]))
-            return self._in_time(landed.timestamp)
+            if succeeded:
+                (landed,) = await providers.first(lambda client: client.blocks([number]))
+                return self._in_time(landed.timestamp)
+        otherwise: Outcome | None = "reverted" if hash_ else None
         if of.asked_as is None:
-            return None
+            return otherwise
         voted_at = await self.epoch.last_voted(of.asked_as, head.number)
         (decided,) = await providers.first(lambda client: client.blocks([attempt.decision_block]))
-        return self._in_time(voted_at) if voted_at is not None and voted_at > decided.timestamp else None
+        return self._in_time(voted_at) if voted_at is not None and voted_at > decided.timestamp else otherwise
 
     def _in_time(self, moment: int) -> Outcome:
         """A vote after the last moment counts for the next epoch, or for none."""

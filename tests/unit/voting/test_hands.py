@@ -175,6 +175,20 @@ def test_without_a_hash_the_contract_tells_whether_one_voted(tmp_path: Path) -> 
     assert night.outcomes() == ["landed"] and night.ear.texts("failed")[0].endswith("no hash in 'sent, I think'")
 
 
+@pytest.mark.parametrize("twin", [True, False])
+def test_a_transaction_that_reverted_because_its_twin_landed_is_no_lost_vote(tmp_path: Path, twin: bool) -> None:
+    night = Night(tmp_path)
+
+    async def through() -> None:
+        await night.offer()
+        night.epoch.providers.receipts[HASH] = (12, False)
+        night.epoch.voted_at = night.epoch.providers.stamp(11 if twin else 10).timestamp
+        await night.settle(12)
+
+    run(through())
+    assert night.outcomes() == ["landed" if twin else "reverted"]
+
+
 def test_a_decision_that_took_too_long_is_not_sent_to_revert(tmp_path: Path) -> None:
     """Decided on block 10, and by now the last block that takes a vote is there."""
     night = Night(tmp_path, newest=50)
