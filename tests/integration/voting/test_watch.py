@@ -204,8 +204,10 @@ def received_to_the_unit(nights: Nights, review: dict[str, Any]) -> None:
     for token in {row["token_address"] for row in receipts}:
         call = {"to": token, "data": Function("balanceOf(address)").encode(recipient)}
         held = int(ask(nights.node, "eth_call", call, "latest"), 16)
-        paid = {row["bribe_address"]: int(row["claim_raw"]) for row in receipts if row["token_address"] == token}
-        assert held == sum(paid.values()), "every unit that arrived came with a claim"
+        query = f"""select sum(received_raw)::varchar as raw from main_intermediate.int_reward_claims
+            where recipient_address = '{recipient}' and token_address = '{token}'"""
+        ((logged,),) = [row.values() for row in read_tables(nights.warehouse, {"rows": query})["rows"].to_pylist()]
+        assert held == int(logged), "every unit that arrived came with a claim, of this epoch or of one before"
     for row in receipts:
         units = 1e-6 * row["entitled_amount"] + 2 / 10 ** row["token_decimals"]
         assert row["receipt_status"] == "shared" or row["received_amount"] == pytest.approx(
