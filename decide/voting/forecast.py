@@ -186,7 +186,9 @@ class Lessons:
     def begin(self, epoch: int, known: Codes) -> None:
         """Forget all, unless it is the same that is to be learned."""
         if epoch != self.epoch or not np.array_equal(known, self.known):
-            self.__init__(epoch, known)  # type: ignore[misc]
+            self.epoch, self.known, self.voters, self.total = epoch, known, None, None
+            self.before.clear()
+            self.ladders.clear()
 
 
 class Race:

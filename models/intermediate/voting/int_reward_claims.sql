@@ -15,7 +15,8 @@ select
     claims.emitter_address as bribe_address,
     claims.token_address,
     count(*) as claim_count,
-    sum(claims.amount_raw) as received_raw,
+    -- an amount beyond 38 digits is not known, and so is not their sum
+    if(bool_or(claims.amount_raw is null), null, sum(claims.amount_raw)) as received_raw,
     min_by(claims.transaction_hash, (claims.block_number, claims.log_index)) as transaction_hash,
     min(claims.block_number) as claimed_block,
     min(claims.block_at) as claimed_at

@@ -97,6 +97,7 @@ received as (
         end as received_amount,
         case
             when claim_epoch is null then 'not_claimed'
+            when claim_amount is null then 'unread'
             when
                 abs(claim_amount - sharing_amount)
                 > {{ threshold('receipt_tolerance') }} * sharing_amount + 2 * sharing_count / pow(10, token_decimals)

@@ -132,7 +132,7 @@ def _show_receipts(review: Mapping[str, Any]) -> None:
     receipts = review["receipts"]
     if not receipts:
         return
-    odd = [r for r in receipts if r["receipt_status"] in ("not_claimed", "differs")]
+    odd = [r for r in receipts if r["receipt_status"] in ("not_claimed", "differs", "unread")]
     came = len([r for r in receipts if r["receipt_status"] != "not_claimed"])
     out.print(
         f"received [bold]{review['received_then_usd']:,.2f} USD[/bold] of it at the prices of then "
@@ -145,7 +145,7 @@ def _show_receipts(review: Mapping[str, Any]) -> None:
             escape(printable(row["gauge_name"] or short(row["gauge_address"]))),
             escape(printable(row["token_symbol"] or short(row["token_address"]))),
             row["receipt_status"],
-            *(f"{row[name]:,.6g}" for name in ("entitled_amount", "received_amount")),
+            *("" if row[n] is None else f"{row[n]:,.6g}" for n in ("entitled_amount", "received_amount")),
             "" if row["entitled_usd"] is None else f"{row['entitled_usd']:,.2f}",
         ]
         for row in odd[:MOST_SHOWN]
