@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -120,20 +120,34 @@ def recommend_tables(
     """
     settings = Settings.of(seeds)
     profile = settings.default_profile
-    shared: dict[tuple[Any, ...], list[Case]] = {}
     answers = Answers(Kept(kept, SCHEMA, WINDOW_KEYS), SCHEMA)
     wanted, fixed = [settings.profiles[profile].scenario_set], dict[str, str]()
-    for case in cases(panel, quantiles, forecasts, voter_windows, settings.sets):
-        protocol = case.key[0]
+    for group in _together(cases(panel, quantiles, forecasts, voter_windows, settings.sets)):
+        protocol = group[0].key[0]
         if protocol not in fixed:
             fixed[protocol] = digest(code, settings.fixed(protocol, profile))
-        if case.holder is None:
-            _answer(answers, [case], settings, profile, fixed[protocol], wanted)
-        else:
-            shared.setdefault((protocol, case.holder, *case.key[2:]), []).append(case)
-    for key, group in shared.items():
-        _answer(answers, group, settings, profile, fixed[key[0]], wanted)
+        _answer(answers, group, settings, profile, fixed[protocol], wanted)
     return answers.table()
+
+
+def recommend_now(
+    panel: pa.Table, quantiles: pa.Table, forecasts: pa.Table, voter_windows: pa.Table, settings: Settings
+) -> pa.Table:
+    """The rows of `recommend_tables` without seals: of decisions that are made now, and that nobody keeps."""
+    groups = _together(cases(panel, quantiles, forecasts, voter_windows, settings.sets))
+    rows = [row for group in groups for row in recommendation_rows(group, settings, settings.default_profile)]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _together(found: Iterable[Case]) -> Iterator[list[Case]]:
+    """The cases that are decided together: those of one holder at one decision, after all that are alone."""
+    shared: dict[tuple[Any, ...], list[Case]] = {}
+    for case in found:
+        if case.holder is None:
+            yield [case]
+        else:
+            shared.setdefault((case.key[0], case.holder, *case.key[2:]), []).append(case)
+    yield from shared.values()
 
 
 def _answer(

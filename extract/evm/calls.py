@@ -58,7 +58,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 def joint(confirmations: Iterable[str]) -> str:
     """What holds of several answers together: proven where each of them is."""
-    return PROVEN if all(one == PROVEN for one in confirmations) else UNCONFIRMED
+    return PROVEN if {PROVEN}.issuperset(confirmations) else UNCONFIRMED
 
 
 @dataclass

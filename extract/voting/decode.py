@@ -72,7 +72,7 @@ def window_tables(
         "voting_gauges": _table(key, _gauge_rows(state), GAUGES),
         "voting_pools": _table(key, _pool_rows(state, names), POOLS),
         "voting_bribes": _table(key, _bribe_rows(state), BRIBES),
-        "voting_rewards": _table(key, _reward_rows(state, timeline.protocol.family.reward_word), REWARDS),
+        "voting_rewards": _reward_table(key, state, timeline.protocol.family.reward_word),
         "voting_prices": _table(key, _price_rows(state, feeds, point.observed.timestamp, rules), PRICES),
         "voting_quotes": _table(key, _quote_rows(state), QUOTES),
     }
@@ -113,13 +113,19 @@ def _key(timeline: Timeline, chain_id: int, point: WindowPoint, partition_id: st
 def _table(key: Row, rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
     """Rows with the key's columns in each of them; what neither has is null."""
     found = list(rows)
-    columns = [
-        pa.array([row.get(field.name) for row in found], field.type)
+    names = [field.name for field in schema if field.name not in key]
+    return _filled(key, {name: [row.get(name) for row in found] for name in names}, len(found), schema)
+
+
+def _filled(key: Row, columns: Mapping[str, Sequence[Any]], count: int, schema: pa.Schema) -> pa.Table:
+    """Columns of `count` rows, with the key's in each of them."""
+    filled = [
+        pa.array(columns[field.name], field.type)
         if field.name not in key
-        else pa.repeat(pa.scalar(key[field.name], field.type), len(found))
+        else pa.repeat(pa.scalar(key[field.name], field.type), count)
         for field in schema
     ]
-    return pa.table(columns, schema=schema)
+    return pa.table(filled, schema=schema)
 
 
 def _text(value: int | None) -> str | None:
@@ -237,21 +243,22 @@ def _own_rows(state: BlockState, of: VoterState, voter: str) -> Iterable[Row]:
             yield mine | found | {"votes_raw": str(stake)}
 
 
-def _reward_rows(state: BlockState, reward_word: int) -> Iterable[Row]:
-    for (bribe, token), reply in state.rewards.items():
-        gauge, kind = state.bribes[bribe]
-        yield {
-            "gauge_address": gauge,
-            "bribe_address": bribe,
-            "bribe_kind": kind,
-            "token_address": token,
-            "times_listed": state.listed[bribe][token],
-            "reward_raw": _text(word(reply, reward_word)),
-            "reward_status": status(reply, reward_word),
-            "residual_balance_raw": _text(word(state.balances[bribe, token])),
-            "confirmation": joint((reply.confirmation, state.balances[bribe, token].confirmation)),
-            "provider": reply.provider,
-        }
+def _reward_table(key: Row, state: BlockState, reward_word: int) -> pa.Table:
+    """A row per bribe and listed token, column by column: of an exchange's rows nine tenths are these."""
+    replies, held = state.rewards.values(), [state.balances[pair] for pair in state.rewards]
+    columns: dict[str, Sequence[Any]] = {
+        "gauge_address": [state.bribes[bribe][0] for bribe, _ in state.rewards],
+        "bribe_address": [bribe for bribe, _ in state.rewards],
+        "bribe_kind": [state.bribes[bribe][1] for bribe, _ in state.rewards],
+        "token_address": [token for _, token in state.rewards],
+        "times_listed": [state.listed[bribe][token] for bribe, token in state.rewards],
+        "reward_raw": [_text(word(reply, reward_word)) for reply in replies],
+        "reward_status": [status(reply, reward_word) for reply in replies],
+        "residual_balance_raw": [_text(word(balance)) for balance in held],
+        "confirmation": [joint((r.confirmation, b.confirmation)) for r, b in zip(replies, held, strict=True)],
+        "provider": [reply.provider for reply in replies],
+    }
+    return _filled(key, columns, len(held), REWARDS)
 
 
 def _price_rows(state: BlockState, feeds: Mapping[str, str], block_time: int, rules: PriceRules) -> Iterable[Row]:

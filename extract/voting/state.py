@@ -120,7 +120,7 @@ async def ask(chain: Views, states: Sequence[BlockState], questions: Sequence[Qu
     replies = await chain.read_blocks(requests)
     for state, of_block in zip(states, replies, strict=True):
         state.calls += len(of_block)
-        state.confirmation = joint((state.confirmation, *(reply.confirmation for reply in of_block)))
+        state.confirmation = joint({state.confirmation, *(reply.confirmation for reply in of_block)})
     return [dict(zip(q, r, strict=True)) for q, r in zip(questions, replies, strict=True)]
 
 

@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from decide.voting.forecast_tables import Learned, LearnedScenarios
-from decide.voting.recommend_tables import Seeds, Settings, recommend_tables
-from operate.voting.recommend import SEED_TABLES, placed, places_query, seed_queries, settings_of
-from operate.voting.watch.models import LiveModels
+from decide.voting.recommend_tables import Seeds, Settings, recommend_now
+from operate.voting.recommend import SEED_TABLES, placed, seed_queries, settings_of
+from operate.voting.watch.models import PLACES, LiveModels
+from operate.voting.watch.standing import StandingQueries
 from operate.warehouse import Warehouse, WarehouseError, read_tables
 
+PANEL = "int_forecast_panel"  # what forecasts are made of
 KEPT = Path("python_models") / "kept.py"  # of the project that is worked in, as dbt finds it
 FORECASTER = "decide.voting.forecast_tables"  # as the dbt model names it: what it kept may be used again
 
@@ -59,30 +61,28 @@ class Decider:
 
     def check(self, models: LiveModels) -> None:
         """WarehouseError where what is published has other columns than the models of this version."""
-        made = models.query({"panel": "select * from main_intermediate.int_forecast_panel limit 0"})["panel"]
-        if made.schema.names != self._panel.schema.names:
+        if models.schema(PANEL).names != self._panel.schema.names:
             raise WarehouseError(
                 "what is published was built by another version of Foreshore: run foreshore build, then start again"
             )
 
-    def decide(self, models: LiveModels, window: str) -> Decided:
-        """Every voter's decision at the block that `models` stand at, under the default profile."""
-        where = f"where protocol = '{self.protocol}' and epoch = {self.epoch} and decision_window = '{window}'"
-        seen = models.query(
-            {
-                "panel": f"select * from main_intermediate.int_forecast_panel {where}",
-                "windows": f"select * from main_intermediate.int_voter_windows {where}",
-                "states": f"select * from main_intermediate.int_decision_states {where} order by voter_id",
-                "places": places_query(where),
-            }
-        )
-        panel = seen["panel"]
-        quantiles, scenarios = self._forecast(panel, window)
-        made = recommend_tables(panel, quantiles, scenarios, seen["windows"], self.seeds)
-        places = {row.pop("gauge_address"): row for row in seen["places"].to_pylist()}
-        windows = {row["voter_id"]: row for row in seen["windows"].to_pylist()}
-        rows = [self._placed(row, windows[row["voter_id"]], places) for row in made.drop_columns(["seal"]).to_pylist()]
-        return Decided(rows, seen["states"].to_pylist())
+    def decide(self, seen: StandingQueries, window: str) -> Decided:
+        """Every voter's decision at the block that the models are computed at, under the default profile."""
+        panel = self._of_block(seen, PANEL, window)
+        quantiles, scenarios = self._forecast(panel, window)  # while what comes after the panel is computed
+        voters = self._of_block(seen, "int_voter_windows", window)
+        made = recommend_now(panel, quantiles, scenarios, voters, self.settings)
+        places = {row.pop("gauge_address"): row for row in seen.answer(PLACES).to_pylist()}
+        windows = {row["voter_id"]: row for row in voters.to_pylist()}
+        rows = [self._placed(row, windows[row["voter_id"]], places) for row in made.to_pylist()]
+        states = self._of_block(seen, "int_decision_states", window).sort_by("voter_id")
+        return Decided(rows, states.to_pylist())
+
+    def _of_block(self, seen: StandingQueries, model: str, window: str) -> pa.Table:
+        """A model's rows of the open epoch."""
+        rows = seen.answer(model)
+        is_open = pc.and_(pc.equal(rows["epoch"], self.epoch), pc.equal(rows["decision_window"], window))
+        return rows.filter(is_open)
 
     def _forecast(self, panel: pa.Table, window: str) -> tuple[pa.Table, pa.Table]:
         """Quantiles and scenarios of the open epoch; what closed epochs taught is learned once, at a window's first."""

@@ -1,9 +1,9 @@
 """The warehouse's own models on the open epoch at one block, in memory: dbt's SQL, word for word, on other rows.
 
-dbt compiles the models once; each reads relations and raw files. Here the relations are tables in memory, the raw files
-tables that hold what the raw zone has of the past, and for one block at a time what was read there. A model is computed
-over that and nothing of it stays: the next block begins where this one did. History is not computed again: what closed
-epochs taught (labels, forecasts) is taken from what is published.
+dbt compiles the models once; each reads relations and raw files. Here the raw files are tables that hold what the raw
+zone has of the past, and for one block at a time what was read there; the models are queries that stand ready for it
+(operate.voting.watch.standing), and nothing of a block stays. History is not computed again: what closed epochs taught
+(labels, forecasts) is taken from what is published.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ import hashlib
 import json
 import re
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -26,7 +23,8 @@ import pyarrow as pa
 from extract.ledger import LEDGER_TABLE, now
 from extract.voting.submissions import SUBMITTED_TABLE
 from operate.rebuild import compiled_models
-from operate.voting.watch.schedule import ranks, run_all
+from operate.voting.recommend import places_query
+from operate.voting.watch.standing import Query, StandingQueries
 from operate.warehouse import Warehouse, read_tables
 
 # Models that compare with the truth say nothing of an epoch that has none yet: they stay empty.
@@ -47,25 +45,34 @@ PAST = {
     "voting_gauges": _ENDS,
     "voting_voters": _ENDS,
     "voting_own_votes": _ENDS,
-    "voting_events": "exists (select 1 from raw.voting_epochs as e where not e.votes_reset_each_epoch)",
+    "voting_events": "exists (select 1 from raw_voting_epochs as e where not e.votes_reset_each_epoch)",
 }
-WORKERS = 2  # models that are computed side by side
 NOT_WORTH_IT = "join_order,join_filter_pushdown,statistics_propagation"  # a sixth of the time, where rows are few
 LIVE_LOAD = "live"
 _LIVE_FILE = f"{LIVE_LOAD}.0.parquet"
 WHOLE = ("_dlt_loads", "_store")  # raw tables of the house itself
-_SCHEMAS = ("raw", "main_staging", "main_intermediate", "main_seeds")
+_SCHEMAS = ("main_intermediate", "main_seeds")
+PLACES = "places"  # what recommendations are shown with, asked beside the models
 
 
 @dataclass(frozen=True)
 class Model:
-    """One of the warehouse's models as dbt compiled it. `sql` reads the tables of `raw`, and the models of `reads`."""
+    """One of the warehouse's models as dbt compiled it. `sql` names the models of `reads` without a schema, and the
+    tables of `raw` as `raw_table` does.
+    """
 
     name: str
     relation: str
     sql: str
     reads: Sequence[str] = ()
     raw: Sequence[str] = ()
+
+    def renamed(self, others: Mapping[str, Model]) -> Model:
+        """The model reading those of `others` by their bare names."""
+        reads, sql = [name for name in self.reads if name in others], self.sql
+        for name in reads:
+            sql = sql.replace(others[name].relation, name)
+        return replace(self, sql=sql, reads=reads)
 
 
 @dataclass(frozen=True)
@@ -111,14 +118,15 @@ def _compile(warehouse: Warehouse) -> Project:
     for node in nodes:
         read = {match.group(1): match.group(0) for match in source.finditer(node.compiled_code)}
         sources |= read
-        sql = source.sub(r"foreshore.raw.\1", node.compiled_code)
+        sql = source.sub(lambda match: raw_table(match.group(1)), node.compiled_code)
         reads = [name.split(".")[-1] for name in node.depends_on.nodes]
         found[node.name] = Model(node.name, node.relation_name, sql, reads, list(read))
     return Project(_ordered(found, WANTED), sources)
 
 
-def _nothing() -> None:
-    """A raw table that nothing arrives for."""
+def raw_table(name: str) -> str:
+    """What models call a raw table here."""
+    return f"raw_{name}"
 
 
 def _ordered(found: Mapping[str, Model], wanted: Sequence[str]) -> list[Model]:
@@ -130,7 +138,7 @@ def _ordered(found: Mapping[str, Model], wanted: Sequence[str]) -> list[Model]:
             return
         for other in found[name].reads:
             visit(other)
-        done[name] = replace(found[name], reads=[other for other in found[name].reads if other in done])
+        done[name] = found[name].renamed(done)
 
     for name in wanted:
         visit(name)
@@ -138,82 +146,48 @@ def _ordered(found: Mapping[str, Model], wanted: Sequence[str]) -> list[Model]:
 
 
 class LiveModels:
-    """The models of one exchange's open epoch, in a DuckDB of their own in memory."""
+    """The models of one exchange's open epoch, in a DuckDB of their own in memory. While a block is waited for, what is
+    computed over it is planned.
+    """
 
     def __init__(self, warehouse: Warehouse, project: Project, protocol: str, epoch: int) -> None:
-        self._connection, self._raw = duckdb.connect(), frozenset(project.sources)
-        self._run("set TimeZone = 'UTC'")
+        self._connection = duckdb.connect()
+        self._run("set global TimeZone = 'UTC'")
+        self._run("set global asof_loop_join_threshold = 0")  # as profiles.yml has it
+        self._run(f"set global disabled_optimizers = '{NOT_WORTH_IT}'")
         self._run("set threads = 1")  # small tables: models side by side are faster than threads within one
-        self._run("set asof_loop_join_threshold = 0")  # as profiles.yml has it
-        self._run(f"set disabled_optimizers = '{NOT_WORTH_IT}'")
         self._run("attach ':memory:' as foreshore")
         self._run("use foreshore")
         for schema in _SCHEMAS:
             self._run(f"create schema {schema}")
         self._take_published(warehouse, protocol, epoch)
-        self._take_past(project.sources, protocol, epoch)
-        seconds = dict[str, float]()
-        for model in project.models:
-            started = time.perf_counter()
-            self._run(f"create or replace table {model.relation} as {model.sql}")
-            seconds[model.name] = time.perf_counter() - started
-        self._models = [model for model in project.models if model.name not in AFTER_THE_TRUTH]
-        computed = {model.name for model in self._models}
-        self._needs: dict[str, set[str]] = {name: set() for name in self._raw}
-        self._needs |= {m.name: {*m.raw, *(computed & set(m.reads))} for m in self._models}
-        self._ranks = ranks(self._needs, seconds)
-        self._workers = ThreadPoolExecutor(WORKERS)
-        self._clearing: Future[None] = self._workers.submit(self._clear)
+        self._past = self._take_past(project.sources, protocol, epoch)
+        queries = [Query(m.name, m.sql, [*m.reads, *map(raw_table, m.raw)]) for m in project.models]
+        queries.append(_places(protocol, epoch))
+        made = self._compute_past(queries)
+        self._still = {name: made[name] for name in AFTER_THE_TRUTH}
+        moving = [query for query in queries if query.name not in AFTER_THE_TRUTH]
+        self._standing = StandingQueries(self._connection, moving, {name: made[name].schema for name in made})
+        self._standing.begin()
 
     @contextmanager
-    def at(self, tables: Mapping[str, pa.Table]) -> Iterator[LiveModels]:
-        """The models computed over these raw tables beside the past; afterwards nothing of it is left.
-
-        It is cleared away while the decision goes its way: the next block waits for that.
-        """
-        self._clearing.result()
-        try:
-            self._compute_all(tables)
-            yield self
-        finally:
-            self._clearing = self._workers.submit(self._clear)
-
-    def _compute_all(self, tables: Mapping[str, pa.Table]) -> None:
-        """Each model once what it reads is there."""
+    def at(self, tables: Mapping[str, pa.Table]) -> Iterator[StandingQueries]:
+        """The models computed over these raw tables beside the past; afterwards nothing of it is left."""
         committed = {"load_id": [LIVE_LOAD], "schema_name": ["voting"], "status": [0], "inserted_at": [now()]}
         arrived = {**tables, "_dlt_loads": pa.table(committed)}
-        tasks: dict[str, Callable[[], None]] = {
-            name: partial(self._arrive, name, arrived[name]) if name in arrived else _nothing for name in self._raw
-        }
-        tasks |= {model.name: partial(self._compute, model) for model in self._models}
-        run_all(self._workers, WORKERS, tasks, self._needs, self._ranks)
+        try:
+            raw = {raw_table(name): _beside(name, past, arrived.get(name)) for name, past in self._past.items()}
+            self._standing.give({**raw, **self._still})
+            yield self._standing
+        finally:
+            self._standing.begin()
 
-    def _arrive(self, name: str, table: pa.Table) -> None:
-        """What was read at the block, beside a raw table's past."""
-        with self._connection.cursor() as own:
-            own.register("arrived", table)
-            filename = "" if name in WHOLE else f", '{_LIVE_FILE}' as filename"
-            own.execute(f"insert into foreshore.raw.{name} by name select *{filename} from arrived")
-
-    def _compute(self, model: Model) -> None:
-        with self._connection.cursor() as own:
-            own.execute(f"insert into {model.relation} {model.sql}")
-
-    def _clear(self) -> None:
-        """Back to the past alone."""
-        with self._connection.cursor() as own:
-            for model in self._models:
-                own.execute(f"truncate {model.relation}")
-            for name in self._raw - set(WHOLE):
-                own.execute(f"delete from foreshore.raw.{name} where filename = '{_LIVE_FILE}'")
-            own.execute(f"delete from foreshore.raw._dlt_loads where load_id = '{LIVE_LOAD}'")
-
-    def query(self, queries: Mapping[str, str]) -> dict[str, pa.Table]:
-        """Answers to queries on the models, as `read_tables` gives those on what is published."""
-        return {name: self._connection.sql(sql).to_arrow_table() for name, sql in queries.items()}
+    def schema(self, name: str) -> pa.Schema:
+        """Columns of a model."""
+        return self._standing.schema(name)
 
     def close(self) -> None:
-        self._workers.shutdown()
+        self._standing.close()
         self._connection.close()
 
     def _run(self, sql: str) -> None:
@@ -230,7 +204,7 @@ class LiveModels:
             self._run(f"create table {name} as select * from arrived")
             self._connection.unregister("arrived")
 
-    def _take_past(self, sources: Mapping[str, str], protocol: str, epoch: int) -> None:
+    def _take_past(self, sources: Mapping[str, str], protocol: str, epoch: int) -> dict[str, pa.Table]:
         """Raw rows of closed epochs, with the ledger that says which of them count; of other raw tables the columns."""
         open_now = f"source = 'voting' and split_part(partition_key, '/', 2) = '{epoch}'"
         wanted = {
@@ -241,5 +215,41 @@ class LiveModels:
             LEDGER_TABLE: f"source in ('voting', 'decisions') and not ({open_now})",
             **dict.fromkeys(WHOLE, "true"),
         }
+        found = dict[str, pa.Table]()
         for name in sorted(sources, key=lambda name: name != "voting_epochs"):  # events ask it whether votes carry over
-            self._run(f"create table raw.{name} as select * from {sources[name]} where {wanted.get(name, 'false')}")
+            sql = f"select * from {sources[name]} where {wanted.get(name, 'false')}"
+            found[name] = self._connection.sql(sql).to_arrow_table()
+            self._connection.register(raw_table(name), found[name])
+        return found
+
+    def _compute_past(self, queries: Sequence[Query]) -> dict[str, pa.Table]:
+        """What raw tables and models say of the past alone, by the names that queries call them."""
+        made = {raw_table(name): table for name, table in self._past.items()}
+        for query in queries:
+            made[query.name] = self._connection.sql(query.sql).to_arrow_table()
+            self._connection.register(query.name, made[query.name])
+        return made
+
+
+def _places(protocol: str, epoch: int) -> Query:
+    """What the open epoch's recommendations are shown with."""
+    sql = places_query(f"where protocol = '{protocol}' and epoch = {epoch}")
+    reads = ["int_gauge_windows", "int_rewards_valued"]
+    for name in reads:
+        sql = sql.replace(f"main_intermediate.{name}", name)
+    return Query(PLACES, sql.replace("main.gauges", "foreshore.main.gauges"), reads)
+
+
+def _beside(name: str, past: pa.Table, arrived: pa.Table | None) -> pa.Table:
+    """A raw table's past and what was read at the block, as files of the raw zone are read: columns by name."""
+    if arrived is None:
+        return past
+    if name not in WHOLE:
+        arrived = arrived.append_column("filename", pa.repeat(_LIVE_FILE, arrived.num_rows))
+    columns = [
+        arrived[field.name].cast(field.type)
+        if field.name in arrived.column_names
+        else pa.nulls(arrived.num_rows, field.type)
+        for field in past.schema
+    ]
+    return pa.concat_tables([past, pa.table(columns, schema=past.schema)])

@@ -255,8 +255,8 @@ class Night:
         if sent.num_rows:
             tables[SUBMITTED_TABLE] = sent
             tables[LEDGER_TABLE] = pa.concat_tables([tables[LEDGER_TABLE], ledger])
-        with self.models.at(tables) as models:
-            return self.decider.decide(models, reading.window.decision_window)
+        with self.models.at(tables) as seen:
+            return self.decider.decide(seen, reading.window.decision_window)
 
     def _say_decided(self, made: Moment, head: Block) -> None:
         took = f"read {made.read_seconds * 1000:.0f} ms, decided {made.decide_seconds * 1000:.0f} ms"

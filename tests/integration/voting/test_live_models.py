@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from extract.config import Config
@@ -46,11 +47,15 @@ async def night(config: Config, warehouse: Warehouse, models: Project, protocol:
 async def at(epoch: OpenEpoch, live: LiveModels, decider: Decider, block: int, window: str) -> tuple[Decided, Any, Any]:
     wanted = next(w for w in WINDOWS if w.decision_window == window)
     reading = await epoch.read(await epoch.run.client.block(block), wanted)
-    with live.at(reading.tables) as models:
-        decided = decider.decide(models, window)
-        queries = _queries(epoch, window)
-        seen = models.query({name: queries[name] for name in ("panel", "windows")})
-    return decided, seen["panel"], seen["windows"]
+    with live.at(reading.tables) as seen:
+        decided = decider.decide(seen, window)
+        panel, windows = seen.answer("int_forecast_panel"), seen.answer("int_voter_windows")
+    return decided, _ordered(panel, epoch, ["voter_id", "gauge_address"]), _ordered(windows, epoch, ["voter_id"])
+
+
+def _ordered(rows: pa.Table, epoch: OpenEpoch, by: list[str]) -> pa.Table:
+    """Rows of the open epoch as `_queries` order them."""
+    return rows.filter(pc.equal(rows["epoch"], epoch.epoch)).sort_by([(name, "ascending") for name in by])
 
 
 def _queries(epoch: OpenEpoch, window: str) -> dict[str, str]:
