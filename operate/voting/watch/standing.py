@@ -64,7 +64,8 @@ class StandingQueries:
         return connection, statement
 
     def begin(self) -> None:
-        """Plan every query; each waits for what it reads. A round that goes on is waited for first."""
+        """Plan every query; each waits for what it reads. Before, the last round ends, whether its rows came or not."""
+        self._abandon()
         wait(self._running.values())
         for wire in self._wires.values():
             wire.rows = Future()
@@ -98,7 +99,11 @@ class StandingQueries:
 
     def close(self) -> None:
         """End what still waits."""
+        self._abandon()
+        self._workers.shutdown()
+
+    def _abandon(self) -> None:
+        """Nobody waits any more for rows that were not given."""
         for name in self._wires.keys() - self._ready.keys():
             if not self._wires[name].rows.done():
-                self._wires[name].rows.set_exception(duckdb.InterruptException("closed"))
-        self._workers.shutdown()
+                self._wires[name].rows.set_exception(duckdb.InterruptException("its rows were not given"))

@@ -75,6 +75,13 @@ def test_what_failed_first_is_named_and_the_next_round_is_sound() -> None:
         assert q.answer("pairs").num_rows == 0
 
 
+def test_a_round_whose_rows_never_come_does_not_hold_up_the_next() -> None:
+    with standing(SUMS) as queries:
+        queries.begin()
+        queries.give({"rows": rows([(1, 2)])})
+        assert queries.answer("sums").num_rows == 1
+
+
 def test_closing_ends_queries_that_wait() -> None:
     threads = threading.active_count()
     with standing(SUMS, PAIRS, BOTH):
