@@ -126,13 +126,19 @@ repriced as (
     group by all
 ),
 
+-- a claim that cannot be read may have paid anything: what was received in all is then not known
 receipts as (
     select
         protocol,
         voter_id,
         epoch,
-        sum(received_then_usd order by bribe_address, token_address) as received_then_usd,
-        sum(received_as_claimed_usd order by bribe_address, token_address) as received_as_claimed_usd
+        count(*) filter (where receipt_status = 'unread') as unread_receipt_count,
+        if(
+            unread_receipt_count > 0, null, sum(received_then_usd order by bribe_address, token_address)
+        ) as received_then_usd,
+        if(
+            unread_receipt_count > 0, null, sum(received_as_claimed_usd order by bribe_address, token_address)
+        ) as received_as_claimed_usd
     from {{ ref('reward_receipts') }}
     group by all
 ),
@@ -212,13 +218,15 @@ select
     coalesce(summed.entitled_usd - summed.after_rewards_usd, 0) as price_moves_usd,
     coalesce(summed.entitled_usd, 0) as entitled_usd,
     -- received + not_received = entitled
-    coalesce(receipts.received_then_usd, 0) as received_then_usd,
-    coalesce(summed.entitled_usd, 0) - coalesce(receipts.received_then_usd, 0) as not_received_usd,
+    if(receipts.unread_receipt_count > 0, null, coalesce(receipts.received_then_usd, 0)) as received_then_usd,
+    coalesce(summed.entitled_usd, 0)
+    - if(receipts.unread_receipt_count > 0, null, coalesce(receipts.received_then_usd, 0)) as not_received_usd,
     receipts.received_as_claimed_usd,
     windows.reward_share * best.best_usd as best_usd,
     windows.reward_share * best.best_usd - coalesce(summed.entitled_usd, 0) as missed_usd,
     coalesce(summed.gauges_voted, 0) as gauges_voted,
     coalesce(summed.unvalued_count, 0) as unvalued_count,
+    coalesce(receipts.unread_receipt_count, 0) as unread_receipt_count,
     windows.decision_at
 from windows
 inner join (select distinct

@@ -36,9 +36,9 @@ _WEEK = """
     union all
     select
         'not received', 5, case when not_received_usd > 0 then 'less' else 'more' end, entitled_usd, received_then_usd
-    from review
+    from review where received_then_usd is not null
     union all
-    select 'received', 6, 'total', 0.0, received_then_usd from review
+    select 'received', 6, 'total', 0.0, received_then_usd from review where received_then_usd is not null
     union all
     select 'best possible', 7, 'total', 0.0, best_usd from review where best_usd is not null
     order by place

@@ -15,7 +15,7 @@ from operate.voting.recommend_view import short
 from operate.voting.watch.attempts import read_attempts
 from operate.warehouse import Warehouse, read_tables
 
-_RECEIVED = ("received_then_usd", "not_received_usd", "received_as_claimed_usd")
+_RECEIVED = ("received_then_usd", "not_received_usd", "received_as_claimed_usd", "unread_receipt_count")
 MOST_SHOWN = 8  # tokens that were not received as owed
 MOST_MOVERS = 5  # of others whose votes moved most on the gauges voted for
 
@@ -134,10 +134,16 @@ def _show_receipts(review: Mapping[str, Any]) -> None:
         return
     odd = [r for r in receipts if r["receipt_status"] in ("not_claimed", "differs", "unread")]
     came = len([r for r in receipts if r["receipt_status"] != "not_claimed"])
-    out.print(
-        f"received [bold]{review['received_then_usd']:,.2f} USD[/bold] of it at the prices of then "
-        f"({review['received_as_claimed_usd'] or 0:,.2f} as claimed): {came} of {len(receipts)} rewards claimed"
-    )
+    claimed = f"{came} of {len(receipts)} rewards claimed"
+    if unread := review["unread_receipt_count"]:
+        out.print(
+            f"[yellow]what was received is not known: claims of {unread} rewards cannot be read[/yellow]; {claimed}"
+        )
+    else:
+        out.print(
+            f"received [bold]{review['received_then_usd']:,.2f} USD[/bold] of it at the prices of then "
+            f"({review['received_as_claimed_usd'] or 0:,.2f} as claimed): {claimed}"
+        )
     if not came or not odd:
         return
     lines = [
