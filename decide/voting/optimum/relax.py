@@ -76,9 +76,9 @@ def relax_all(
 ) -> Relaxed:
     """The dual's least value over all multipliers: by interior points, by cutting planes where those get stuck.
 
-    A bound of at most `enough` need not be the least.
+    A bound of at most `enough` need not be the least, nor one that is well above it (none is where that is −inf).
     """
-    centre = interior(model, pieces, gauges, forced, start).run()
+    centre = interior(model, pieces, gauges, forced, start).run(enough, enough if np.isfinite(enough) else np.inf)
     if centre is not None:
         found = _around(model, pieces, gauges, forced, centre, on_grid)
         if centre.is_close or found.bound <= enough:
