@@ -22,8 +22,8 @@ def importing() -> Iterator[None]:
 
 
 def light() -> None:
-    """Settle what two libraries look for at their first use and load where it is there, 0.4 s of processor time: pyarrow
-    pandas, to tell frames from lists, and pycryptodome cffi with a parser for C, where ctypes does as well.
+    """Settle what two libraries look for at their first use and load where it is there, 0.4 s of processor time:
+    pyarrow pandas, to tell frames from lists, and pycryptodome cffi with a parser for C, where ctypes does as well.
 
     Who asks pyarrow for a frame later still gets one: it looks again then.
     """

@@ -1,8 +1,8 @@
 """A recommendation from what is published: as a command of its own, and inside a process that runs already.
 
-`python -m benchmarks.voting.recommend [--config data/world/foreshore.toml]` after `foreshore demo run`; with the world up
-(`foreshore demo up`) the command's trial run is asked of a node. Processor seconds beside wall time: others share the
-machine. No peer is known that answers the same question.
+`python -m benchmarks.voting.recommend [--config data/world/foreshore.toml]` after `foreshore demo run`; with the world
+up (`foreshore demo up`) the command's trial run is asked of a node. Processor seconds beside wall time: others share
+the machine. No peer is known that answers the same question.
 """
 
 from __future__ import annotations

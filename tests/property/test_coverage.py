@@ -58,8 +58,8 @@ def shaken(seed: int, epochs: int, gauges: int) -> tuple[Panel, Floats]:
 
 @pytest.mark.slow
 def test_forecast_intervals_are_shown_from_the_epochs_on_that_they_cover() -> None:
-    """With the least number of past epochs 80 % intervals cover at least 77 %; with one to three they do not, by far, and
-    with one to six they are withheld.
+    """With the least number of past epochs 80 % intervals cover at least 77 %; with one to three they do not, by far,
+    and with one to six they are withheld.
 
     Epochs are counted: each of the 2,000 series gives one share, however many gauges it has.
     """

@@ -160,8 +160,8 @@ class Interior:
     def run(self, floor: float = -np.inf, ceiling: float = np.inf) -> Centre | None:
         """Iterate until the complementarity is near zero, the steps die, or `STEPS`; None where it breaks down.
 
-        It may end sooner where the least value is told to lie under `floor`, or well above `ceiling`: a node of a search
-        is then cut, or split, whatever its last digits.
+        It may end sooner where the least value is told to lie under `floor`, or well above `ceiling`: a node of a
+        search is then cut, or split, whatever its last digits.
         """
         self.floor, self.ceiling, self.is_told = floor, ceiling, False
         with np.errstate(all="ignore"):  # a step that overflows ends the iterations
@@ -204,7 +204,7 @@ class Interior:
 
     def _tells(self, apart: float) -> bool:
         """Whether the value, `apart` from its least at most while the conditions hold nearly, tells enough."""
-        if self.error > 0.1 * apart + 1e-7:
+        if self.error > 1e-3 * apart + 1e-7:
             return False
         value = float(self.cost @ self.y) + float(self.forced @ self.h) + float(self._choice(self.slack)[0].sum())
         return value < self.floor or value - apart > self.ceiling + PLAIN * apart

@@ -81,8 +81,8 @@ class Hands:
         return any(of.sending is not None or of.log.pending for of in self._voters.values())
 
     def owed(self, tries: int) -> list[str]:
-        """Voters whose vote was worth sending and did not land, with fewer than `tries` attempts made; what has no outcome
-        may still land. Nobody where nothing is sent.
+        """Voters whose vote was worth sending and did not land, with fewer than `tries` attempts made; what has no
+        outcome may still land. Nobody where nothing is sent.
         """
         found = []
         for voter, of in self._voters.items():

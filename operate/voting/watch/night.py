@@ -189,8 +189,8 @@ class Night:
         self._land()
 
     async def _try_again(self, head: Block) -> None:
-        """A vote of an early window that did not go out, or that the chain did not take, is decided anew and offered: hours
-        are left, and the chance to land that decisions rest on (`early_vote_tries`) counts on it.
+        """A vote of an early window that did not go out, or that the chain did not take, is decided anew and offered:
+        hours are left, and the chance to land that decisions rest on (`early_vote_tries`) counts on it.
         """
         if self.phases.is_late(head.timestamp) or head.number in self.moments:
             return  # every block is decided on, or this one was

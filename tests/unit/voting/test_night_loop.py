@@ -174,7 +174,7 @@ def test_every_window_is_landed_once_and_only_what_can_land_is_decided(monkeypat
 def test_a_vote_of_a_day_before_that_did_not_land_is_decided_anew(
     monkeypatch: pytest.MonkeyPatch, tries: int, again: list[int]
 ) -> None:
-    """For whom it failed, as often as the chance to land counts on, and before the last minutes, which decide anyway."""
+    """For whom it failed, as often as the chance to land counts on, and before the last minutes, that decide anyway."""
     monkeypatch.setattr(Hands, "failing", ("b",))
     known = nights.threshold
     monkeypatch.setattr(nights, "threshold", lambda s, name: tries if name == "early_vote_tries" else known(s, name))
