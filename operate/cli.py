@@ -38,7 +38,9 @@ VERBS = {
     "tables": Verb("operate.describe:tables", "What is published."),
     "describe": Verb("operate.describe:describe", "What a table's columns mean."),
     "sql": Verb("operate.sql:sql", "Query what was published, read-only."),
-    "recommend": Verb("operate.voting.recommend_command:recommend", "What to vote, what it is worth, and why."),
+    "recommend": Verb(
+        "operate.voting.recommend_command:recommend", "What to vote, what it is worth, and why.", is_lean=True
+    ),
     "watch": Verb("operate.voting.watch.commands:watch", "The boundary night: decide at every block, hand votes over."),
     "review": Verb("operate.voting.watch.commands:review", "The week after: promised, earned, and why they differ."),
     "submitted": Verb("operate.voting.commands:submitted", "Record what was really voted, or show it."),

@@ -9,18 +9,27 @@ from dataclasses import dataclass, field
 import click
 from click.shell_completion import CompletionItem
 
+from operate.lean import importing, light
+
 
 @dataclass(frozen=True)
 class Verb:
-    """Where a command stands (`module:name`), its line in the group's help, and verbs that others add below it."""
+    """Where a command stands (`module:name`), its line in the group's help, and verbs that others add below it.
+
+    `is_lean`: it answers from what is published, in about a second, and loads no more than that takes.
+    """
 
     place: str
     summary: str
     below: Mapping[str, Verb] = field(default_factory=dict)
+    is_lean: bool = False
 
     def load(self) -> click.Command:
         module, name = self.place.split(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        with importing():
+            if self.is_lean:
+                light()
+            command: click.Command = getattr(importlib.import_module(module), name)
         if isinstance(command, LazyGroup):
             command.verbs = {**command.verbs, **self.below}
         return command

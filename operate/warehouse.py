@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,19 +167,34 @@ def query(warehouse: Warehouse, sql: str) -> tuple[list[str], list[tuple[Any, ..
     return answer.columns, answer.rows
 
 
-def read_tables(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, pa.Table]:
-    """Arrow tables of read-only queries over what was published, from one connection: all of the same publication.
+Reader = Callable[[Mapping[str, str]], dict[str, pa.Table]]
+
+
+@contextmanager
+def reading(warehouse: Warehouse) -> Iterator[Reader]:
+    """Read-only queries over what was published to Arrow tables by name; whatever is asked within is of the same
+    publication, opened once.
 
     Errors: RequestError where a table or column is not published, which another version may not have had.
     """
     with open_published(warehouse) as published:
-        try:
-            return {name: published.sql(sql).to_arrow_table() for name, sql in queries.items()}
-        except (duckdb.CatalogException, duckdb.BinderException) as error:
-            told = str(error).splitlines()[0]
-            raise RequestError(
-                f"what is published lacks something that this version reads ({told}): run `foreshore build`"
-            ) from None
+
+        def read(queries: Mapping[str, str]) -> dict[str, pa.Table]:
+            try:
+                return {name: published.sql(sql).to_arrow_table() for name, sql in queries.items()}
+            except (duckdb.CatalogException, duckdb.BinderException) as error:
+                told = str(error).splitlines()[0]
+                raise RequestError(
+                    f"what is published lacks something that this version reads ({told}): run `foreshore build`"
+                ) from None
+
+        yield read
+
+
+def read_tables(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, pa.Table]:
+    """Answers to some queries at once; as `reading`."""
+    with reading(warehouse) as read:
+        return read(queries)
 
 
 def open_published(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:

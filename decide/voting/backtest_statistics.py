@@ -23,6 +23,7 @@ OURS = "foreshore"
 MEASURES = ("drift", "uplift")
 SHOWN: tuple[Statistic, ...] = ("mean", "median")
 WINDOW = ["protocol", "voter_id", "decision_window"]
+A_PROMISE = 0.01  # of what could be earned: what was earned over less is a ratio to next to nothing
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class _Replay:
         return apart[np.isfinite(apart)]
 
 
-def _ratio(amount: Floats, reference: Floats) -> Floats:
-    return np.asarray(np.divide(amount, reference, out=np.full(len(amount), np.nan), where=reference > 0))
+def _ratio(amount: Floats, reference: Floats, least: Floats | float = 0.0) -> Floats:
+    """amount / reference (E,), NaN where the reference is not above `least`."""
+    return np.asarray(np.divide(amount, reference, out=np.full(len(amount), np.nan), where=reference > least))
 
 
 def backtest_statistics(results: pa.Table, scores: pa.Table, threshold_rows: Rows, coverage_rows: Rows) -> pa.Table:
@@ -94,7 +96,7 @@ def _statistics(
     rows = [
         *made.rows("hindsight_share", None, replayed.share(OURS), (*SHOWN, "p10")),
         *made.rows("profile_hindsight_share", None, _ratio(earned, replayed.profile_hindsight)),
-        *made.rows("realised_over_expected", None, _ratio(earned, replayed.expected)),
+        *made.rows("realised_over_expected", None, _ratio(earned, replayed.expected, A_PROMISE * replayed.hindsight)),
     ]
     for name in (name for name in BASELINES if name in replayed.realised):
         gain = replayed.gain(name)

@@ -69,13 +69,27 @@ class Case:
         return rule if delay is None else replace(rule, vote_delay_seconds=int(delay))
 
 
+NUMBERS = [
+    "other_votes_now",
+    "rewards_now_usd",
+    "own_votes_now",
+    "previous_votes",
+    "data_confidence",
+    "other_votes_final",
+    "rewards_final_usd",
+    "own_votes_final",
+]
+PANEL_COLUMNS = [*KEYS, "is_candidate", *NUMBERS]  # of a panel's that a case rests on; the forecaster reads more
+QUANTILE_COLUMNS = [*KEYS, "measure", "level", "confidence"]
+
+
 def cases(
     panel: pa.Table, quantiles: pa.Table, forecasts: pa.Table, voter_windows: pa.Table, sets: Mapping[str, ScenarioSet]
 ) -> Iterator[Case]:
     """Every decision of `voter_windows` (the control aside), in order of exchange, voter, epoch and time."""
     rows = in_order(panel, KEYS)
     drift = in_order(quantiles.filter(pc.equal(quantiles["measure"], "drift")), KEYS)
-    columns = {name: floats(rows, name) for name in _NUMBERS}
+    columns = {name: floats(rows, name) for name in NUMBERS}
     basis = np.minimum(columns["data_confidence"], floats(drift, "confidence"))
     levels = np.asarray(drift["level"].to_pylist(), dtype=str)
     votable = np.asarray(rows["is_candidate"].to_pylist(), dtype=np.bool_)
@@ -112,18 +126,6 @@ def cases(
                 columns["own_votes_final"][part],
             ),
         )
-
-
-_NUMBERS = [
-    "other_votes_now",
-    "rewards_now_usd",
-    "own_votes_now",
-    "previous_votes",
-    "data_confidence",
-    "other_votes_final",
-    "rewards_final_usd",
-    "own_votes_final",
-]
 
 
 def _decisions(voter_windows: pa.Table) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ class Guardrails:
 
 @dataclass(frozen=True)
 class StageDecision:
-    """What to do now, in USD of expected return, and why. `uplift_bps` is None where nothing stands."""
+    """What to do now, in USD of expected return, and why. `uplift_bps`: see `in_bps`."""
 
     action: Action
     reason: str
@@ -152,7 +152,7 @@ def decide_stage(
         standing_usd=standing_usd,
         new_usd=new_usd,
         uplift_usd=uplift,
-        uplift_bps=1e4 * uplift / standing_usd if standing_usd > 0 else None,
+        uplift_bps=in_bps(uplift, standing_usd),
         value_if_submitted_usd=p * new_usd + (1 - p) * standing_usd - guard.gas_usd,
         value_if_kept_usd=standing_usd,
     )
@@ -222,12 +222,20 @@ def _waiting(at: _Situation, rule: VotingRule, guard: Guardrails) -> str | None:
 
 
 def _guarded(at: _Situation, guard: Guardrails, rest: Action, then: str, p: float) -> tuple[Action, str]:
-    bps = 1e4 * at.uplift / at.standing
-    gain = f"{at.uplift:,.2f} USD ({bps:,.0f} bps) over what stands"
+    bps = in_bps(at.uplift, at.standing)
+    over = f"the {at.standing:,.2f} USD that stand" if bps is None else f"what stands ({bps:,.0f} bps)"
+    gain = f"{at.uplift:,.2f} USD over {over}"
     least = guard.gas_multiple * guard.gas_usd
-    if bps < guard.uplift_bps or at.uplift < least:
+    if 1e4 * at.uplift / at.standing < guard.uplift_bps or at.uplift < least:
         return rest, f"it gains {gain}; a re-vote must gain {guard.uplift_bps:g} bps and {least:.2f} USD: {then}"
     return "submit", f"it gains {gain}; with a chance of {p:.0%} to land, worth {p * at.uplift:,.2f} USD"
+
+
+def in_bps(uplift: float, standing: float) -> float | None:
+    """A gain in basis points of what stands; None where less stands than is gained: a share of next to nothing says
+    nothing.
+    """
+    return 1e4 * uplift / standing if standing > 0 and uplift <= standing else None
 
 
 def landing(stage: Stage, failed: Sequence[Stage] = ()) -> float:

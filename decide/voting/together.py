@@ -19,7 +19,7 @@ from decide.voting.decision_tables import Case, Truth
 from decide.voting.joint import JointAllocation, JointProblem, Nft, solve_together
 from decide.voting.limits import costs
 from decide.voting.recommend import Recommendation, Setting, recommend
-from decide.voting.revote import Stage, StageDecision, VotingRule, decide_stage, landing
+from decide.voting.revote import Stage, StageDecision, VotingRule, decide_stage, in_bps, landing
 from decide.voting.situation import DECISION, Answer, RiskProfile, Situation, returns
 
 NO_LIMITS: dict[str, Any] = {
@@ -168,7 +168,7 @@ class _Shared:
             standing_usd=standing_usd,
             new_usd=new_usd,
             uplift_usd=uplift,
-            uplift_bps=1e4 * uplift / standing_usd if standing_usd > 0 else None,
+            uplift_bps=in_bps(uplift, standing_usd),
             value_if_submitted_usd=p * new_usd + (1 - p) * standing_usd - setting.guard.gas_usd,
             value_if_kept_usd=standing_usd,
         )

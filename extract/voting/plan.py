@@ -28,7 +28,7 @@ from extract.voting.pools import Pool, load_pools
 from extract.voting.pricing import PriceRules
 from extract.voting.rules import price_rules
 from extract.voting.state import count_gauges
-from extract.voting.timeline import Timeline, Untold, WindowPoint, resolve
+from extract.voting.timeline import OPEN, Timeline, Untold, WindowPoint, resolve
 from extract.voting.voters import PlannedVoter, planned_voters
 from extract.where import HERE, Where
 
@@ -224,7 +224,7 @@ def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partitio
     }
     whole = Partition(SOURCE, "epoch", key, "all")
     last = timeline.flip or timeline.boundary_block
-    wanted = fingerprint(base | {"status": timeline.status, "flip": last.number if last else None})
+    wanted = fingerprint(base | _ends(timeline))
     facts = {"to_block": last.number, "to_block_hash": last.hash} if last else {}
     found = [(whole, chain.due(whole, wanted, **facts))]
     for point in timeline.points:
@@ -234,6 +234,13 @@ def state_partitions(chain: ChainRun, timeline: Timeline) -> list[tuple[Partitio
         found.append((partition, row))
         found += _voter_partition(chain, timeline, point, key)
     return found
+
+
+def _ends(timeline: Timeline) -> dict[str, Any]:
+    """What of an epoch's own row can still move: how it ends and, while it is open, where it began (a late flip)."""
+    last = timeline.flip or timeline.boundary_block
+    began = {"start": timeline.start_block} if timeline.status == OPEN else {}
+    return {"status": timeline.status, "flip": last.number if last else None} | began
 
 
 def _voter_partition(

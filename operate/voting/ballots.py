@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from extract.config import Config
 from extract.errors import ForeshoreError, RequestError
 from extract.voting.ballot import Ballot, Tried, exact_shares, transaction, try_out
 from extract.voting.families import Protocol, load_protocols
+from operate.lean import importing
 
 WAIT_SECONDS = 8.0  # a trial run that takes longer is not worth waiting for: the transaction is shown without it
 
@@ -69,8 +69,11 @@ def _ballot(row: Mapping[str, Any], window: Mapping[str, Any]) -> Ballot:
 
 def _trial(config: Config, chain: str, asked: Mapping[str, str], block: int) -> Tried:
     """The contract's word at the decision block; `not_simulated` where no provider gives it in time."""
-    from extract.evm.client import ChainClient  # half of a command's start, and only a trial needs it
-    from extract.evm.config import load_chains
+    with importing():  # half of a command's start, and only a trial needs it
+        import asyncio
+
+        from extract.evm.client import ChainClient
+        from extract.evm.config import load_chains
 
     async def run() -> Tried:
         spec = load_chains(config.section("chains"), config.environ)[chain]

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from decide.voting.decision_tables import Case, cases
+from decide.voting.decision_tables import PANEL_COLUMNS, QUANTILE_COLUMNS, Case, cases
 from decide.voting.recommend_tables import Seeds, Settings, recommendation_rows
 from decide.voting.situation import Situation
 from extract.errors import RequestError
 from operate.console import to_json
 from operate.voting.clock import by_the_clock
-from operate.warehouse import Warehouse, read_tables
+from operate.warehouse import Reader, Warehouse, reading
 
 SEED_TABLES = {  # field of Seeds -> where it is published; a voter's own submissions are beside those of others
     **{
@@ -49,9 +49,14 @@ def recommendations(warehouse: Warehouse, asked: Asked, now: datetime | None = N
 
     With `now` (UTC) and no window or epoch asked for, a row whose window the clock has passed says so (`clock`).
     """
-    read = read_tables(warehouse, {**seed_queries(), "windows": _WINDOWS})
+    with reading(warehouse) as read:
+        return _recommendations(warehouse, read, asked, now)
+
+
+def _recommendations(warehouse: Warehouse, read: Reader, asked: Asked, now: datetime | None) -> list[dict[str, Any]]:
+    tables = read({**seed_queries(), "windows": _WINDOWS})
     try:
-        settings = settings_of(read)
+        settings = settings_of(tables)
     except (KeyError, TypeError) as error:  # a constant that this version reads and that one did not have
         built = ", ".join(f"{unit.published_at:%Y-%m-%d %H:%M} UTC" for unit in warehouse.shelf.units().values())
         raise RequestError(
@@ -59,13 +64,13 @@ def recommendations(warehouse: Warehouse, asked: Asked, now: datetime | None = N
             "run `foreshore build`"
         ) from None
     _check(asked, settings)
-    wanted = _decisions(read["windows"].to_pylist(), asked)
+    wanted = _decisions(tables["windows"].to_pylist(), asked)
     profile = asked.risk_profile or settings.default_profile
     is_open_ended = now is not None and asked.window is None and asked.epoch is None
     return [
         made | {"clock": by_the_clock(group[0], settings.stages, now) if is_open_ended and now else None}
         for group in wanted
-        for made in _decide(warehouse, group, asked, settings, profile)
+        for made in _decide(read, group, asked, settings, profile)
     ]
 
 
@@ -137,16 +142,16 @@ _WINDOWS = """
 
 
 def _decide(
-    warehouse: Warehouse, group: Sequence[dict[str, Any]], asked: Asked, settings: Settings, profile: str
+    read: Reader, group: Sequence[dict[str, Any]], asked: Asked, settings: Settings, profile: str
 ) -> list[dict[str, Any]]:
     queries = {"places": places_query("where " + _condition(group[0], ("protocol", "epoch", "decision_window")))}
     for n, window in enumerate(group):
         queries |= {f"{name} {n}": query for name, query in _case_queries(window).items()}
-    read = read_tables(warehouse, queries)  # at once: opening what is published takes longer than a query
-    found = [next(cases(*(read[f"{name} {n}"] for name in _CASE), settings.sets)) for n in range(len(group))]
+    tables = read(queries)
+    found = [next(cases(*(tables[f"{name} {n}"] for name in _CASE), settings.sets)) for n in range(len(group))]
     if asked.voting_power is not None:
         found = [with_power(case, asked.voting_power) for case in found]
-    places = {row.pop("gauge_address"): row for row in read["places"].to_pylist()}
+    places = {row.pop("gauge_address"): row for row in tables["places"].to_pylist()}
     rows = recommendation_rows(found, settings, profile)
     is_what_if = asked.voting_power is not None
     return [placed(row, window, places, is_what_if) for row, window in zip(rows, group, strict=True)]
@@ -203,17 +208,19 @@ def _condition(window: Mapping[str, Any], keys: Sequence[str]) -> str:
     return " and ".join(f"{k} = {window[k]}" if k == "epoch" else f"{k} = '{window[k]}'" for k in keys)
 
 
-_CASE = {  # what `cases` takes, in its order, and where it is published
-    "panel": "int_forecast_panel",
-    "quantiles": "forecast_quantiles",
-    "forecasts": "forecast_scenarios",
-    "windows": "int_voter_windows",
+_CASE = {  # what `cases` takes, in its order: where it is published, and which columns (wide lists take long to read)
+    "panel": ("int_forecast_panel", ", ".join(PANEL_COLUMNS)),
+    "quantiles": ("forecast_quantiles", ", ".join(QUANTILE_COLUMNS)),
+    "forecasts": ("forecast_scenarios", "*"),
+    "windows": ("int_voter_windows", "*"),
 }
 
 
 def _case_queries(window: Mapping[str, Any]) -> dict[str, str]:
     condition = _condition(window, ("protocol", "voter_id", "epoch", "decision_window"))
-    return {key: f"select * from main_intermediate.{name} where {condition}" for key, name in _CASE.items()}
+    return {
+        key: f"select {what} from main_intermediate.{name} where {condition}" for key, (name, what) in _CASE.items()
+    }
 
 
 def with_power(case: Case, power: float) -> Case:

@@ -112,7 +112,7 @@ def _sums(row: dict[str, Any]) -> list[str]:
                 f"the limits of profile {row['risk_profile']} cost {cost:.1%} of the {unlimited:,.2f} USD that the "
                 f"exchange's own limits allow{_limit_costs(row)}"
             ]
-            if unlimited is not None and cost is not None
+            if unlimited is not None and cost is not None and unlimited >= 0.01  # a share of a cent says nothing
             else []
         ),
     ]

@@ -188,16 +188,16 @@ class Proxy:
         for fault in struck:
             if fault.kind == "reorg":  # who asks for the state of the other hash gets that of the block
                 true_hash = await self._hash(int(fault.value))
-                body = body.replace(other_hash(true_hash).encode(), true_hash.encode())
+                body = body.replace(other_hash(true_hash)[2:].encode(), true_hash[2:].encode())
         replies = {reply["id"]: reply for reply in msgspec.json.decode(await self._forward(body))}
         return [replies[position] for position in range(len(calls))]
 
     async def _reorganized(self, body: bytes, struck: list[Fault]) -> bytes:
-        """Another hash for a block wherever it is named: in its header, its child's, its logs."""
+        """Another hash for a block wherever it is named: in its header, its child's, its logs, and by the EVM."""
         for fault in struck:
             if fault.kind == "reorg":
                 true_hash = await self._hash(int(fault.value))
-                body = body.replace(true_hash.encode(), other_hash(true_hash).encode())
+                body = body.replace(true_hash[2:].encode(), other_hash(true_hash)[2:].encode())
         return body
 
     async def _hash(self, block: int) -> str:

@@ -154,7 +154,9 @@ class Search:
         pieces = self.pool.pieces
         if turn == 0:
             return relax(self.model, pieces, gauges, forced, prices, self.on_grid)
-        return relax_all(self.model, pieces, gauges, forced, prices, self.on_grid, self._enough())
+        enough = self._enough()  # a node that is split all the same needs no last digits, the first one has all others'
+        plenty = enough if self.nodes > 1 else np.inf
+        return relax_all(self.model, pieces, gauges, forced, prices, self.on_grid, enough, plenty)
 
     def _rank(self, gauges: Codes, forced: Flags, found: Relaxed) -> tuple[Codes, Flags, Relaxed]:
         """Without the gauges that enough others can stand in for; who stands in for whom among the rest is kept.

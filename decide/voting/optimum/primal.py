@@ -35,7 +35,7 @@ def fill(model: Model, pool: Pool, gauges: Codes, start: Prices, floor: float = 
     best: tuple[Vote, Prices] | None = None
     for _ in range(ROUNDS):
         pieces = pool.pieces
-        centre = _centre(model, pieces, gauges, start)
+        centre = _centre(model, pieces, gauges, start, floor)
         x = _stay(model, gauges, balance(centre.x, model.low[gauges], model.high[gauges]))
         vote = Vote(gauges, x, model.objective(gauges, x))
         if best is None or vote.value > best[0].value:
@@ -47,12 +47,12 @@ def fill(model: Model, pool: Pool, gauges: Codes, start: Prices, floor: float = 
     return best
 
 
-def _centre(model: Model, pieces: Pieces, gauges: Codes, start: Prices) -> Centre:
+def _centre(model: Model, pieces: Pieces, gauges: Codes, start: Prices, floor: float) -> Centre:
     """The interior point method from the multipliers given, then from plain ones; cutting planes where both stick."""
     forced = np.ones(len(gauges), dtype=np.bool_)
     plain = replace(start, price=1.0, stay=0.1, share=np.ones(len(start.ids)) / len(start.ids))
     for prices in (start, plain):
-        centre = interior(model, pieces, gauges, forced, prices).run()
+        centre = interior(model, pieces, gauges, forced, prices).run(floor)
         if centre is not None and centre.is_close:
             return centre
     return descend(model, pieces, gauges, forced, start.price, start.stay, start.on(pieces))

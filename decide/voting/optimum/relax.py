@@ -72,13 +72,20 @@ def relax(model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Pri
 
 
 def relax_all(
-    model: Model, pieces: Pieces, gauges: Codes, forced: Flags, start: Prices, on_grid: bool, enough: float
+    model: Model,
+    pieces: Pieces,
+    gauges: Codes,
+    forced: Flags,
+    start: Prices,
+    on_grid: bool,
+    enough: float,
+    plenty: float = np.inf,
 ) -> Relaxed:
     """The dual's least value over all multipliers: by interior points, by cutting planes where those get stuck.
 
-    A bound of at most `enough` need not be the least.
+    A bound of at most `enough` need not be the least, nor one that is well above `plenty`.
     """
-    centre = interior(model, pieces, gauges, forced, start).run()
+    centre = interior(model, pieces, gauges, forced, start).run(enough, plenty)
     if centre is not None:
         found = _around(model, pieces, gauges, forced, centre, on_grid)
         if centre.is_close or found.bound <= enough:

@@ -43,6 +43,7 @@ class _Voter:
     sending: asyncio.Task[Answer] | None = None
     votes: dict[int, Submission] = field(default_factory=dict)  # by attempt of this process
     asked_as: str | int | None = None  # how the voter contract knows who votes
+    is_worth: bool | None = None  # sending, as last decided; None: not decided by this process
 
 
 class Hands:
@@ -79,6 +80,20 @@ class Hands:
     def has_pending(self) -> bool:
         return any(of.sending is not None or of.log.pending for of in self._voters.values())
 
+    def owed(self, tries: int) -> list[str]:
+        """Voters whose vote was worth sending and did not land, with fewer than `tries` attempts made; what has no
+        outcome may still land. Nobody where nothing is sent.
+        """
+        found = []
+        for voter, of in self._voters.items():
+            made = of.log.all
+            if self.sender is None or of.sending is not None or of.log.pending or len(made) >= tries:
+                continue
+            has_failed = made[-1].outcome != "landed" if made else of.is_worth
+            if has_failed and of.is_worth is not False:
+                found.append(voter)
+        return found
+
     async def offer(self, reading: Reading, rows: Sequence[Mapping[str, Any]], block_seconds: int, left: int) -> None:
         """Hand over every vote that may go now; say of the others why not."""
         for row in rows:
@@ -86,6 +101,7 @@ class Hands:
             if of is not None:
                 who = row["voter"]["account_address"] or row["voter"]["token_id"]
                 of.asked_as = int(who) if isinstance(who, str) and who.isdigit() else who
+                of.is_worth = row["outcome"] == "ok" and row["action"] == "submit"
             if of is None or row["outcome"] != "ok" or row["action"] != "submit" or of.sending is not None:
                 continue
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -73,6 +73,7 @@ class Night:
     _due: dict[str, DecisionWindow] = field(default_factory=dict)  # windows that have passed, and are not recorded
     _recorded: dict[str, str] = field(default_factory=dict)  # window -> hash of its block
     _has_decided: bool = False
+    _early: dict[str, int] = field(default_factory=dict)  # window before the late ones -> times it was decided on
     _whole_at: int = 0
     _pinged: float = 0.0
 
@@ -82,6 +83,7 @@ class Night:
         self.whole_seconds = threshold(seeds, "watch_whole_seconds")
         self.frozen_seconds = threshold(seeds, "watch_frozen_seconds")
         self.settle_seconds = threshold(seeds, "watch_settle_seconds")
+        self.early_tries = int(threshold(seeds, "early_vote_tries"))
 
     async def run(self) -> None:
         """Follow the head until no vote can land any more and every attempt has its outcome."""
@@ -182,7 +184,28 @@ class Night:
         for window in await self._record_due(head):
             if head.number not in self.moments:
                 await self._decide(head, window, head)  # what is sent is decided on the newest state
+            self._early[window.decision_window] = 1
+        await self._try_again(head)
         self._land()
+
+    async def _try_again(self, head: Block) -> None:
+        """A vote of an early window that did not go out, or that the chain did not take, is decided anew and offered:
+        hours are left, and the chance to land that decisions rest on (`early_vote_tries`) counts on it.
+        """
+        if self.phases.is_late(head.timestamp) or head.number in self.moments:
+            return  # every block is decided on, or this one was
+        window = self.phases.window_at(head.timestamp, self.block_seconds)
+        if window is None or window.decision_window in self._due or window not in self.phases.passed(0, head.timestamp):
+            return  # its own decision is still to come
+        if self._early.get(window.decision_window, 1) >= self.early_tries:
+            return
+        voters = self.hands.owed(self.early_tries)
+        if voters:
+            self._early[window.decision_window] = self._early.get(window.decision_window, 1) + 1
+            self.voice.say(
+                "again", f"the vote of {window.decision_window} did not land: it is decided anew", self.left(head)
+            )
+            await self._decide(head, window, head, voters)
 
     async def _last_window(self, head: Block) -> Block:
         """The window that hangs on the last vote: its block is known once a block after the last moment is seen."""
@@ -194,7 +217,9 @@ class Night:
         return head
 
     async def _record_due(self, head: Block) -> list[DecisionWindow]:
-        """Record the windows whose block is to be had now, and say which; one whose block nobody tells of stays due."""
+        """Record the windows whose block is to be had now, and say which are new; one whose block nobody tells of stays
+        due.
+        """
         recorded = []
         for window in list(self._due.values()):
             target = self.phases.target(window)
@@ -204,8 +229,9 @@ class Night:
                 self.voice.once("provider", f"the block of {window.decision_window} could not be asked: {error}")
                 continue
             del self._due[window.decision_window]
+            if self._recorded.get(window.decision_window) != block.hash:  # the block before is looked at twice
+                recorded.append(window)
             await self._record(block, window, head)
-            recorded.append(window)
         return recorded
 
     async def _last_parent(self) -> Block:
@@ -217,8 +243,10 @@ class Night:
     async def _at_or_before(self, moment: int) -> Block:
         return await self.epoch.providers.first(lambda client: client.block_at_or_before(moment))
 
-    async def _decide(self, block: Block, window: DecisionWindow, head: Block) -> Moment | None:
-        """Read and decide at a block, and offer what comes of it where the block is the head."""
+    async def _decide(
+        self, block: Block, window: DecisionWindow, head: Block, voters: Collection[str] | None = None
+    ) -> Moment | None:
+        """Read and decide at a block, and offer what comes of it (for all, or for some voters) where it is the head."""
         started = time.perf_counter()
         is_whole = block.timestamp - self._whole_at >= self.whole_seconds
         is_frozen = block.timestamp >= self.epoch.boundary - self.frozen_seconds
@@ -246,7 +274,8 @@ class Night:
         self.moments = {number: self.moments[number] for number in sorted(self.moments)[-KEPT_MOMENTS:]}
         if block.number == head.number:
             self._say_decided(made, head)
-            await self.hands.offer(reading, decided.rows, self.block_seconds, self.left(head))
+            rows = [row for row in decided.rows if voters is None or row["voter_id"] in voters]
+            await self.hands.offer(reading, rows, self.block_seconds, self.left(head))
         return made
 
     def _think(self, reading: Reading) -> Decided:

@@ -487,6 +487,16 @@ def test_gains_come_with_interval_and_observations() -> None:
         assert test["value"] < 0 and test["p_value"] < 0.05 and test["observations"] == 20
 
 
+def test_a_promise_of_next_to_nothing_is_not_divided_by() -> None:
+    """Under the plan's limits a small voter was promised a millionth of a dollar, once: no mean survives that ratio."""
+    rows = results(20, 0.1).to_pylist()
+    for row in rows:
+        if row["strategy"] == "foreshore" and row["epoch"] == 3:
+            row["expected_usd"] = 1e-6
+    made = of(judged(pa.Table.from_pylist(rows, schema=results(20, 0.1).schema)), "mean_realised_over_expected")
+    assert made["observations"] == 19 and made["value"] == pytest.approx(1 / 1.1)
+
+
 def test_an_epoch_that_earned_nothing_is_an_outcome() -> None:
     table = results(20, 0.1)
     before, after = of(judged(table), "mean_share_gain", "hold"), judged(with_income(table, "foreshore", {3: 0.0}))

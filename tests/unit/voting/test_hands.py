@@ -256,6 +256,47 @@ def test_without_a_sender_the_vote_is_in_a_file(tmp_path: Path) -> None:
     assert not night.path.exists() or night.outcomes() == []
 
 
+def test_a_vote_is_owed_until_it_landed_or_was_tried_often_enough(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+
+    async def through() -> None:
+        assert night.hands.owed(2) == [], "nothing was decided yet"
+        await night.offer()
+        assert night.hands.owed(2) == [], "it may still land"
+        night.epoch.providers.receipts[HASH] = (11, False)
+        await night.settle(11)
+        assert night.outcomes() == ["reverted"]
+        assert night.hands.owed(2) == [VOTER] and night.hands.owed(1) == []
+        await night.offer()
+        await night.settle(12)
+        assert night.outcomes() == ["reverted", "reverted"] and night.hands.owed(2) == []
+        assert night.hands.owed(3) == [VOTER]
+        await night.offer()
+        night.epoch.providers.receipts[HASH] = (13, True)
+        await night.settle(13)
+
+    run(through())
+    assert night.outcomes()[-1] == "landed" and night.hands.owed(9) == []
+
+
+def test_a_vote_that_failed_before_a_kill_is_owed_by_who_comes_back(tmp_path: Path) -> None:
+    night = Night(tmp_path, "/nowhere/sender")  # cannot be started: nothing was sent, provably
+    run(night.offer())
+    assert night.outcomes() == ["not_sent"]
+    night.hands.close()
+    assert Night(tmp_path).hands.owed(2) == [VOTER]
+
+
+@pytest.mark.parametrize("change", [{"action": "wait"}, {"outcome": "nothing_to_gain"}])
+def test_a_vote_that_is_worth_it_no_more_is_not_owed(tmp_path: Path, change: dict[str, str]) -> None:
+    night = Night(tmp_path, "/nowhere/sender")
+    run(night.offer())
+    assert night.hands.owed(2) == [VOTER]
+    reading = SimpleNamespace(block=night.epoch.providers.stamp(10), state=SimpleNamespace(confirmation=PROVEN))
+    run(night.hands.offer(reading, [{**ROW, **change}], 2, 80))  # type: ignore[arg-type]
+    assert night.hands.owed(2) == []
+
+
 @pytest.mark.parametrize("change", [{"action": "wait"}, {"outcome": "no_voting_power"}, {"voter_id": "somebody"}])
 def test_only_a_vote_that_is_worth_it_and_asked_for_is_offered(tmp_path: Path, change: dict[str, str]) -> None:
     night = Night(tmp_path)

@@ -100,6 +100,13 @@ class Decider:
 class Hands:
     has_pending = False
     doubted = 0
+    failing: tuple[str, ...] = ()  # whose votes never land
+
+    def __init__(self) -> None:
+        self.offered: list[tuple[int, list[str]]] = []
+
+    def owed(self, tries: int) -> list[str]:
+        return [v for v in self.failing if sum(v in voters for _, voters in self.offered) < tries]
 
     def doubt(self) -> None:
         self.doubted += 1
@@ -115,7 +122,8 @@ class Hands:
 
     async def settle(self, *_: Any) -> None: ...
 
-    async def offer(self, *_: Any) -> None: ...
+    async def offer(self, reading: Any, rows: list[dict[str, Any]], *_: Any) -> None:
+        self.offered.append((reading.block.timestamp - BOUNDARY, [row["voter_id"] for row in rows]))
 
 
 class Ear(Voice):
@@ -160,6 +168,25 @@ def test_every_window_is_landed_once_and_only_what_can_land_is_decided(monkeypat
     assert late == sorted(set(late)) and len(late) >= 297, "each late block once, hours without one notwithstanding"
     assert all(one.blocks_behind == 0 for load in landed for one in load if one.decision_window != "day")
     assert len(night.moments) <= KEPT_MOMENTS
+
+
+@pytest.mark.parametrize(("tries", "again"), [(1, []), (2, [-86_300]), (3, [-86_300, -86_200])])
+def test_a_vote_of_a_day_before_that_did_not_land_is_decided_anew(
+    monkeypatch: pytest.MonkeyPatch, tries: int, again: list[int]
+) -> None:
+    """For whom it failed, as often as the chance to land counts on, and before the last minutes, that decide anyway."""
+    monkeypatch.setattr(Hands, "failing", ("b",))
+    known = nights.threshold
+    monkeypatch.setattr(nights, "threshold", lambda s, name: tries if name == "early_vote_tries" else known(s, name))
+    stamps = [*range(-86_421, -86_397, 2), -86_300, -86_200, -86_100, -50_000, *range(-605, 2, 2)]
+    night, _, ear, landed = played(stamps, monkeypatch)
+    early = [(at, voters) for at, voters in night.hands.offered if at < -600]  # type: ignore[attr-defined]
+    assert early == [(-86_399, ["a", "b"]), *((at, ["b"]) for at in again)]
+    assert [event for event, _ in ear.heard].count("again") == len(again)
+    days = [one for load in landed for one in load if one.decision_window == "day"]
+    assert {int(one.decision_at.timestamp()) - BOUNDARY for one in days} == {-86_401}, (
+        "the window's own decision stands"
+    )
 
 
 def test_what_could_not_be_landed_is_landed_later_and_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,8 @@ def test_every_case_is_decided_as_written_out(
     expected = by_cases(n, stages, rule, old, new, voted, exempt)
     may_wait = rule.votes_per_epoch == 1 and exempt and n < len(stages) - 1
     assert found.action == expected or (may_wait and (expected, found.action) == ("submit", "wait"))
-    assert found.reason and found.uplift_usd == new - old and (found.uplift_bps is None) == (old <= 0)
+    assert found.reason and found.uplift_usd == new - old
+    assert (found.uplift_bps is None) == (old <= 0 or new - old > old), "a share of next to nothing is none"
 
 
 @given(st.floats(1, 1e6), st.floats(0, 2), chances, st.integers(0, len(STAGES) - 1))
@@ -108,6 +109,20 @@ def test_promising_more_never_takes_a_submission_back(old: float, more: float, e
 def test_each_guardrail_alone_blocks(old: float, new: float, sent: bool) -> None:
     stages = with_chances([1.0] * len(STAGES))
     assert (decide_stage(stages[0], stages, FREE, GUARD, old, new).action == "submit") is sent
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (1e-9, 3.0, "it gains 3.00 USD over the 0.00 USD that stand"),
+        (2.0, 5.0, "it gains 3.00 USD over the 2.00 USD that stand"),
+        (3.0, 6.0, "it gains 3.00 USD over what stands (10,000 bps)"),
+        (1_000.0, 1_000.5, "it gains 0.50 USD over what stands (5 bps)"),
+    ],
+)
+def test_a_gain_is_told_as_a_share_only_of_what_is_worth_one(old: float, new: float, said: str) -> None:
+    found = decide_stage(STAGES[0], STAGES, FREE, GUARD, old, new)
+    assert found.reason.startswith(said), found.reason
 
 
 def test_windows_that_end_with_the_last_hour_are_for_exchanges_that_close_then() -> None:
