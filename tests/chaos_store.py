@@ -130,15 +130,13 @@ class Chaos:
         return newest_rows(self.lake, *tables)
 
     def published(self) -> dict[str, str]:
-        """A hash of each published table, numbers to nine digits: sums of doubles may be added in another order."""
+        """A hash of each published table, to the last bit of every number."""
         wings = Warehouse.of(self.config).shelf.units()
         found = {}
         with duckdb.connect() as connection:
             for unit, made in wings.items():
                 for file in sorted((self.folder / made.folder).rglob("*.parquet")):
-                    columns = connection.execute(f"describe from '{file}'").fetchall()
-                    told = [f"""printf('%.9e', "{c[0]}")""" if c[1] == "DOUBLE" else f'"{c[0]}"' for c in columns]
-                    rows = connection.execute(f"select count(*), sum(hash({', '.join(told)})) from '{file}'").fetchall()
+                    rows = connection.execute(f"select count(*), sum(hash(made)) from '{file}' as made").fetchall()
                     found[f"{unit}/{file.stem}"] = repr(rows)
         return found
 
