@@ -14,6 +14,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from extract.where import Where
+from operate.voting import sweeping
 from operate.warehouse import Warehouse, publish
 from tests.line_fixtures import ROOT, Line
 from tests.world_fixtures import ask_all
