@@ -73,10 +73,12 @@ def test_work_that_a_killed_process_left_is_cleared_away(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    left, held, fresh, other = (tmp_path / name for name in (*(f"foreshore-load-{n}" for n in "abc"), "foreshore-x"))
-    for folder in (left, held, fresh, other):
+    names = (*(f"foreshore-work-{n}" for n in "abcd"), "foreshore-x")
+    left, unlocked, held, fresh, other = (tmp_path / name for name in names)
+    for folder in (left, unlocked, held, fresh, other):
         folder.mkdir()
-        (folder / "_lock").touch()
+        if folder != unlocked:  # killed before it took its lock
+            (folder / "_lock").touch()
         if folder != fresh:
             os.utime(folder, (0, 0))
     with (held / "_lock").open() as handle:
