@@ -15,7 +15,8 @@ from python_models.parts import EPOCHS, epochs, parts, streamed
 def session() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute(
-            "create table votes as select protocol, voter_id, epoch, epoch as votes from range(0, 190, 10) as e(epoch), "
+            "create table votes as select protocol, voter_id, epoch, epoch as votes "
+            "from range(0, 190, 10) as e(epoch), "
             "(values ('a', 'x'), ('a', 'y'), ('b''s', 'x')) as v(protocol, voter_id)"
         )
         yield connection
