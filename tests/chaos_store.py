@@ -33,7 +33,8 @@ from tests.kill_points import Killer
 from tests.line_fixtures import ROOT
 
 # of an attempt, not of what it brought
-ACCIDENTAL = {"load_id", "fetched_at", "run_id", "landed_at", "committed_at", "checked_at", "written_at", "attempt"}
+ACCIDENTAL = {"load_id", "fetched_at", "run_id", "landed_at", "committed_at", "checked_at", "written_at", "recorded_at"}
+ACCIDENTAL |= {"attempt"}
 LEDGER_ACCIDENTAL = ACCIDENTAL - {"run_id"} | {"owner", "lease_until", "claimed_at", "started_at", "finished_at"}
 LEDGER_ACCIDENTAL |= {"code_version", "failed_at", "known_at"}
 TIME = re.compile(rb"20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?|\d+\.\d+ s\b")
