@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from extract.errors import StorageError
 from extract.lake import Lake
+from extract.ledger import declare
 from extract.scratch import work_folder
 from extract.store import refusal
 
@@ -41,6 +42,14 @@ def land(lake: Lake, source: str, tables: Mapping[str, pa.Table]) -> str:
                 f"cannot write to {lake.path}: {cause.strerror} ({advice}, then run the same command again; "
                 "nothing of this load is visible)."
             ) from None
+
+
+def land_alone(lake: Lake, source: str, schemas: Mapping[str, pa.Schema], tables: Mapping[str, pa.Table]) -> str:
+    """`land` as all that is done: under the lake's lock, its tables declared, what a killed attempt left swept away."""
+    with lake.lock():
+        declare(lake, schemas)
+        lake.sweep()
+        return land(lake, source, tables)
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
