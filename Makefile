@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+STAMP_LAKE := .venv-lake/.foreshore-$(shell cat requirements-lake.lock pyproject.toml | cksum | cut -d' ' -f1)
 STAMP := $(VENV)/.foreshore-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PYTHONWARNINGS := ignore::DeprecationWarning
 
-.PHONY: help setup demo test test-long chaos soak growth extract build docs report bench lint sbom audit hooks clean
+.PHONY: help setup lake demo test test-long chaos soak growth extract build docs report bench lint sbom audit hooks clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is
@@ -24,6 +25,14 @@ $(STAMP): requirements.lock pyproject.toml
 	@UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@rm -f $(VENV)/.foreshore-*; touch $@
+
+lake: setup $(STAMP_LAKE) ## an environment of its own for DuckLake, .venv-lake (docs/scale.md)
+
+$(STAMP_LAKE): requirements-lake.lock pyproject.toml
+	@test -x .venv-lake/bin/python || $(PYTHON) -m venv .venv-lake
+	@UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python .venv-lake/bin/python --require-hashes -r requirements-lake.lock
+	@$(BIN)/uv pip install --quiet --python .venv-lake/bin/python --no-deps --editable .
+	@rm -f .venv-lake/.foreshore-*; touch $@
 
 demo: setup ## the whole line on an embedded chain: extract, build, test, docs, result
 	@$(BIN)/foreshore demo run

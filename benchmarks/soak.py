@@ -58,9 +58,13 @@ class Loop:
     folder: Path
     process: subprocess.Popen[bytes]
     samples: list[Sample] = field(default_factory=list)
+    ended: str = ""  # how it ended, if it did not go round to the end
 
-    def look(self) -> None:
-        """Note what it holds now; before it is ready nothing counts."""
+    def look(self, log: Path) -> None:
+        """Note what it holds now, or that it has ended; before it is ready nothing counts."""
+        if self.ended or self.process.poll() is not None:
+            self.ended = self.ended or f"ended with {self.process.returncode}: {log.read_text(errors='replace')[-400:]}"
+            return
         if not (self.folder / READY).exists():
             return
         seen = psutil.Process(self.process.pid)
@@ -73,7 +77,7 @@ class Loop:
         """Medians of the second and the last quarter, and what grew."""
         quarter = len(self.samples) // 4
         if not quarter:
-            return {"loop": self.name, "grew": ["nothing was seen: it was not ready in time"]}
+            return {"loop": self.name, "grew": [self.ended or "nothing was seen: it was not ready in time"]}
         second, last = self.samples[quarter : 2 * quarter], self.samples[-quarter:]
         row: dict[str, Any] = {"loop": self.name, "rounds": last[-1].rounds}
         for name in ("resident", "descriptors", "threads", "files"):
@@ -83,6 +87,7 @@ class Loop:
         row["grew"] = [n for n in ("descriptors", "threads") if row[n][1] > row[n][0] + 1]
         if row["resident"][1] > row["resident"][0] * (1 + MOST_GROWTH):
             row["grew"].append("memory")
+        row["grew"] += [self.ended] if self.ended else []
         return row
 
 
@@ -194,7 +199,7 @@ def go_round(name: str, folder: Path) -> None:
 
 
 def soak(names: list[str], minutes: float, folder: Path) -> list[dict[str, Any]]:
-    """Run the loops side by side, so many minutes after the last of them is ready. RuntimeError where one ends."""
+    """Run the loops side by side, so many minutes after the last is ready; one that ends keeps what was seen of it."""
     loops = []
     for name in names:
         place = folder / name
@@ -204,7 +209,7 @@ def soak(names: list[str], minutes: float, folder: Path) -> list[dict[str, Any]]
         loops.append(Loop(name, place, subprocess.Popen(command, stdout=log, stderr=log, cwd=FOLDER.parent)))
     try:
         ready_by = time.monotonic() + START_SECONDS
-        while not all((loop.folder / READY).exists() for loop in loops) and time.monotonic() < ready_by:
+        while not all(loop.ended or (loop.folder / READY).exists() for loop in loops) and time.monotonic() < ready_by:
             _look(loops, folder)
         print(f"all are ready: {minutes:g} minutes from now", file=sys.stderr, flush=True)
         end = time.monotonic() + 60 * minutes
@@ -220,10 +225,7 @@ def soak(names: list[str], minutes: float, folder: Path) -> list[dict[str, Any]]
 def _look(loops: list[Loop], folder: Path) -> None:
     time.sleep(SAMPLE_SECONDS)
     for loop in loops:
-        if loop.process.poll() is not None:
-            said = (folder / f"{loop.name}.log").read_text(errors="replace")[-2_000:]
-            raise RuntimeError(f"{loop.name} ended with {loop.process.returncode}: {said}")
-        loop.look()
+        loop.look(folder / f"{loop.name}.log")
 
 
 def _end(pid: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from extract.integrity import audit
 from extract.lake import FILES_SCHEMA, FILES_TABLE, NO_LOAD, Lake, load_id_of
 from extract.ledger import COMPLETE, LEDGER_SCHEMA, LEDGER_TABLE
 from extract.mirror import Stored
+from extract.scratch import work_folder
 
 LEAST_LOADS = 8  # fewer of a source are left alone: each compaction writes what it merges once more
 MOST_BYTES = 64 * 2**20  # of a compacted load: one that has grown past it is not written again
@@ -138,15 +138,13 @@ def merge(lake: Lake, group: Group, is_kept: Callable[[str, str], bool] | None =
     `is_kept` says of a table and a partition whether its rows stay; ledger rows always do.
     """
     load_id = f"{time.time():.7f}"
-    with tempfile.TemporaryDirectory(prefix="foreshore-") as folder:
-        written = {
-            table: _write(lake, group, table, Path(folder) / f"{table}.parquet", is_kept) for table in group.tables
-        }
+    with work_folder() as folder:
+        written = {table: _write(lake, group, table, folder / f"{table}.parquet", is_kept) for table in group.tables}
         listing = [
             {"table_name": table, "rows": rows, "bytes": path.stat().st_size, "sha256": _sha256(path)}
             for table, (path, rows) in written.items()
         ]
-        files = Path(folder) / f"{FILES_TABLE}.parquet"
+        files = folder / f"{FILES_TABLE}.parquet"
         pq.write_table(pa.Table.from_pylist(listing, schema=FILES_SCHEMA), files, compression="zstd")
         for table, path in [*((table, path) for table, (path, _) in written.items()), (FILES_TABLE, files)]:
             lake.fs.put_file(str(path), lake.join(table, f"{load_id}.compact.parquet"))

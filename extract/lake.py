@@ -8,14 +8,13 @@ from __future__ import annotations
 import atexit
 import fcntl
 import hashlib
+import io
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -27,6 +26,7 @@ from extract.atomic import use_atomic_files
 from extract.config import Config
 from extract.errors import Busy, StorageError
 from extract.mirror import Mirror, Stored, stored
+from extract.scratch import work_folder
 from extract.store import file_system
 
 FILES_TABLE = "extract_files"
@@ -238,10 +238,9 @@ class Lake:
             if self.fs.exists(target) and self._read_schema(target).equals(schema):
                 continue
             self.make_folder(self.join(table))
-            with tempfile.TemporaryDirectory() as folder:
-                local = Path(folder) / "empty.parquet"
-                pq.write_table(schema.empty_table(), local)
-                self.fs.put_file(str(local), target)
+            made = io.BytesIO()
+            pq.write_table(schema.empty_table(), made)
+            self.fs.pipe_file(target, made.getvalue())
         marker = self.join("_dlt_loads", "none.jsonl")
         if not self.fs.exists(marker):
             self.make_folder(self.join("_dlt_loads"))
@@ -322,9 +321,11 @@ def mirror_folder(root: Path, url: str) -> Path:
 
 
 def _mirror_for_now() -> Path:
-    folder = tempfile.mkdtemp(prefix="foreshore-mirror-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    """A mirror for this process, which goes with it."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(work_folder())
+        atexit.register(stack.pop_all().close)
+    return folder
 
 
 def _note_holder(handle: IO[str]) -> None:

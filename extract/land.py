@@ -8,22 +8,15 @@ extract nothing new (measured on dlt 1.31); what can be fetched again need not b
 from __future__ import annotations
 
 import errno
-import fcntl
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
 import pyarrow as pa
 
 from extract.errors import StorageError
 from extract.lake import Lake
+from extract.ledger import declare
+from extract.scratch import work_folder
 from extract.store import refusal
-
-PREFIX, LOCK = "foreshore-load-", "_lock"
-FRESH_SECONDS = 60.0
 
 
 def land(lake: Lake, source: str, tables: Mapping[str, pa.Table]) -> str:
@@ -31,7 +24,7 @@ def land(lake: Lake, source: str, tables: Mapping[str, pa.Table]) -> str:
 
     Raises StorageError when the lake cannot take it (no space, no permission); nothing is visible then.
     """
-    with _work_folder() as folder:
+    with work_folder() as folder:
         try:
             from extract.package import run_package  # dlt takes half a second to import; most commands land nothing
 
@@ -51,27 +44,12 @@ def land(lake: Lake, source: str, tables: Mapping[str, pa.Table]) -> str:
             ) from None
 
 
-@contextmanager
-def _work_folder() -> Iterator[Path]:
-    """A folder for one attempt. Those that killed processes left are cleared away: their lock is nobody's any more."""
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if _is_left(left):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name, (Path(name) / LOCK).open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield Path(name)
-
-
-def _is_left(folder: Path) -> bool:
-    """Whether nobody works in a folder. One that is a minute old has its lock; a newer one may be about to take it."""
-    try:
-        if time.time() - folder.stat().st_mtime < FRESH_SECONDS:
-            return False
-        with (folder / LOCK).open("r+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, another user's, or gone
-        return False
-    return True
+def land_alone(lake: Lake, source: str, schemas: Mapping[str, pa.Schema], tables: Mapping[str, pa.Table]) -> str:
+    """`land` as all that is done: under the lake's lock, its tables declared, what a killed attempt left swept away."""
+    with lake.lock():
+        declare(lake, schemas)
+        lake.sweep()
+        return land(lake, source, tables)
 
 
 def _os_error(error: BaseException | None) -> OSError | None:

@@ -9,7 +9,8 @@ Under `<root>/published`:
 
 `<root>/foreshore.duckdb` links through `current`, so file and parquet change together or not at all. A reader that has
 the file open keeps the file and the parquet it began with: an old publication is deleted only when no process holds its
-file and it has stood aside for as long as publications are kept. Until then it can be asked what was known (`at`).
+file and it has stood aside for as long as publications are kept. Until then it can be asked what was known (`at`). One
+that holds the same parquet as the one before it goes sooner: the one before it answers for its time, and for its name.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ ASSEMBLED = "assembled.json"  # beside it: which views stand over several units,
 Assembled = Mapping[str, list[tuple[str, str]]]  # view -> (unit, table of it); quoted names
 KEEP_SECONDS = 3600.0  # at least, for readers that no lock shows: this process's own, and those of other machines
 KEEP_DAYS = 8.0  # "what did we know on Monday"; what did not change between two publications is there once
+SAME_SECONDS = 300.0  # how long one stands aside that holds what the one before it holds: builds may come by the minute
 
 
 class PublicationError(ForeshoreError):
@@ -88,9 +90,10 @@ class Shelf:
         current = self.current_file()  # what is newer was never turned to: a kill left it
         names = [name for name in self.kept() if current is None or name <= current.parent.name]
         if is_id(wanted):
-            if wanted not in names:
+            stood = [name for name in names if name <= wanted <= names[-1]]
+            if not stood:
                 raise PublicationError(f"there is no publication {wanted} (any more): {_spoken(names)}")
-            return self.folder / wanted / FILE
+            return self.folder / stood[-1] / FILE
         moment = moment_of(wanted)
         before = [name for name in names if published_at(name) <= moment]
         if not before:
@@ -226,22 +229,30 @@ def prune(shelf: Shelf, keep_days: float = KEEP_DAYS) -> None:
     except OSError:
         return
     names = sorted(path.name for path in shelf.folder.iterdir() if is_id(path.name))
+    before: dict[str, str] = {}  # what the newest one kept so far holds
     for name, successor in zip(names, [*names[1:], None], strict=True):
-        if name != current and not _may_be_read(
-            shelf.folder / name, successor, is_past=name < current, keep_days=keep_days
-        ):
-            shutil.rmtree(shelf.folder / name)
+        folder, units = shelf.folder / name, _units(shelf.folder / name)
+        days = min(keep_days, SAME_SECONDS / 86_400) if units == before else max(KEEP_SECONDS / 86_400, keep_days)
+        if name == current or _may_be_read(folder, successor, is_past=name < current, keep_days=days):
+            before = units
+        else:
+            shutil.rmtree(folder)
     used = {link.resolve() for link in shelf.folder.glob("*/*") if link.is_symlink()}
     for folder in shelf.wings.glob("*/*"):
         if folder.resolve() not in used:
             shutil.rmtree(folder)
 
 
+def _units(folder: Path) -> dict[str, str]:
+    """Whose parquet a publication holds, by unit."""
+    return {link.name: str(link.readlink()) for link in folder.iterdir() if link.is_symlink()}
+
+
 def _may_be_read(folder: Path, successor: str | None, is_past: bool, keep_days: float) -> bool:
     """Whether a publication other than the current one may still be asked; what a kill left unfinished is not."""
     if not is_past or successor is None or not (folder / FILE).exists():
         return False
-    if publication_age_days(successor) < max(KEEP_SECONDS / 86_400, keep_days):
+    if publication_age_days(successor) < keep_days:
         return True
     return _is_held(folder / FILE)
 

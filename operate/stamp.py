@@ -70,7 +70,7 @@ class Stamp:
             for test in self.tests
             if (test.unit == unit or test.unit == "door") and not needed.isdisjoint(test.reads)
         ]
-        said = (self._objection(node) for node in [*relations, *tests])
+        said = (self.objection(node) for node in [*relations, *tests])
         return [reason for reason in said if reason]
 
     def _upstream(self, names: Iterable[str]) -> set[str]:
@@ -83,7 +83,7 @@ class Stamp:
                 waiting += self.nodes[name].reads if name in self.nodes else ()
         return found
 
-    def _objection(self, node: Node) -> str | None:
+    def objection(self, node: Node) -> str | None:
         if node.materialized == "ephemeral":
             return None
         verb = "built" if node.kind in RELATIONS else "run"

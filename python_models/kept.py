@@ -15,19 +15,17 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-import pyarrow as pa
-
 ROOM = "decide"
 LIBRARIES = ("numpy", "scipy", "pyarrow")  # what computes; a new version may round another way
 
 
-def kept_answers(dbt: Any, session: Any) -> pa.Table | None:
-    """The rows of the model's table as its last build left them, or None where there is none."""
+def kept_answers(dbt: Any, session: Any) -> Any:
+    """The model's table as its last build left it, or None where there is none: a relation, read part by part."""
     wanted = [dbt.this.database, dbt.this.schema, dbt.this.identifier]
     there = "select 1 from duckdb_tables() where database_name = ? and schema_name = ? and table_name = ?"
     if not session.execute(there, wanted).fetchall():
         return None
-    return session.query(f"select * from {dbt.this}").to_arrow_table()
+    return session.query(f"select * from {dbt.this}")
 
 
 @cache

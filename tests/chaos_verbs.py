@@ -17,6 +17,8 @@ from tests.chaos_store import Chaos, Sources
 BARS = ("extract", "bars", "--symbol", "FORE", "--from", "2026-01-02", "--to")  # whole months: a repair fetches these
 TESTED = ("backtest", "bars", "--symbol", "FORE", "--from", "2026-01-07", "--to", "2026-03-05")
 DAY = str(FIRST_END - timedelta(days=WINDOW))
+VOTER = "0x2b9f23a551ee94ec33cf07e3873b5b6ab813339a"  # has votes to cast; the first of the seed has none here
+RECOMMEND = ("recommend", "--window", "day", "--protocol", "hydrex_world", "--voter", VOTER, "--no-simulate")
 Look = Callable[[Chaos], dict[str, Any]]
 
 
@@ -92,9 +94,8 @@ def long_ones(sources: Sources) -> list[Verb]:
         Verb("backtest bars", TESTED, "built", files("artifacts"), is_cheap=True),
         Verb("backtest bars --sweep", (*TESTED, "--sweep", "atr_period=5:12"), "built", files("artifacts"),
              is_cheap=True),
-        Verb("recommend", ("recommend", "--window", "day", "--no-simulate"), "built", files("recommendations"),
-             is_cheap=True),
-        Verb("submitted", ("submitted", "--file", "ROOT/vote.json", "--submitted-at", "2026-02-25T23:56:10Z"), "voted",
+        Verb("recommend", RECOMMEND, "built", files("recommendations"), is_cheap=True),
+        Verb("submitted", ("submitted", "--file", "ROOT/vote.json", "--submitted-at", "2025-09-24T00:05:00Z"), "voted",
              raw, is_cheap=True),
         Verb("overnight", ("overnight",), "night", raw, by_clock=True, group=10),
     ]  # fmt: skip
@@ -136,8 +137,8 @@ def lay_long(chaos: Chaos) -> None:
     chaos.keep("stale")
     chaos.whole("build", allowed=(0,))
     chaos.keep("built")
-    chaos.whole("recommend", "--window", "day", "--no-simulate")
-    vote = next((chaos.folder / "recommendations").rglob("*.json"))
+    chaos.whole(*RECOMMEND)
+    (vote,) = (chaos.folder / "recommendations").rglob("*.json")
     shutil.copy(vote, chaos.folder / "vote.json")
     chaos.keep("voted")
     chaos.back_to("built")

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.voting.line import extraction, measured
 from extract.config import load_config
 from extract.seeds import read_seed
-from operate.voting.backtest import Grid, sweep
+from operate.voting.sweeping import Grid, sweep
 from operate.warehouse import Warehouse
 from simulate import voting as voting_world
 

@@ -85,48 +85,52 @@ def replay(
     The first strategy is ours: `hold` keeps what it voted an epoch ago, the staged rows follow it. Epochs without a
     known truth are left out.
     """
-    for unit in replay_units(epochs, strategies, setting):
-        if unit.row is not None:
-            yield unit.row
+    replayer = Replayer(strategies, setting)
+    for cases in epochs:
+        for unit in replayer.epoch(cases):
+            if unit.row is not None:
+                yield unit.row
 
 
-def replay_units(
-    epochs: Sequence[Sequence[Case]],
-    strategies: Sequence[Strategy],
-    setting: Setting,
-    answered: Answered | None = None,
-    code: str = "",
-) -> Iterator[Unit]:
-    """`replay`, with rows of an earlier one taken over where they rest on the same inputs.
+class Replayer:
+    """One voter's epochs replayed in turn; rows of an earlier replay that rest on the same inputs are taken over.
 
     What a row rests on: its case and truth, its strategy, the setting, what the strategy stood with an epoch ago, and
     `code`, the version of what computes. So a changed row recomputes its own epoch, and later ones only as far as
     allocations differ.
     """
-    replayed = _Replay(strategies, setting, answered, code)
-    carries = not _restarts(epochs)
-    for cases in epochs:
-        if any(np.isfinite(case.truth.rewards).any() for case in cases):
-            seen = []
-            for case in cases:
-                window = replayed.at(case)
-                seen.append(window.inputs(strategies[0]))
-                yield from replayed.window(window)
-            yield replayed.staged(cases, seen, carries)
+
+    def __init__(self, strategies: Sequence[Strategy], setting: Setting, code: str = "") -> None:
+        self._replay = _Replay(strategies, setting, code)
+        self._carries: bool | None = None
+
+    def epoch(self, cases: Sequence[Case], answered: Answered | None = None) -> Iterator[Unit]:
+        """The rows of the next epoch, whose cases come in order of its windows; none without a known truth."""
+        if self._carries is None:
+            self._carries = not _restarts([cases])
+        if not any(np.isfinite(case.truth.rewards).any() for case in cases):
+            return
+        self._replay.answered = answered
+        seen = []
+        for case in cases:
+            window = self._replay.at(case)
+            seen.append(window.inputs(self._replay.strategies[0]))
+            yield from self._replay.window(window)
+        yield self._replay.staged(cases, seen, self._carries)
 
 
-def best_units(
-    epochs: Sequence[Sequence[Case]],
-    best: Sequence[Strategy],
-    setting: Setting,
-    answered: Answered | None = None,
-    code: str = "",
-) -> Iterator[Unit]:
-    """The rows of strategies that look at the truth alone, taken over as by `replay_units`."""
-    replayed = _Replay(best, setting, answered, code)
-    for case in (case for cases in epochs if best for case in cases):
-        if np.isfinite(case.truth.rewards).any():
-            yield from replayed.window(replayed.at(case))
+class Best:
+    """One voter's epochs in turn for strategies that look at the truth alone; rows are taken over as by `Replayer`."""
+
+    def __init__(self, best: Sequence[Strategy], setting: Setting, code: str = "") -> None:
+        self._replay = _Replay(best, setting, code)
+
+    def epoch(self, cases: Sequence[Case], answered: Answered | None = None) -> Iterator[Unit]:
+        """The rows of the next epoch."""
+        self._replay.answered = answered
+        for case in cases if self._replay.strategies else ():
+            if np.isfinite(case.truth.rewards).any():
+                yield from self._replay.window(self._replay.at(case))
 
 
 def _restarts(epochs: Sequence[Sequence[Case]]) -> bool:
@@ -136,8 +140,9 @@ def _restarts(epochs: Sequence[Sequence[Case]]) -> bool:
 class _Replay:
     """Epochs in turn; remembers what each strategy stands with at each window, were it alone."""
 
-    def __init__(self, strategies: Sequence[Strategy], setting: Setting, answered: Answered | None, code: str) -> None:
-        self.strategies, self.setting, self.answered = strategies, setting, answered
+    def __init__(self, strategies: Sequence[Strategy], setting: Setting, code: str) -> None:
+        self.strategies, self.setting = strategies, setting
+        self.answered: Answered | None = None  # the earlier replay of the epochs in hand
         self.marks = [digest(code, setting, strategy) for strategy in strategies]
         self.last: dict[tuple[str, str], Held] = {}
 

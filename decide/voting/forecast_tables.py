@@ -350,7 +350,7 @@ def _scenario_rows(rows: pa.Table, wanted: ScenarioSet, made: tuple[Floats, Floa
     each = pa.array(np.repeat(np.arange(n), len(scenarios)))
     kept = rows.select([*KEYS, "decision_at"]).take(each)
     place = np.tile(np.arange(len(scenarios)), n)
-    return pa.table(
+    table = pa.table(
         {key: kept[key] for key in KEYS}
         | {
             "scenario_set": pa.repeat(pa.scalar(wanted.name), len(place)),
@@ -362,6 +362,7 @@ def _scenario_rows(rows: pa.Table, wanted: ScenarioSet, made: tuple[Floats, Floa
             "decision_at": kept["decision_at"],
         }
     )
+    return table.cast(SCENARIO_SCHEMA)
 
 
 def _named(kind: pa.DataType, names: str) -> list[pa.Field]:
@@ -381,4 +382,12 @@ SCHEMA = pa.schema(
     )
     + _named(pa.timestamp("us", "UTC"), "decision_at trained_until")
     + [pa.field("raw_quantiles", pa.list_(pa.float64()))]
+)
+SCENARIO_SCHEMA = pa.schema(
+    _named(pa.string(), "protocol voter_id decision_window")
+    + _named(pa.int64(), "epoch")
+    + _named(pa.string(), "gauge_address scenario_set scenario")
+    + _named(pa.int64(), "scenario_position")
+    + _named(pa.float64(), "scenario_weight other_votes rewards_usd")
+    + _named(pa.timestamp("us", "UTC"), "decision_at")
 )

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from extract.errors import RequestError
 from extract.lake import Lake
-from extract.land import land
-from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, declare, fingerprint, ledger_table, now
+from extract.land import land_alone
+from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, fingerprint, ledger_table, now
 
 _UTC = pa.timestamp("us", "UTC")
 
@@ -128,9 +128,7 @@ def land_pre_paper(lake: Lake, run: Mapping[str, Any], lines: RunLines) -> int:
         bytes=sum(table.nbytes for table in tables.values()),
         provider="pre_paper",
     )
-    with lake.lock():
-        declare(lake, PRE_PAPER_TABLES)
-        land(lake, "pre_paper", {**tables, LEDGER_TABLE: ledger_table([ledger])})
+    land_alone(lake, "pre_paper", PRE_PAPER_TABLES, {**tables, LEDGER_TABLE: ledger_table([ledger])})
     return ledger.rows
 
 

@@ -12,8 +12,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from extract.lake import Lake
-from extract.land import land
-from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, declare, fingerprint, ledger_table, now
+from extract.land import land_alone
+from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, fingerprint, ledger_table, now
 
 LIVE_TABLE = "live_decisions"
 _UTC = pa.timestamp("us", "UTC")
@@ -99,7 +99,6 @@ def land_decisions(lake: Lake, decisions: Sequence[LiveDecision], run_id: str) -
         )
         for one in decisions
     ]
-    with lake.lock():
-        declare(lake, {LIVE_TABLE: LIVE_SCHEMA})
-        land(lake, "nights", {LIVE_TABLE: table, LEDGER_TABLE: ledger_table(ledger)})
+    tables = {LIVE_TABLE: table, LEDGER_TABLE: ledger_table(ledger)}
+    land_alone(lake, "nights", {LIVE_TABLE: LIVE_SCHEMA}, tables)
     return len(rows)

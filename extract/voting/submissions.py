@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from extract.errors import RequestError
 from extract.lake import Lake
-from extract.land import land
-from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, declare, fingerprint, ledger_table, now
+from extract.land import land_alone
+from extract.ledger import COMPLETE, LEDGER_TABLE, LedgerRow, Partition, fingerprint, ledger_table, now
 from extract.seeds import WEEK
 
 LAST_EPOCH = 253_370_764_800 // WEEK * WEEK  # the year 9999: later ones are no dates
@@ -188,7 +188,6 @@ def submission_rows(submission: Submission, run_id: str) -> tuple[pa.Table, Ledg
 def record_submission(lake: Lake, submission: Submission, run_id: str) -> int:
     """Land a submission with its ledger row; returns the rows. Recording the same one again replaces it."""
     table, ledger = submission_rows(submission, run_id)
-    with lake.lock():
-        declare(lake, {SUBMITTED_TABLE: SUBMITTED_SCHEMA})
-        land(lake, "decisions", {SUBMITTED_TABLE: table, LEDGER_TABLE: ledger_table([ledger])})
+    tables = {SUBMITTED_TABLE: table, LEDGER_TABLE: ledger_table([ledger])}
+    land_alone(lake, "decisions", {SUBMITTED_TABLE: SUBMITTED_SCHEMA}, tables)
     return int(table.num_rows)

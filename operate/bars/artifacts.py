@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,12 +49,3 @@ def read_json(path: Path) -> Any:
         raise RequestError(f"{path} cannot be read: {error.strerror}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"{path} is not JSON: {error}") from None
-
-
-def commit_hash() -> str | None:
-    """The commit of the code that runs, or None outside of a repository."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
-    except OSError:
-        return None
-    return found.stdout.strip() or None

@@ -27,9 +27,10 @@ from extract.errors import RequestError
 from extract.evm.redact import redact
 from extract.seeds import read_seed
 from operate.bars import strategies
-from operate.bars.artifacts import artifacts_root, commit_hash, json_bytes, sha256, write_folder
+from operate.bars.artifacts import artifacts_root, json_bytes, sha256, write_folder
 from operate.bars.manifest import MANIFEST, Promotion, build_manifest
 from operate.console import out, print_json, table
+from operate.version import checkout_commit
 from operate.warehouse import Warehouse, query, read_tables
 
 TABLES = {5: "bars_m5", 15: "bars_m15"}
@@ -155,7 +156,7 @@ def run(config: Config, asked: Asked) -> tuple[Path, dict[str, Any]]:
         result,
         {name: sha256(data) for name, data in files.items()},
         error_id=error["error_id"] if error else None,
-        commit=commit_hash(),
+        commit=checkout_commit(Path(__file__).parents[2]),
         moment=datetime.now(UTC),
         verdict=verdict,
     )

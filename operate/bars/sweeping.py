@@ -58,15 +58,14 @@ def sweep(
             "after it, or single backtests"
         )
     bars, chosen, usable = whole_orders(columns, sessions, longest, span, found.coverage["unadjusted_splits"])
-    tries = Tries(config, [bars_hash(columns), str(asked.first), str(asked.last), found.coverage["unadjusted_splits"]])
+    series = [bars_hash(columns), str(asked.first), str(asked.last), found.coverage["unadjusted_splits"]]
+    tries = Tries(config, series, sets)
     with Progress(console=err, disable=as_json or not err.is_terminal, transient=True) as bar:
         task = bar.add_task(f"{len(sets):,} sets", total=len(sets))
-        made = tries.of(
-            (bars, chosen, usable), sets, where, workers, lambda n: bar.update(task, completed=n), err.print
-        )
+        made = tries.of((bars, chosen, usable), where, workers, lambda more: bar.update(task, advance=more), err.print)
     result = judge_tries(made)
     folder = _write(config, asked, feed, base, result, grid)
-    tries.forget(sets)
+    tries.forget()
     if as_json:
         print_json({"folder": str(folder), **_summary(result)})
     else:

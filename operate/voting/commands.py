@@ -84,7 +84,8 @@ def backtest(
       foreshore backtest --protocol hydrex --json
       foreshore backtest bars --symbol HOOD --from 2025-06-02 --to 2026-03-06
     """
-    from operate.voting import backtest as replays  # worker processes and solvers: no other verb waits for them
+    from operate.voting import backtest as replays
+    from operate.voting import sweeping  # worker processes and solvers: no other verb waits for them
 
     if context.invoked_subcommand is not None:
         return
@@ -98,4 +99,5 @@ def backtest(
         rows = replays.summary(warehouse, protocol)
         print_json(rows) if as_json else replays.show_summary(rows)
         return
-    replays.show_sweep(replays.sweep(warehouse, replays.Grid(**tried), protocol, workers, where), as_json)
+    grid = sweeping.Grid(**tried)
+    sweeping.sweep(warehouse, grid, protocol, workers, where, lambda rows: sweeping.show_sweep(rows, as_json))

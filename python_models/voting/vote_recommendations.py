@@ -1,15 +1,15 @@
 """What was recommended at every decision, under the default risk profile."""
 
-from decide.voting.recommend_tables import Seeds, recommend_tables
+from decide.once import sealed_schema
+from decide.voting.recommend_tables import SCHEMA, Seeds, recommend_tables
 from python_models.kept import code_version, kept_answers
+from python_models.parts import epochs, streamed
 
 
 def model(dbt, session):  # type: ignore[no-untyped-def]
     dbt.config(materialized="table", schema="intermediate")
-    panel = dbt.ref("int_forecast_panel").to_arrow_table()
-    quantiles = dbt.ref("forecast_quantiles").to_arrow_table()
-    forecasts = dbt.ref("forecast_scenarios").to_arrow_table()
-    windows = dbt.ref("int_voter_windows").to_arrow_table()
+    panel, quantiles = dbt.ref("int_forecast_panel"), dbt.ref("forecast_quantiles")
+    forecasts, windows = dbt.ref("forecast_scenarios"), dbt.ref("int_voter_windows")
     seeds = Seeds(
         dbt.ref("thresholds").to_arrow_table().to_pylist(),
         dbt.ref("scenario_weights").to_arrow_table().to_pylist(),
@@ -19,4 +19,6 @@ def model(dbt, session):  # type: ignore[no-untyped-def]
         dbt.ref("int_submissions").to_arrow_table().to_pylist(),
     )
     kept, code = kept_answers(dbt, session), code_version("decide.voting.recommend_tables")
-    return recommend_tables(panel, quantiles, forecasts, windows, seeds, kept, code)
+    tables = panel, quantiles, forecasts, windows
+    made = (recommend_tables(*map(read, tables), seeds, read(kept), code) for read in epochs(windows))
+    return streamed(sealed_schema(SCHEMA), made)

@@ -216,6 +216,36 @@ def test_what_was_known_then_is_answered_from_what_stood_then(built: Small, monk
         known(names[0])
 
 
+def test_builds_that_change_nothing_leave_no_publication_each(built: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that held the rows answers for those after it, by moment and by name; who reads one keeps it."""
+    shelf = built.warehouse.shelf
+    for _ in range(3):
+        built.build()
+    names = shelf.kept()
+    assert len(names) == 4 and len(list((shelf.wings / "voting").iterdir())) == 1
+    built.land(2)
+    built.build()
+    assert len(shelf.kept()) == 5  # a reader may be about to open one of them
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(shelf.folder / names[1] / shelves.FILE)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdin is not None and holder.stdout is not None and holder.stdout.readline() == "1\n"
+    monkeypatch.setattr(shelves, "SAME_SECONDS", 0.0)
+    shelves.prune(shelf)
+    assert shelf.kept() == [names[0], names[1], shelf.kept()[-1]]
+    holder.stdin.close()
+    assert holder.wait(timeout=30) == 0
+    shelves.prune(shelf)
+    assert shelf.kept() == [names[0], shelf.kept()[-1]]
+    for name in names:
+        assert query(replace(built.warehouse, as_of=name), "select max(version) from voting_votes")[1] == [(1,)]
+    with pytest.raises(PublicationError, match="there is no publication"):
+        query(replace(built.warehouse, as_of=f"9{names[0][1:]}"), "select 1")
+
+
 def test_an_open_reader_is_never_broken_and_old_publications_go(
     built: Small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from extract.errors import Busy, StorageError
 from extract.lake import Lake, load_id_of
-from extract.land import land
+from extract.land import land, land_alone
 
 SCHEMA = pa.schema(
     [pa.field("partition_id", pa.string()), pa.field("n", pa.int64()), pa.field("amount", pa.decimal128(38, 0))]
@@ -73,10 +73,12 @@ def test_work_that_a_killed_process_left_is_cleared_away(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    left, held, fresh, other = (tmp_path / name for name in (*(f"foreshore-load-{n}" for n in "abc"), "foreshore-x"))
-    for folder in (left, held, fresh, other):
+    names = (*(f"foreshore-work-{n}" for n in "abcd"), "foreshore-x")
+    left, unlocked, held, fresh, other = (tmp_path / name for name in names)
+    for folder in (left, unlocked, held, fresh, other):
         folder.mkdir()
-        (folder / "_lock").touch()
+        if folder != unlocked:  # killed before it took its lock
+            (folder / "_lock").touch()
         if folder != fresh:
             os.utime(folder, (0, 0))
     with (held / "_lock").open() as handle:
@@ -185,3 +187,12 @@ def test_a_column_that_came_later_is_null_in_older_files(lake: Lake) -> None:
     assert [r["confirmation"] for r in lake.read_committed("left", wider).to_pylist()] == [None] * 3
     with pytest.raises(StorageError, match="cannot be read as Foreshore landed it"):
         lake.read_committed("left", SCHEMA.append(pa.field("needed", pa.string(), nullable=False)))
+
+
+def test_a_landing_by_itself_sweeps_what_a_killed_one_left(lake: Lake) -> None:
+    """`submitted` was killed half way: the next one clears its files, not only the next extraction."""
+    load_id = land_alone(lake, "test", {"left": SCHEMA}, {"left": rows("a")})
+    orphan = Path(lake.path) / "left" / "1700000000.5.abcdef.parquet"
+    orphan.write_bytes(next(Path(lake.path, "left").glob(f"{load_id}.*")).read_bytes())
+    land_alone(lake, "test", {"left": SCHEMA}, {"left": rows("b")})
+    assert not orphan.exists() and lake.read_committed("left", SCHEMA).num_rows == 2 * rows("a").num_rows

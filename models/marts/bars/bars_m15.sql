@@ -9,7 +9,7 @@ select
     max(high) as high,
     min(low) as low,
     max_by(close, bar_at) as close,
-    case when count(volume) = 3 then sum(volume) end as volume,
+    case when count(volume) = 3 then sum(volume order by bar_at) end as volume,
     session_date,
     -- sessions open on a multiple of 15 minutes, in winter and in summer
     time_bucket(interval 15 minutes, bar_at) as bar_at

@@ -32,7 +32,7 @@ factors as (
         days.symbol,
         days.feed,
         days.session_date,
-        product(splits.split_price_factor) as factor
+        product(splits.split_price_factor order by splits.ex_at, splits.split_price_factor) as factor
     from days
     inner join splits
         on

@@ -68,7 +68,7 @@ select
     needed.needed_for,
     max(coalesce(prices.tried, 'not asked')) as tried,
     count(*) as row_count,
-    sum(needed.amount) as amount,
+    sum(needed.amount order by needed.amount) as amount,
     needed.block_number,
     needed.day
 from needed

@@ -10,7 +10,7 @@ binned as (
         bin,
         count(*) as forecast_count,
         sum(label) as happened_count,
-        avg(probability) as mean_probability,
+        avg(probability order by probability) as mean_probability,
         avg(label) as happened_share,
         sum(count(*)) over (partition by experiment, experiment_version) as experiment_count
     from scored

@@ -25,7 +25,7 @@ counted as (
         count(*) filter (where result_kind = 'forecast') as forecast_count,
         count(*) filter (where result_kind = 'stake') as stake_count,
         count(*) filter (where result_kind = 'skip') as skip_count,
-        avg(probability) as mean_probability,
+        avg(probability order by probability) as mean_probability,
         max(known_until_at) as known_until_at
     from results
     group by run_id, experiment, experiment_version

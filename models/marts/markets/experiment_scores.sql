@@ -27,8 +27,8 @@ bins as (
         slice_key,
         bin,
         count(*) as n,
-        avg(probability) as mean_probability,
-        avg(label) as happened_share
+        avg(probability order by probability) as mean_probability,
+        sum(label) as happened_count
     from slices
     group by slice_key, bin
 ),
@@ -36,12 +36,13 @@ bins as (
 decomposed as (
     select
         slice_key,
-        sum(n * pow(mean_probability - happened_share, 2)) / sum(n) as reliability,
-        sum(n * pow(happened_share - base_rate, 2)) / sum(n) as resolution
+        sum(n * pow(mean_probability - happened_share, 2) order by bin) / sum(n) as reliability,
+        sum(n * pow(happened_share - base_rate, 2) order by bin) / sum(n) as resolution
     from (
         select
             *,
-            sum(n * happened_share) over (partition by slice_key) / sum(n) over (partition by slice_key) as base_rate
+            happened_count / n as happened_share,
+            sum(happened_count) over (partition by slice_key) / sum(n) over (partition by slice_key) as base_rate
         from bins
     ) as based
     group by slice_key
@@ -51,12 +52,12 @@ decomposed as (
 weighted as (
     select
         slice_key,
-        avg(market_mean) as time_weighted_brier
+        avg(market_mean order by market_mean) as time_weighted_brier
     from (
         select
             slice_key,
             market_id,
-            sum(brier * stood_seconds) / sum(stood_seconds) as market_mean
+            sum(brier * stood_seconds order by snapshot_at, run_id) / sum(stood_seconds) as market_mean
         from slices
         group by slice_key, market_id
     ) as markets
@@ -75,11 +76,11 @@ forecasts as (
         count(distinct event_cluster) as event_count,
         count(market_brier) as paired_count,
         count(*) filter (where is_undated) as undated_count,
-        avg(brier) as brier,
-        avg(log_loss) as log_score,
+        avg(brier order by brier) as brier,
+        avg(log_loss order by log_loss) as log_score,
         avg(label) as base_rate,
-        avg(brier) filter (where market_brier is not null) as paired_brier,
-        avg(market_brier) as market_brier
+        avg(brier order by brier) filter (where market_brier is not null) as paired_brier,
+        avg(market_brier order by market_brier) as market_brier
     from slices
     group by all
 ),
@@ -108,8 +109,13 @@ asked as (
         count(*) as resolved_count,
         count(*) filter (where result_kind = 'skip') as skip_count,
         count(*) filter (where result_kind = 'stake') as stake_count,
-        avg(ln(1 + stake_fraction * (paid_back - 1))) filter (where result_kind = 'stake') as mean_log_growth
-    from ended
+        avg(log_growth order by log_growth) filter (where result_kind = 'stake') as mean_log_growth
+    from (
+        select
+            *,
+            ln(1 + stake_fraction * (paid_back - 1)) as log_growth
+        from ended
+    ) as paid
     group by experiment, experiment_version
 ),
 

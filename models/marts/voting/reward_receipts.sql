@@ -81,7 +81,7 @@ shared as (
     select
         *,
         count(*) over of_claim as sharing_count,
-        sum(entitled_amount) over of_claim as sharing_amount
+        sum(entitled_amount order by epoch) over of_claim as sharing_amount
     from paid
     window of_claim as (partition by protocol, recipient_address, bribe_address, token_address, claim_epoch)
 ),

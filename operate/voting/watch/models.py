@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from extract.ledger import LEDGER_TABLE, now
+from extract.scratch import work_folder
 from extract.voting.submissions import SUBMITTED_TABLE
 from operate.rebuild import compiled_models
 from operate.voting.recommend import places_query
@@ -110,8 +110,8 @@ def _project_version(raw_url: str) -> str:
 
 
 def _compile(warehouse: Warehouse) -> Project:
-    with tempfile.TemporaryDirectory() as folder:
-        nodes = compiled_models(Warehouse(Path(folder), warehouse.raw_url), [f"+{name}" for name in WANTED])
+    with work_folder() as folder:
+        nodes = compiled_models(Warehouse(folder, warehouse.raw_url), [f"+{name}" for name in WANTED])
     raw = re.escape(warehouse.raw_url)
     source = re.compile(rf"read_(?:parquet|json)\('{raw}/([^/'.]+)[^']*'(?:[^()]|\([^()]*\))*?\)")
     found, sources = dict[str, Model](), dict[str, str]()

@@ -14,6 +14,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from extract.where import Where
+from operate.voting import sweeping
 from operate.warehouse import Warehouse, publish
 from tests.line_fixtures import ROOT, Line
 from tests.world_fixtures import ask_all
@@ -219,6 +221,34 @@ def test_the_backtest_is_shown_and_swept(decided: Line) -> None:
     assert asked(decided, "backtest", *grid, "--engine", "dask", "--workers", "2") == swept
     assert "add --sweep" in refused(decided, "backtest", "--k-max", "5")
     assert "brave" in refused(decided, "backtest", "--sweep", "--risk-profile", "brave")
+
+
+def test_a_sweep_that_was_killed_goes_on_where_it_was(decided: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun by processes of one machine, ended by another number of a cluster's: what is kept is not replayed again."""
+    warehouse = Warehouse(decided.folder, str(decided.folder / "raw"))
+    grid = sweeping.Grid(None, k_max=(2, 3, 4), min_votes=(0, 1000))
+    whole = sweeping.sweep(warehouse, grid, None, 2)
+    here, across, asked = sweeping._here, sweeping.spread, list[int]()
+
+    def dying(tables: Any, parts: Any, workers: int) -> Any:
+        for number, made in enumerate(here(tables, parts, workers)):
+            if number == 4:
+                raise KeyboardInterrupt
+            yield made
+
+    def counting(where: Any, workers: int, function: Any, parts: Any, say: Any) -> Any:
+        asked.append(len(parts))
+        return across(where, workers, function, parts, say)
+
+    monkeypatch.setattr(sweeping, "_here", dying)
+    monkeypatch.setattr(sweeping, "spread", counting)
+    with pytest.raises(KeyboardInterrupt):
+        sweeping.sweep(warehouse, grid, None, 2)
+    kept = sorted((decided.folder / "cache" / "sweeps").glob("*.npz"))
+    assert len(kept) == 4
+    kept[0].write_bytes(kept[0].read_bytes()[:100])  # a disk that lost power: this part is made again
+    assert sweeping.sweep(warehouse, grid, None, 1, Where("dask")) == whole and asked == [3]
+    assert not list((decided.folder / "cache" / "sweeps").iterdir())
 
 
 def test_every_window_of_the_backtest_is_consistent(decided: Line) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from decide.voting.backtest import best_units, realised
+from decide.voting.backtest import Best, realised
 from decide.voting.backtest_statistics import backtest_statistics
-from decide.voting.backtest_tables import SCHEMA, backtest_tables, replayable
+from decide.voting.backtest_tables import KEYS, SCHEMA, Backtest, backtest_tables, replayable
 from decide.voting.decision_tables import Case, cases
 from decide.voting.forecast_tables import forecast_quantiles, forecast_scenarios
 from decide.voting.together import pooled
@@ -120,7 +121,30 @@ def test_the_truth_leaves_out_what_each_of_them_really_voted() -> None:
     assert realised(made, votes) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("together", [True, False])
+def test_epochs_given_some_at_a_time_are_the_same_replay(size: int, together: bool) -> None:
+    """What a strategy stands with goes on from part to part; so does what is kept, in one part or in many."""
+    tables = TOGETHER if together else of_voters({"1": (300_000.0, None), "2": (200_000.0, "bob")})
+    whole = replayed(tables)
+    seen = sorted(set(tables[3]["epoch"].to_pylist()))
+    parts = [seen[start : start + size] for start in range(0, len(seen), size)]
+
+    def given_in_parts(kept: pa.Table | None) -> pa.Table:
+        replay = Backtest(tables[3], seeds(), seed_rows("backtest_variants"))
+        of = [
+            [t.filter(pc.is_in(t["epoch"], pa.array(part))) for t in (*tables, kept) if t is not None] for part in parts
+        ]
+        return pa.concat_tables([replay.of(*each) for each in of])
+
+    order = [(name, "ascending") for name in KEYS]
+    made = given_in_parts(None)
+    assert made.sort_by(order).equals(whole.sort_by(order))
+    assert given_in_parts(whole).sort_by(order).equals(whole.sort_by(order))
+    assert replayed(tables, made).sort_by(order).equals(whole.sort_by(order))
+
+
 def test_nothing_is_asked_of_nobody() -> None:
     setting = settings().setting("hydrex", "reach")
-    assert setting is not None and list(best_units([], [], setting)) == []
+    assert setting is not None and list(Best([], setting).epoch([])) == []
     assert "is_replayed" in SCHEMA.names
