@@ -34,9 +34,24 @@ def call(target: str, signature: str, *arguments: object) -> Call:
 
 def word(reply: Reply, index: int = 0) -> int | None:
     """The 32-byte word at `index` as an unsigned integer; None unless the reply is whole. Empty is never 0."""
-    if reply.status != "ok" or len(reply.data) < 32 * (index + 1):
-        return None
-    return int.from_bytes(reply.data[32 * index : 32 * (index + 1)], "big")
+    return _word(reply.data, index) if reply.status == "ok" else None
+
+
+@lru_cache(maxsize=65_536)
+def _word(data: bytes, index: int) -> int | None:
+    """Read once: from block to block most words are what they were."""
+    return int.from_bytes(data[32 * index : 32 * (index + 1)], "big") if len(data) >= 32 * (index + 1) else None
+
+
+def text(reply: Reply, index: int = 0) -> str | None:
+    """`word` in decimal digits, as raw tables hold integers."""
+    return _text(reply.data, index) if reply.status == "ok" else None
+
+
+@lru_cache(maxsize=65_536)
+def _text(data: bytes, index: int) -> str | None:
+    value = _word(data, index)
+    return None if value is None else str(value)
 
 
 def status(reply: Reply, index: int = 0) -> str:
@@ -48,5 +63,10 @@ def status(reply: Reply, index: int = 0) -> str:
 
 def address(reply: Reply) -> str | None:
     """The address in a one-word reply, lower-case; None when missing or zero."""
-    value = word(reply)
+    return _address(reply.data) if reply.status == "ok" else None
+
+
+@lru_cache(maxsize=65_536)
+def _address(data: bytes) -> str | None:
+    value = _word(data, 0)
     return None if not value else f"0x{value:040x}"

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from extract.evm.abi import Function
 from extract.evm.calls import Reply, joint
-from extract.evm.views import address, status, word
+from extract.evm.views import address, status, text, word
 from extract.voting.epochs import utc
 from extract.voting.names import VIEWS, PoolNames
 from extract.voting.pricing import PriceRules, judge
@@ -139,7 +139,7 @@ def _window_row(point: WindowPoint, state: BlockState) -> Row:
         "decision_at": utc(point.decision.timestamp),
         "decision_block_hash": point.decision.hash,
         "epoch_on_chain": word(state.totals["epoch"]),
-        "total_votes_raw": _text(word(state.totals["total"])),
+        "total_votes_raw": text(state.totals["total"]),
         "gauges": len(state.gauges),
         "confirmation": state.confirmation,
         "provider": state.totals["length"].provider,
@@ -153,7 +153,7 @@ def _gauge_rows(state: BlockState) -> Iterable[Row]:
             "gauge_address": gauge,
             "pool_address": pool,
             "is_alive": None if alive is None else bool(alive),
-            "votes_raw": _text(word(votes)),
+            "votes_raw": text(votes),
             "votes_status": status(votes),
             "confirmation": votes.confirmation,
             "provider": votes.provider,
@@ -198,7 +198,7 @@ def _bribe_rows(state: BlockState) -> Iterable[Row]:
             "bribe_kind": kind,
             "bribe_address": bribe,
             "is_replaced": bribe in state.replaced,
-            "supply_raw": _text(word(supply)),
+            "supply_raw": text(supply),
             "supply_status": status(supply),
             "list_status": status(length),
             "tokens_listed": word(length),
@@ -252,9 +252,9 @@ def _reward_table(key: Row, state: BlockState, reward_word: int) -> pa.Table:
         "bribe_kind": [state.bribes[bribe][1] for bribe, _ in state.rewards],
         "token_address": [token for _, token in state.rewards],
         "times_listed": [state.listed[bribe][token] for bribe, token in state.rewards],
-        "reward_raw": [_text(word(reply, reward_word)) for reply in replies],
+        "reward_raw": [text(reply, reward_word) for reply in replies],
         "reward_status": [status(reply, reward_word) for reply in replies],
-        "residual_balance_raw": [_text(word(balance)) for balance in held],
+        "residual_balance_raw": [text(balance) for balance in held],
         "confirmation": [joint((r.confirmation, b.confirmation)) for r, b in zip(replies, held, strict=True)],
         "provider": [reply.provider for reply in replies],
     }

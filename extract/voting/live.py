@@ -3,8 +3,8 @@
 A reading asks in rounds, because one answer names the next questions. From one block to the next the questions hardly
 change, so all that was asked at the last block is asked at once, and the reading runs over the answers; what is new at
 this block (a gauge, a bribe, a token) it finds and asks by itself. Nothing is assumed to be as it was but what `STILL`
-names, and that only until the next whole reading, and what a planned voter has where nobody can have moved it: where a
-gauge's weight moved by exactly what events say that others did, his votes there stand.
+names, which is asked again in turns, a share at each block, and what a planned voter has where nobody can have moved
+it: where a gauge's weight moved by exactly what events say that others did, his votes there stand.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence, Set
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
+from math import ceil
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -40,7 +42,7 @@ from extract.voting.voters import VoterState, read_voters
 
 T = TypeVar("T")
 
-# Views that are asked at a whole reading only: lists that only grow at their end, names, what nobody decides on
+# Views that are asked in turns: lists that only grow at their end, names, what nobody decides on
 STILL = (
     "pools(uint256)",
     "gauges(address)",
@@ -49,6 +51,8 @@ STILL = (
     "balanceOf(address)",
     "ve()",
 )
+
+PRICES = "price sources"  # as trouble with them is named
 
 
 class Foresight:
@@ -60,7 +64,7 @@ class Foresight:
         self._quiet = {view(signature).selector for signature in quiet}
         self._usual: dict[Call, None] = {}  # asked so far, in order: a reading that was broken off loses none of it
         self._past: dict[int, dict[Call, Reply]] = {}  # blocks that are not the present one: they do not change
-        self._kept: dict[Call, Reply] = {}
+        self._kept: dict[Call, Reply] = {}  # what was asked longest ago first
         self._known: dict[Call, Reply] = {}
         self._fresh: set[Call] = set()  # of what is kept, asked at the present block
         self.block = -1
@@ -86,10 +90,14 @@ class Foresight:
             if one.target[2:] in moved or one.data[-40:] in moved:
                 del self._kept[one], self._known[one]
 
-    async def come_to(self, block: int, is_whole: bool = False) -> None:
-        """Ask at `block` what was asked before; `is_whole`: also what is kept."""
-        if is_whole or block < self.block:
+    async def come_to(self, block: int, share: float = 0.0) -> None:
+        """Ask at `block` what was asked before, and this share (up to 1, all) of what is kept: what was asked longest
+        ago.
+        """
+        if block < self.block:
             self.forget()
+        for one in list(islice(self._kept, ceil(min(max(share, 0.0), 1.0) * len(self._kept)))):
+            del self._kept[one]
         asked = self.usual
         self.block, self._known, self._fresh = block, dict(self._kept), set()
         if asked:
@@ -102,6 +110,8 @@ class Foresight:
     async def _of(self, block: int, calls: Sequence[Call]) -> list[Reply]:
         is_present = block == self.block
         known = self._known if is_present else self._past.setdefault(block, {})
+        with suppress(KeyError):  # as a rule all are known, and then usual too
+            return [known[one] for one in calls]
         unknown = [one for one in dict.fromkeys(calls) if one not in known]
         if unknown:
             found = await self._chain.read(unknown, block)
@@ -117,6 +127,7 @@ class Foresight:
         for one, reply in zip(calls, replies, strict=True):
             self._known[one] = reply
             if one.data[:10] in self._still:
+                self._kept.pop(one, None)  # the newest last
                 self._kept[one] = reply
                 self._fresh.add(one)
 
@@ -134,8 +145,8 @@ class Reading:
 class OpenEpoch:
     """The open epoch of one exchange, read at the head; `providers` race for what seconds count for."""
 
-    def __init__(self, run: ChainRun, timeline: Timeline, providers: Hedge) -> None:
-        self.run, self.timeline, self.providers = run, timeline, providers
+    def __init__(self, run: ChainRun, timeline: Timeline, providers: Hedge, whole_seconds: float) -> None:
+        self.run, self.timeline, self.providers, self.whole_seconds = run, timeline, providers, whole_seconds
         self.protocol = timeline.protocol
         self.boundary, self.epoch = timeline.boundary, timeline.epoch
         family = self.protocol.family
@@ -145,8 +156,11 @@ class OpenEpoch:
         self._events = EVENTS.empty_table()
         self._scanned = timeline.start_block - 1
         self._before: BlockState | None = None  # the last block's
+        self._read_at = 0  # chain time of the last block
         self._ours: Set[str] = frozenset()  # the planned voters, as events name them
-        self._quotes: dict[str, list[PriceQuote]] | None = None
+        self._quotes: dict[str, list[PriceQuote]] | None = None  # of sources outside the chain, by token
+        self._quoted_at = 0
+        self._quoting: asyncio.Task[dict[str, list[PriceQuote]]] | None = None
 
     @property
     def views(self) -> Sequence[Call]:
@@ -164,17 +178,15 @@ class OpenEpoch:
         (reply,) = await self.providers.read([asked], block)
         return word(reply)
 
-    async def read(
-        self, block: Block, window: DecisionWindow, is_whole: bool = False, is_frozen: bool = False
-    ) -> Reading:
-        """State, voters and events at `block`. `is_whole`: everything is asked anew, and unless prices are frozen also
-        those that no contract tells; else these stand as they were asked last.
+    async def read(self, block: Block, window: DecisionWindow, is_frozen: bool = False) -> Reading:
+        """State, voters and events at `block`. What stands still is asked anew within `whole_seconds` of chain time, a
+        share at each block; so are prices that no contract tells, beside the reading, unless they are frozen.
 
         Errors: StateError where the block has no readable state of this epoch; those of a chain that does not answer.
         """
         bribes = {} if self._before is None else self._before.bribes
         async with _beside(self._scan(bribes, block)) as scanned:
-            await self._views.come_to(block.number, is_whole)
+            await self._views.come_to(block.number, (block.timestamp - self._read_at) / self.whole_seconds)
             protocol, run = self.protocol, self.run
             places = await read_places(self._views, protocol, self.epoch, [block.number], self.timeline.start_block)
             state = places[block.number]
@@ -185,27 +197,50 @@ class OpenEpoch:
         if self._before is not None:
             self._views.stir(_unexplained(self._before, state, fresh, self._ours))
         voters = (await read_voters(self._views, protocol, run.voters[protocol.name], [state]))[block.number]
-        await self._price(state, block, is_whole and not is_frozen)
+        await self._price(state, block, is_frozen)
         self._events = pa.concat_tables([self._events, fresh])
         if block.number < self._scanned:
             self._views.forget()  # the next block is compared with this one, not with what came between
         self._scanned, self._before = max(self._scanned, block.number), state
+        self._read_at = block.timestamp
         self._ours = {str(of.asked_as) for of in voters}
         point = WindowPoint(window, self.boundary - window.seconds_before, block, block)
         tables = self._tables(point, state, voters)
         return Reading(block, window, state, tables)
 
-    async def _price(self, state: BlockState, block: Block, is_anew: bool) -> None:
-        """Pools are asked at the block; a source outside the chain where it is asked for, or never was."""
-        states, times = {state.block: state}, {state.block: block.timestamp}
-        if is_anew or self._quotes is None:
-            await quote(self.run, states, times)
-            self._quotes = {t: [q for q in of if q.kind == "reference"] for t, of in state.quotes.items()}
-            return
-        await quote(replace(self.run, price_sources=()), states, times)
+    async def _price(self, state: BlockState, block: Block, is_frozen: bool) -> None:
+        """Pools are asked at the block; sources outside the chain while nobody waits for them, and what they said last
+        stands until they say another.
+        """
+        await quote(replace(self.run, price_sources=()), {state.block: state}, {state.block: block.timestamp})
+        if self._quotes is None:
+            self._quotes, self._quoted_at = {}, block.timestamp
+            self._quotes |= await self._ask_outside(state, block)
+        elif self._quoting is not None and self._quoting.done():
+            self._quotes |= self._quoting.result()
+            self._quoting = None
         for token, found in self._quotes.items():
             if token in state.decimals:
                 state.quotes[token] = [*found, *state.quotes.get(token, [])]
+        is_due = block.timestamp - self._quoted_at >= self.whole_seconds
+        if is_due and not is_frozen and self._quoting is None:
+            self._quoting, self._quoted_at = asyncio.create_task(self._ask_outside(state, block)), block.timestamp
+
+    async def _ask_outside(self, state: BlockState, block: Block) -> dict[str, list[PriceQuote]]:
+        """What sources outside the chain say of this block's tokens; one that does not answer is named, no more."""
+        asked = replace(state, quotes={}, sales={})
+        try:
+            await quote(self.run, {state.block: asked}, {state.block: block.timestamp})
+        except ForeshoreError as error:
+            self.providers.trouble[PRICES] = f"{error}; what was said before stands"
+        else:
+            self.providers.trouble.pop(PRICES, None)
+        return asked.quotes
+
+    def close(self) -> None:
+        """End what is still asked beside the readings."""
+        if self._quoting is not None:
+            self._quoting.cancel()
 
     async def _scan(self, bribes: Mapping[str, tuple[str, str]], block: Block) -> pa.Table:
         """Events since the last reading. A reorg is read again from the block it began at: `forget` first."""
@@ -305,4 +340,6 @@ async def open_epoch(config: Config, protocol: str) -> AsyncIterator[OpenEpoch]:
             raise found.error
         if found.status != OPEN:
             raise ForeshoreError(f"{protocol}: epoch {epoch} is {found.status}: there is nothing to vote on")
-        yield OpenEpoch(run, replace(found, points=()), providers)
+        whole_seconds = threshold(config.seeds, "watch_whole_seconds")
+        with closing(OpenEpoch(run, replace(found, points=()), providers, whole_seconds)) as opened:
+            yield opened

@@ -120,7 +120,7 @@ async def ask(chain: Views, states: Sequence[BlockState], questions: Sequence[Qu
     replies = await chain.read_blocks(requests)
     for state, of_block in zip(states, replies, strict=True):
         state.calls += len(of_block)
-        state.confirmation = joint({state.confirmation, *(reply.confirmation for reply in of_block)})
+        state.confirmation = joint({state.confirmation} | {reply.confirmation for reply in of_block})
     return [dict(zip(q, r, strict=True)) for q, r in zip(questions, replies, strict=True)]
 
 
@@ -183,9 +183,8 @@ async def _read_bribes(chain: Views, protocol: Protocol, states: Sequence[BlockS
 
 async def _read_listed(chain: Views, protocol: Protocol, states: Sequence[BlockState]) -> None:
     family = protocol.family
-    asked = [
-        {b: call(b, family.supply_view, *per_epoch(family.supply_view, s, family)) for b in s.bribes} for s in states
-    ]
+    keys = [per_epoch(family.supply_view, state, family) for state in states]
+    asked = [{b: call(b, family.supply_view, *key) for b in s.bribes} for s, key in zip(states, keys, strict=True)]
     for state, supplies in zip(states, await ask(chain, states, asked), strict=True):
         state.supplies = supplies
     lengths = await ask(chain, states, [{b: call(b, "rewardsListLength()") for b in s.bribes} for s in states])

@@ -202,13 +202,13 @@ async def _read_votes(
     asked: list[dict[tuple[int, str, str], Call]] = []
     for state in states:
         questions: dict[tuple[int, str, str], Call] = {}
+        key = per_epoch(family.stake_view, state, family)
         for n, of in enumerate(found[state.block]):
             if of.asked_as is None:
                 continue
             for pool in state.gauges.values():
                 questions[n, "votes", pool] = call(protocol.voter, family.own_votes_view, of.asked_as, pool)
             for bribe in state.bribes:
-                key = per_epoch(family.stake_view, state, family)
                 questions[n, "stakes", bribe] = call(bribe, family.stake_view, of.asked_as, *key)
         asked.append(questions)
     for state, replies in zip(states, await ask(chain, states, asked), strict=True):

@@ -112,15 +112,36 @@ def test_what_was_asked_at_the_last_block_is_asked_at_once_and_what_is_still_is_
     async def night() -> list[Any]:
         seen = []
         for number in (10, 11, 12):
-            await views.come_to(number, is_whole=number == 10)
+            await views.come_to(number)
             ((first,), (second,)) = await views.read_blocks([(number, [votes]), (number, [decimals])])
             extra = [listed] if number == 12 else []
             await views.read_blocks([(number, extra), (3, [votes])])
             seen.append((first.data[-1], second.data[-1]))
         return seen
 
-    assert run(night()) == [(10, 10), (11, 10), (12, 10)], "votes are of the block, decimals of the whole reading"
+    assert run(night()) == [(10, 10), (11, 10), (12, 10)], "votes are of the block, decimals of the first"
     assert provider.asked == [(10, 1), (10, 1), (3, 1), (11, 1), (12, 1), (12, 1)], "a past block is asked once"
+
+
+def test_what_stands_still_is_asked_again_in_turns_the_longest_unasked_first() -> None:
+    provider = Provider("one")
+    views = Foresight(hedge(provider), ["decimals()"])
+    still = [Call(f"0x{n}", "0x313ce567") for n in range(10)]
+
+    async def night() -> list[list[int]]:
+        seen = []
+        for number in range(10, 17):
+            await views.come_to(number, 0.0 if number == 10 else 0.2)
+            (replies,) = await views.read_blocks([(number, still)])
+            seen.append([reply.data[-1] for reply in replies])
+        await views.come_to(17, 30.0)  # hours later: all of it
+        (replies,) = await views.read_blocks([(17, still)])
+        return [*seen, [reply.data[-1] for reply in replies]]
+
+    seen = run(night())
+    assert provider.asked == [(10, 10), *((number, 2) for number in range(11, 17)), (17, 10)]
+    assert seen[2] == [11, 11, 12, 12, *[10] * 6] and seen[6] == [16, 16, 12, 12, 13, 13, 14, 14, 15, 15]
+    assert seen[7] == [17] * 10
 
 
 def test_a_reading_that_was_broken_off_costs_the_next_block_nothing() -> None:

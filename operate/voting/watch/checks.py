@@ -42,7 +42,7 @@ async def check_night(config: Config, protocol: str, voters: Sequence[str]) -> l
             decider = Decider(warehouse, protocol, epoch.epoch)
             checks.append(_clock(phases_of(config, epoch, decider), epoch, head))
             checks.append(_history(decider, epoch))
-            reading = await epoch.read(head, window, is_whole=True)
+            reading = await epoch.read(head, window)
             checks.append(_state(reading))
             with closing(LiveModels(warehouse, models, protocol, epoch.epoch)) as live:
                 decider.check(live)

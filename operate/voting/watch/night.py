@@ -74,13 +74,11 @@ class Night:
     _recorded: dict[str, str] = field(default_factory=dict)  # window -> hash of its block
     _has_decided: bool = False
     _early: dict[str, int] = field(default_factory=dict)  # window before the late ones -> times it was decided on
-    _whole_at: int = 0
     _pinged: float = 0.0
 
     def __post_init__(self) -> None:
         seeds = self.config.seeds
         self.phases = phases_of(self.config, self.epoch, self.decider)
-        self.whole_seconds = threshold(seeds, "watch_whole_seconds")
         self.frozen_seconds = threshold(seeds, "watch_frozen_seconds")
         self.settle_seconds = threshold(seeds, "watch_settle_seconds")
         self.early_tries = int(threshold(seeds, "early_vote_tries"))
@@ -248,11 +246,10 @@ class Night:
     ) -> Moment | None:
         """Read and decide at a block, and offer what comes of it (for all, or for some voters) where it is the head."""
         started = time.perf_counter()
-        is_whole = block.timestamp - self._whole_at >= self.whole_seconds
         is_frozen = block.timestamp >= self.epoch.boundary - self.frozen_seconds
         try:
             async with asyncio.timeout(READ_DEADLINE_SECONDS if self.moments else None):
-                reading = await self.epoch.read(block, window, is_whole, is_frozen)
+                reading = await self.epoch.read(block, window, is_frozen)
         except TimeoutError:
             self.voice.say(
                 "blind", f"block {block.number:,} could not be read in {READ_DEADLINE_SECONDS:g} s", self.left(head)
@@ -261,7 +258,6 @@ class Night:
         except ForeshoreError as error:
             self.voice.say("blind", f"block {block.number:,}: {error}", self.left(head))
             return None
-        self._whole_at = block.timestamp if is_whole else self._whole_at
         read = time.perf_counter()
         try:
             decided = await asyncio.to_thread(self._think, reading)

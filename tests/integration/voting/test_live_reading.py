@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from aiohttp import web
 
 import simulate.voting
 from extract.evm.blocks import Block
@@ -23,7 +24,7 @@ from tests.world_fixtures import ask
 pytestmark = pytest.mark.node
 WINDOW = next(w for w in decision_windows(ROOT / "seeds") if w.decision_window == "T-1")
 WHEN = ["fetched_at", "provider"]
-STILL = {"voting_rewards": ["residual_balance_raw"], "voting_pools": None}  # asked at a whole reading only
+STILL = {"voting_rewards": ["residual_balance_raw"], "voting_pools": None}  # asked in turns
 
 
 class Chain:
@@ -78,7 +79,7 @@ async def compare(world: Chain, config: Any, epoch: OpenEpoch, before: int = 0) 
     block = await epoch.run.client.block(head.number - before) if before else head
     ours = await epoch.read(block, WINDOW)
     async with open_epoch(config, "hydrex_world") as fresh:
-        whole = await fresh.read(block, WINDOW, is_whole=True)
+        whole = await fresh.read(block, WINDOW)
     for name, table in whole.tables.items():
         if name != "extract_ledger" and STILL.get(name, []) is not None:
             assert bare(name, ours.tables[name]) == bare(name, table), name
@@ -92,7 +93,7 @@ def test_whatever_happens_in_a_block_is_found(chain: tuple[Chain, Line]) -> None
     async def night() -> None:
         async with open_epoch(config, "hydrex_world") as epoch:
             head = await world.head(epoch)
-            first = await epoch.read(head, WINDOW, is_whole=True)
+            first = await epoch.read(head, WINDOW)
             count = first.tables["voting_gauges"].num_rows
 
             world.vote(0, 3, 4)
@@ -143,7 +144,7 @@ def test_a_quiet_block_costs_three_requests(chain: tuple[Chain, Line]) -> None:
     async def quiet() -> list[int]:
         async with open_epoch(line.configure(), "hydrex_world") as epoch:
             head = await world.head(epoch)
-            await epoch.read(head, WINDOW, is_whole=True)
+            await epoch.read(head, WINDOW)
             found = []
             for _ in range(3):
                 before = sum(epoch.providers.requests.values())
@@ -174,7 +175,7 @@ def test_what_a_planned_voter_has_is_asked_where_it_may_have_moved_and_only_ther
             world.vote(other, 6, 2)
             world.mine()
             head = await world.head(epoch)
-            await epoch.read(head, WINDOW, is_whole=True)
+            await epoch.read(head, WINDOW)
 
             world.vote(other, 6)
             world.mine()
@@ -208,7 +209,7 @@ def test_a_provider_that_hangs_in_the_last_minute_costs_a_quarter_of_a_second(ch
     async def night() -> tuple[float, int]:
         async with open_epoch(config, "hydrex_world") as epoch:
             head = await world.head(epoch)
-            await epoch.read(head, WINDOW, is_whole=True)
+            await epoch.read(head, WINDOW)
             sent = world.vote(0, 4)
             world.mine()
             line.world.control("hang", 60, profile="clean")
@@ -226,3 +227,52 @@ def test_a_provider_that_hangs_in_the_last_minute_costs_a_quarter_of_a_second(ch
     finally:
         line.world.heal()
     assert gauges and seconds < 5, seconds
+
+
+def test_a_price_source_that_hangs_or_fails_costs_no_block(chain: tuple[Chain, Line]) -> None:
+    """Asked beside the readings: what it said last stands; one that never answered leaves its tokens unpriced."""
+    world, line = chain
+    asked, answers = list[float](), dict[str, float]()
+
+    async def serve(request: web.Request) -> web.Response:
+        asked.append(answers["hangs"])
+        await asyncio.sleep(answers["hangs"])
+        moment, names = request.match_info["moment"], request.match_info["names"].split(",")
+        coins = {name: {"price": 2.5, "timestamp": int(moment) - 5, "confidence": 0.99} for name in names}
+        return web.json_response({"coins": coins}, status=int(answers["status"]))
+
+    def priced(tables: dict[str, Any]) -> int:
+        return sum(row["quote_source"] == "outside" for row in tables["voting_quotes"].to_pylist())
+
+    async def night(first_status: int) -> tuple[list[int], float, str]:
+        answers.update(hangs=0, status=first_status)
+        app = web.Application()
+        app.router.add_get("/prices/historical/{moment}/{names}", serve)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        source = f'[[chains.world.price_sources]]\nname = "outside"\nchain_key = "x"\nurl = "http://127.0.0.1:{port}"\n'
+        config = line.configure(world_config(line.world.info) + source)
+        try:
+            async with open_epoch(config, "hydrex_world") as epoch:
+                epoch.whole_seconds = 1
+                found = [priced((await epoch.read(await world.head(epoch), WINDOW)).tables)]
+                answers.update(hangs=30)
+                loop = asyncio.get_running_loop()
+                started = loop.time()
+                for _ in range(3):
+                    world.mine()
+                    found.append(priced((await epoch.read(await world.head(epoch), WINDOW)).tables))
+                    await asyncio.sleep(0.1)
+                return found, loop.time() - started, epoch.providers.trouble.get("price sources", "")
+        finally:
+            await runner.cleanup()
+
+    found, seconds, trouble = asyncio.run(night(200))
+    assert found[0] > 0 and found == [found[0]] * 4 and not trouble and seconds < 10
+    assert asked == [0, 30], "asked once more, and no second time while it hangs"
+    found, seconds, trouble = asyncio.run(night(404))
+    assert found == [0] * 4 and seconds < 10
+    assert "outside" in trouble

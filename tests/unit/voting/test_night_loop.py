@@ -70,7 +70,7 @@ class Epoch:
         self.protocol = SimpleNamespace(name="world", family=FAMILIES["thena"])
         self.read_at: list[tuple[int, str]] = []
 
-    async def read(self, block: Block, window: Any, is_whole: bool, is_frozen: bool) -> Any:
+    async def read(self, block: Block, window: Any, is_frozen: bool) -> Any:
         self.read_at.append((block.timestamp - BOUNDARY, window.decision_window))
         state = SimpleNamespace(confirmation="proven", totals={"length": SimpleNamespace(provider="one")})
         tables = {"voting_events": EVENTS.empty_table()}
