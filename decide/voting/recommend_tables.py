@@ -70,6 +70,11 @@ class Settings:
             submissions=seeds.submission_counts,
         )
 
+    @property
+    def default_set(self) -> str:
+        """The scenario set that the default profile decides with."""
+        return self.profiles[self.default_profile].scenario_set
+
     def stages_known(self, case: Case) -> tuple[Stage, ...]:
         """The stages with what the voter's own submissions had shown before the decision, beside the others'."""
         own = _recorded(self.submissions, case)
@@ -133,8 +138,11 @@ def recommend_tables(
 def recommend_now(
     panel: pa.Table, quantiles: pa.Table, forecasts: pa.Table, voter_windows: pa.Table, settings: Settings
 ) -> pa.Table:
-    """The rows of `recommend_tables` without seals: of decisions that are made now, and that nobody keeps."""
-    groups = _together(cases(panel, quantiles, forecasts, voter_windows, settings.sets))
+    """The rows of `recommend_tables` without seals: of decisions that are made now, and that nobody keeps. `forecasts`
+    need only the default profile's scenario set.
+    """
+    wanted = {settings.default_set: settings.sets[settings.default_set]}
+    groups = _together(cases(panel, quantiles, forecasts, voter_windows, wanted))
     rows = [row for group in groups for row in recommendation_rows(group, settings, settings.default_profile)]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 

@@ -89,8 +89,9 @@ class Decider:
         if window not in self._of_window:
             past, kept = (t.filter(pc.equal(t["decision_window"], window)) for t in (self._panel, self._quantiles))
             learned = Learned(past, self._candidates, self.seeds.thresholds, kept, self._code)
-            sets, thresholds = self.seeds.scenario_weights, self.seeds.thresholds
-            self._of_window[window] = learned, LearnedScenarios(past, learned.quantiles, sets, thresholds)
+            sets = [row for row in self.seeds.scenario_weights if row["scenario_set"] == self.settings.default_set]
+            scenarios = LearnedScenarios(past, learned.quantiles, sets, self.seeds.thresholds)
+            self._of_window[window] = learned, scenarios
         moves, late = self._of_window[window]
         quantiles = moves.forecast(panel)
         return quantiles, late.forecast(panel, quantiles)
