@@ -33,8 +33,8 @@ def load(connection: duckdb.DuckDBPyConnection) -> None:
     """Load the extensions from their packages, nothing is fetched, and the object store's keys. Errors: LakeError."""
     if "password" in setting(CATALOG):
         raise LakeError(f"{CATALOG} holds a password: take it out, and set PGPASSWORD or ~/.pgpass instead")
-    data = setting(DATA)
-    for name in (*EXTENSIONS, "httpfs") if is_remote(data) else EXTENSIONS:
+    secret = _secret(setting(DATA)) if is_remote(setting(DATA)) else None
+    for name in (*EXTENSIONS, "httpfs") if secret else EXTENSIONS:
         spec = importlib.util.find_spec(f"duckdb_extension_{name}")
         folder = Path(spec.origin).parent / "extensions" / f"v{duckdb.__version__}" if spec and spec.origin else None
         file = folder / f"{name}.duckdb_extension" if folder else None
@@ -44,8 +44,8 @@ def load(connection: duckdb.DuckDBPyConnection) -> None:
                 ".venv-lake"
             )
         connection.execute(f"load {quoted(file)}")
-    if is_remote(data):
-        connection.execute(_secret(data))
+    if secret:
+        connection.execute(secret)
         # httpfs has copied them from the environment into settings, which any query shows; a secret is not shown
         for name in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
             connection.execute(f"reset {name}")

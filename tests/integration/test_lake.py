@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -22,6 +24,7 @@ from benchmarks.markets.raw_markets import land_markets
 from benchmarks.voting.raw_voting import land_voting
 from tests.lake_fixtures import Builder, two_builders
 from tests.line_fixtures import ROOT
+from tests.object_store import SECRET, running
 from tests.postgres_fixtures import Postgres
 
 pytestmark = pytest.mark.long
@@ -42,6 +45,10 @@ def test_four_wings_by_two_builders_are_what_duckdb_2_builds(postgres: Postgres,
     land_bars(one.raw, 2, 30)
     land_lending(one.shared, 3, 20)
     assert "`build door` first" in other.run("build", "voting", code=1)
+    ledger = one.shared / "ledger" / "markets.duckdb"
+    copied(ledger, "latest")  # as releases before wrote it
+    assert "was made for a newer DuckDB" in one.run("build", "door", code=1)
+    copied(ledger, "v1.2.0")  # as docs/scale.md says
     one.run("build", "door")
     for mine, theirs in (("bars", "voting"), ("markets", "lending")):
         at_once = [one.start("build", mine), other.start("build", theirs)]
@@ -60,6 +67,15 @@ def test_four_wings_by_two_builders_are_what_duckdb_2_builds(postgres: Postgres,
         lake[row["name"]] = (row["count"], row["hash"])
     assert lake == built
     assert {wing["wing"] for wing in one.rows("select distinct wing from gate_verdicts")} >= {"voting", "bars"}
+
+
+def copied(ledger: Path, version: str) -> None:
+    part = ledger.with_suffix(".part")
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{ledger}' as old (read_only)")
+        connection.execute(f"attach '{part}' as new (storage_version '{version}')")
+        connection.execute("copy from database old to new")
+    part.replace(ledger)
 
 
 def audited(builder: Builder) -> tuple[set[str], set[str]]:
@@ -97,7 +113,7 @@ def rows_of(table: str) -> str:
     return ROWS.format(table, f"select {ROUNDED.get(table, '*')} from {table}")
 
 
-def test_a_killed_build_is_not_read_and_the_past_can_be_asked(postgres: Postgres, tmp_path: Path) -> None:
+def test_what_was_killed_or_failed_is_not_read_and_the_past_can_be_asked(postgres: Postgres, tmp_path: Path) -> None:
     """Tables in the lake are newer than what an audit passed: readers get the publication before."""
     one, other = two_builders(postgres, tmp_path)
     land_bars(one.raw, 2, 30)
@@ -122,6 +138,11 @@ def test_a_killed_build_is_not_read_and_the_past_can_be_asked(postgres: Postgres
     assert other.rows(BARS, "--as-of", moment) == [first]
     assert "nothing was published" in one.run("sql", BARS, "--as-of", "2020-01-01", code=1)
 
+    land_bars(one.raw, 1, 30, first=2)  # the same rows at the same time, which a test forbids
+    one.run("build", "door")
+    one.run("build", "bars", code=1)
+    assert other.rows(BARS) == [now]
+
 
 def bars_changed(builder: Builder) -> int:
     made = "select count(*) from ducklake_snapshot_changes where changes_made like '%bars_m5%'"
@@ -133,3 +154,30 @@ def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[str] | None 
     while not is_so():
         assert time.monotonic() < deadline and (process is None or process.poll() is None)
         time.sleep(0.05)
+
+
+def test_its_files_stand_in_an_object_store_and_its_keys_nowhere(postgres: Postgres, tmp_path: Path) -> None:
+    with running() as store:
+        one, other = two_builders(postgres, tmp_path, "s3://lake/warehouse", **store.environ)
+        land_bars(one.raw, 2, 30)
+        one.run("build", "door")
+        said = one.run("build", "bars")
+        [first] = other.rows(BARS)
+        assert first["symbols"] == 2 and first["bars"] > 4_000
+        files = [key for key in store.stored() if re.fullmatch(r"warehouse/.+\.parquet", key)]
+        assert len(files) > 10 and not list(tmp_path.rglob("ducklake-*.parquet"))
+        moment = datetime.now(UTC).isoformat()
+        land_bars(one.raw, 1, 30, first=2)
+        store.faults.throttled = store.faults.cut = 0.04
+        one.run("build", "door")
+        one.run("build", "bars")
+        store.faults.heal()
+        assert store.faults.seen["throttled"] + store.faults.seen["cut"] > 0
+        assert other.rows(BARS)[0]["symbols"] == 3 and other.rows(BARS, "--as-of", moment) == [first]
+
+        said += one.run("sql", "from duckdb_settings()") + one.run("sql", "from duckdb_secrets()")
+        assert "redacted" in said and SECRET not in said
+        other.keys = {"AWS_ENDPOINT_URL": store.endpoint, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+        assert "set AWS_ACCESS_KEY_ID" in other.run("sql", BARS, code=1)
+    files_here: list[Any] = [f for root in (tmp_path, postgres.folder) for f in root.rglob("*") if f.is_file()]
+    assert len(files_here) > 100 and not [f for f in files_here if SECRET.encode() in f.read_bytes()]
