@@ -283,6 +283,6 @@ def is_id(name: str) -> bool:
     return _ID.fullmatch(name) is not None
 
 
-def quoted(path: Path) -> str:
-    """A path as a literal of SQL."""
-    return "'" + str(path).replace("'", "''") + "'"
+def quoted(text: Path | str) -> str:
+    """A path or another text as a literal of SQL."""
+    return "'" + str(text).replace("'", "''") + "'"

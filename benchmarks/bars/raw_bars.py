@@ -27,15 +27,15 @@ def sessions(count: int) -> dict[date, tuple[datetime, datetime]]:
     return dict([(day, edges) for day, edges in known.items() if day >= FIRST][:count])
 
 
-def land_bars(url: str, symbols: int, days: int) -> int:
-    """Land `symbols` symbols x `days` sessions; returns how many bars."""
+def land_bars(url: str, symbols: int, days: int, first: int = 0) -> int:
+    """Land `symbols` symbols from number `first` on x `days` sessions; returns how many bars."""
     lake, spans, rows = Lake(url), sessions(days), 0
     declare(lake, BAR_TABLES)
     chance = np.random.default_rng(7)
     whole = settled_span({day: close for day, (_, close) in spans.items()}, min(spans), max(spans), NOW, 0)
     months = list(whole.months())
     jobs = list(dict.fromkeys((date.fromisoformat(f"{name}-01") - FIRST).days // DAYS_PER_JOB for name, _ in months))
-    for number in range(symbols):
+    for number in range(first, first + symbols):
         symbol = f"S{number:03d}"
         for job in jobs:
             tables: dict[str, list[pa.Table]] = {name: [] for name in BAR_TABLES}

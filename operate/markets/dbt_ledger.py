@@ -64,10 +64,12 @@ def attach(connection: duckdb.DuckDBPyConnection, file: Path, url: str | None) -
         _bring_up_to_date(file)
         connection.execute(f"attach '{file}' as ledger (read_only)")
     except (duckdb.Error, LedgerError) as error:
-        raise LedgerNotReadable(
-            f"the run ledger {file} is being written by another process (foreshore markets?): "
-            f"wait for it and build again. {error}"
-        ) from None
+        why = (
+            "was made for a newer DuckDB than this one: docs/scale.md says how it is copied"
+            if "newer version of DuckDB" in str(error)
+            else "is being written by another process (foreshore markets?): wait for it and build again"
+        )
+        raise LedgerNotReadable(f"the run ledger {file} {why}. {error}") from None
 
 
 def _attach_empty(connection: duckdb.DuckDBPyConnection) -> None:

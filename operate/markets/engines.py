@@ -16,12 +16,14 @@ from typing import Any, Protocol, TypeVar
 import duckdb
 
 from extract.errors import ForeshoreError
+from operate.shelf import READABLE_FROM
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 Run = Callable[..., Rows]  # (sql with ? placeholders, parameters) -> rows
 
 
+_FORMAT = {"storage_compatibility_version": READABLE_FROM}  # of a new file: the lake's DuckDB is older (docs/scale.md)
 _one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
@@ -85,7 +87,7 @@ class DuckDbEngine:
         deadline = time.monotonic() + self.patience
         while True:
             try:
-                connection = duckdb.connect(str(self.path), read_only=self.read_only)
+                connection = duckdb.connect(str(self.path), self.read_only, _FORMAT)
                 connection.execute("set TimeZone = 'UTC'")
                 connection.execute("set memory_limit = '256MB'")
                 return connection

@@ -139,7 +139,8 @@ def test_every_mart_column_is_described_and_typed() -> None:
 
 
 def test_no_lock_names_a_host() -> None:
-    locks = [ROOT / "requirements.lock", ROOT / "simulate" / "chain" / "node" / "package-lock.json"]
+    locks = [ROOT / "requirements.lock", ROOT / "requirements-lake.lock"]
+    locks += [ROOT / "simulate" / "chain" / "node" / "package-lock.json"]
     for lock in locks:
         assert lock.exists(), lock
         assert not re.search(r"https?://", lock.read_text()), lock

@@ -116,11 +116,11 @@ seen as (
     where standing.votes_raw > 0
 ),
 
--- and the first that no longer does
+-- and the first that no longer does; in DuckDB 1.5.5 a null meets a point, too, in 2.0 none
 ended as (
     select
         seen.*,
-        points.position as end_position
+        if(seen.replaced_block is null, null, points.position) as end_position
     from seen
     asof left join points
         on

@@ -136,7 +136,8 @@ select
     received.transaction_hash,
     received.claimed_block,
     received.claimed_at,
-    prices.observed_at as priced_at
+    -- in DuckDB 1.5.5 a null meets a price, too, in 2.0 none
+    if(received.claim_epoch is null, null, prices.observed_at) as priced_at
 from received
 left join {{ ref('gauges') }} as gauges
     on received.protocol = gauges.protocol and received.gauge_address = gauges.gauge_address

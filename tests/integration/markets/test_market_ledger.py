@@ -485,6 +485,14 @@ def test_dbt_says_who_holds_the_ledger(reader: object, tmp_path: Path) -> None:
     attach(reader, file, None)  # type: ignore[arg-type]
 
 
+def test_a_ledger_can_be_read_by_the_lakes_older_duckdb(reader: object, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.duckdb"
+    Store(DuckDbEngine(file, 1)).migrate()
+    attach(reader, file, None)  # type: ignore[arg-type]
+    asked = "select tags['storage_version'] from duckdb_databases() where database_name = 'ledger'"
+    assert reader.execute(asked).fetchall() == [("v1.2.0+",)]  # type: ignore[attr-defined]
+
+
 def test_the_mirror_follows_what_was_written_since(postgres: Postgres, reader: object, tmp_path: Path) -> None:
     url = postgres.database()
     store = Store(PostgresEngine(url, 5))
