@@ -74,7 +74,7 @@ class Ear(Voice):
             self.facts[facts["block"]] = facts
             self._heard.set()
         elif event in ("blind", "provider", "refused"):
-            print(f"{event}: {text}")
+            print(f"{event}: {text}", flush=True)
 
 
 def prepare(world: simulate.RunningWorld, folder: Path) -> Config:
@@ -134,11 +134,17 @@ async def night(
         live = LiveModels(warehouse, models, PROTOCOL, epoch.epoch)
         decider = Decider(warehouse, PROTOCOL, epoch.epoch)
         with closing(live), closing(Hands(config, epoch, [], None, ear, "benchmark")) as hands:
+            await asyncio.to_thread(node.mine, epoch.boundary - lead - 1)  # from here on heads are waited for closely
             watching = asyncio.create_task(TimedNight(config, epoch, live, decider, hands, ear, "benchmark").run())
+            ticking = asyncio.create_task(tick(node, world, ear, epoch.boundary - lead + 1, blocks, pace, heard))
             try:
-                mined = await tick(node, world, ear, epoch.boundary - lead + 1, blocks, pace, heard)
+                done, _ = await asyncio.wait({watching, ticking}, return_when=asyncio.FIRST_COMPLETED)
+                if watching in done:
+                    raise RuntimeError("the night ended before its blocks did") from watching.exception()
+                mined = ticking.result()
             finally:
                 watching.cancel()
+                ticking.cancel()
         usual = list(epoch.views)
         return {"mined": mined, "ear": ear, "requests": dict(epoch.providers.requests), "views": usual}
 

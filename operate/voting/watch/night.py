@@ -112,13 +112,12 @@ class Night:
 
     @property
     def block_seconds(self) -> int:
-        """How far apart blocks are, in the middle of those seen last: a chain that stood still for a while counts once.
-
-        A second at least.
+        """How far apart blocks are, in the middle of those seen last and what the configuration says: a chain that stood
+        still for a while counts once, also where that is all that was seen. A second at least.
         """
         seen = list(self._stamps)[-20:]
         apart = [(b.timestamp - a.timestamp) / (b.number - a.number) for a, b in pairwise(seen)]
-        return max(1, round(median_low(apart))) if apart else 2
+        return max(1, round(median_low([self.epoch.run.spec.block_seconds, *apart])))
 
     async def _next(self, head: Block | None) -> Block:
         """The next head, waited for as patiently as what is due next allows."""

@@ -68,6 +68,7 @@ class Epoch:
     def __init__(self, chain: Chain) -> None:
         self.providers, self.boundary, self.last_moment, self.epoch = chain, BOUNDARY, BOUNDARY, BOUNDARY - 604_800
         self.protocol = SimpleNamespace(name="world", family=FAMILIES["thena"])
+        self.run = SimpleNamespace(spec=SimpleNamespace(block_seconds=2.0))
         self.read_at: list[tuple[int, str]] = []
 
     async def read(self, block: Block, window: Any, is_frozen: bool) -> Any:
@@ -212,6 +213,12 @@ def test_a_block_that_cannot_be_decided_on_is_not_the_night(monkeypatch: pytest.
 def test_twenty_seconds_without_a_block_keep_nobody_from_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     _, epoch, _, landed = played([*range(-61, -23, 2), *range(-3, 2, 2)], monkeypatch)
     assert epoch.read_at[-1] == (-3, "T-0") and {one.decision_window for one in landed[-1]} == {"T-0"}
+
+
+def test_a_chain_that_had_stood_still_is_decided_on_at_its_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One gap of minutes is all that was seen of its pace: the next block is not as far away."""
+    _, epoch, _, _ = played([-1264, -599, *range(-597, 2, 2)], monkeypatch)
+    assert epoch.read_at[0][0] == -599
 
 
 @pytest.mark.parametrize("deaf", [0, 3])
