@@ -112,8 +112,8 @@ class Night:
 
     @property
     def block_seconds(self) -> int:
-        """How far apart blocks are, in the middle of those seen last and what the configuration says: a chain that stood
-        still for a while counts once, also where that is all that was seen. A second at least.
+        """How far apart blocks are: the middle of those seen last and of what the configuration says. A chain that
+        stood still for a while counts once, also where that is all that was seen. A second at least.
         """
         seen = list(self._stamps)[-20:]
         apart = [(b.timestamp - a.timestamp) / (b.number - a.number) for a, b in pairwise(seen)]
