@@ -6,7 +6,6 @@ Nothing here holds a key. Every moment is the chain's; a block that the chain ta
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -266,9 +265,6 @@ class Night:
             self.voice.say("blind", said, self.left(head))
             return None
         made = Moment(reading, decided, read - started, time.perf_counter() - read)
-        if not self._has_decided:
-            gc.collect()
-            gc.freeze()  # what the start made stays: no block of the night waits until it has been looked through
         self.moments[block.number], self._has_decided = made, True
         self.moments = {number: self.moments[number] for number in sorted(self.moments)[-KEPT_MOMENTS:]}
         if block.number == head.number:
