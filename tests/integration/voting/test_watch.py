@@ -239,11 +239,16 @@ def flip(nights: Nights) -> None:
 
 
 def test_killed_with_a_vote_on_its_way_it_comes_back_and_sends_nothing_twice(nights: Nights) -> None:
-    slow = nights.sender("import time; time.sleep(1.0)")
+    started = nights.folder / "started"
+    slow = nights.sender(f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(1.0)")
     first = Watch(nights, "--voter", "7001", "--sender", slow)
     first.until("decided")
     nights.mine(-37)
     first.until("sent")
+    deadline = time.monotonic() + 60
+    while not started.exists():  # a sender that the kill comes before never sends
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     first.kill()
     (attempt,) = nights.attempts()
     assert attempt.outcome is None, "the kill came before anybody knew"
