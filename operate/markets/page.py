@@ -28,7 +28,8 @@ _SCORES = dedent("""\
     order by brier nulls last""")
 _COMPARED = dedent("""\
     select experiment, reference, paired_count, event_count, difference, difference_low, difference_high, p_adjusted,
-        detectable_difference, more_forecasts, verdict, reason
+        if(verdict = 'undecided', detectable_difference, null) as detectable_difference,
+        if(verdict = 'undecided', more_forecasts, null) as more_forecasts, verdict, reason
     from experiment_comparisons
     order by p_adjusted nulls last, experiment""")
 _COVERAGE = dedent("""\
@@ -97,7 +98,7 @@ def _scores(read: Reader) -> list[Figure | Grid | Note]:
         )
         reading = (
             "Paired Brier differences, corrected for how many were looked at; undecided says from which difference on "
-            "these pairs would show one, and how many more it takes."
+            "these pairs would show one, and how many more of both would show one of interest."
         )
         found.append(Grid("Comparisons", reading, shown, rows, ["experiment_comparisons"], _COMPARED))
     return found
