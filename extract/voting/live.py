@@ -53,6 +53,7 @@ STILL = (
 )
 
 PRICES = "price sources"  # as trouble with them is named
+PRICE_SECONDS = 5.0  # the longest that a reading waits for them
 
 
 class Foresight:
@@ -158,7 +159,7 @@ class OpenEpoch:
         self._before: BlockState | None = None  # the last block's
         self._read_at = 0  # chain time of the last block
         self._ours: Set[str] = frozenset()  # the planned voters, as events name them
-        self._quotes: dict[str, list[PriceQuote]] | None = None  # of sources outside the chain, by token
+        self._quotes: dict[str, list[PriceQuote]] = {}  # of sources outside the chain, by token
         self._quoted_at = 0
         self._quoting: asyncio.Task[dict[str, list[PriceQuote]]] | None = None
 
@@ -210,21 +211,20 @@ class OpenEpoch:
 
     async def _price(self, state: BlockState, block: Block, is_frozen: bool) -> None:
         """Pools are asked at the block; sources outside the chain while nobody waits for them, and what they said last
-        stands until they say another.
+        stands until they say another; only where that is of long ago they are waited for, and not for long.
         """
         await quote(replace(self.run, price_sources=()), {state.block: state}, {state.block: block.timestamp})
-        if self._quotes is None:
-            self._quotes, self._quoted_at = {}, block.timestamp
-            self._quotes |= await self._ask_outside(state, block)
-        elif self._quoting is not None and self._quoting.done():
+        age = block.timestamp - self._quoted_at
+        if age >= self.whole_seconds and not (is_frozen and self._quoted_at) and self._quoting is None:
+            self._quoting, self._quoted_at = asyncio.create_task(self._ask_outside(state, block)), block.timestamp
+            if age >= 2 * self.whole_seconds:  # no block before this one has asked: what stands is of another hour
+                await asyncio.wait({self._quoting}, timeout=PRICE_SECONDS)
+        if self._quoting is not None and self._quoting.done():
             self._quotes |= self._quoting.result()
             self._quoting = None
         for token, found in self._quotes.items():
             if token in state.decimals:
                 state.quotes[token] = [*found, *state.quotes.get(token, [])]
-        is_due = block.timestamp - self._quoted_at >= self.whole_seconds
-        if is_due and not is_frozen and self._quoting is None:
-            self._quoting, self._quoted_at = asyncio.create_task(self._ask_outside(state, block)), block.timestamp
 
     async def _ask_outside(self, state: BlockState, block: Block) -> dict[str, list[PriceQuote]]:
         """What sources outside the chain say of this block's tokens; one that does not answer is named, no more."""

@@ -238,14 +238,14 @@ def test_a_price_source_that_hangs_or_fails_costs_no_block(chain: tuple[Chain, L
         asked.append(answers["hangs"])
         await asyncio.sleep(answers["hangs"])
         moment, names = request.match_info["moment"], request.match_info["names"].split(",")
-        coins = {name: {"price": 2.5, "timestamp": int(moment) - 5, "confidence": 0.99} for name in names}
+        coins = {name: {"price": answers["price"], "timestamp": int(moment) - 5, "confidence": 0.99} for name in names}
         return web.json_response({"coins": coins}, status=int(answers["status"]))
 
     def priced(tables: dict[str, Any]) -> int:
         return sum(row["quote_source"] == "outside" for row in tables["voting_quotes"].to_pylist())
 
     async def night(first_status: int) -> tuple[list[int], float, str]:
-        answers.update(hangs=0, status=first_status)
+        answers.update(hangs=0, status=first_status, price=2.5)
         app = web.Application()
         app.router.add_get("/prices/historical/{moment}/{names}", serve)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -259,6 +259,12 @@ def test_a_price_source_that_hangs_or_fails_costs_no_block(chain: tuple[Chain, L
             async with open_epoch(config, "hydrex_world") as epoch:
                 epoch.whole_seconds = 1
                 found = [priced((await epoch.read(await world.head(epoch), WINDOW)).tables)]
+                answers.update(price=3.0)
+                world.mine()
+                world.mine()  # a window hours later: its prices are its own
+                later = (await epoch.read(await world.head(epoch), WINDOW)).tables["voting_quotes"].to_pylist()
+                outside = {row["price_usd"] for row in later if row["quote_source"] == "outside"}
+                assert outside == ({3.0} if first_status == 200 else set())
                 answers.update(hangs=30)
                 loop = asyncio.get_running_loop()
                 started = loop.time()
@@ -272,7 +278,7 @@ def test_a_price_source_that_hangs_or_fails_costs_no_block(chain: tuple[Chain, L
 
     found, seconds, trouble = asyncio.run(night(200))
     assert found[0] > 0 and found == [found[0]] * 4 and not trouble and seconds < 10
-    assert asked == [0, 30], "asked once more, and no second time while it hangs"
+    assert asked == [0, 0, 30], "asked once more, and no second time while it hangs"
     found, seconds, trouble = asyncio.run(night(404))
     assert found == [0] * 4 and seconds < 10
     assert "outside" in trouble
