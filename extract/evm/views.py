@@ -34,23 +34,28 @@ def call(target: str, signature: str, *arguments: object) -> Call:
 
 def word(reply: Reply, index: int = 0) -> int | None:
     """The 32-byte word at `index` as an unsigned integer; None unless the reply is whole. Empty is never 0."""
-    return _word(reply.data, index) if reply.status == "ok" else None
-
-
-@lru_cache(maxsize=65_536)
-def _word(data: bytes, index: int) -> int | None:
-    """Read once: from block to block most words are what they were."""
-    return int.from_bytes(data[32 * index : 32 * (index + 1)], "big") if len(data) >= 32 * (index + 1) else None
+    return _number(_word(reply, index))
 
 
 def text(reply: Reply, index: int = 0) -> str | None:
     """`word` in decimal digits, as raw tables hold integers."""
-    return _text(reply.data, index) if reply.status == "ok" else None
+    return _digits(_word(reply, index))
+
+
+def _word(reply: Reply, index: int) -> bytes:
+    """The 32 bytes, and no more of a long answer; fewer where it is not whole."""
+    return reply.data[32 * index : 32 * (index + 1)] if reply.status == "ok" else b""
+
+
+# Read once: from block to block most words are what they were.
+@lru_cache(maxsize=65_536)
+def _number(data: bytes) -> int | None:
+    return int.from_bytes(data, "big") if len(data) == 32 else None
 
 
 @lru_cache(maxsize=65_536)
-def _text(data: bytes, index: int) -> str | None:
-    value = _word(data, index)
+def _digits(data: bytes) -> str | None:
+    value = _number(data)
     return None if value is None else str(value)
 
 
@@ -63,10 +68,10 @@ def status(reply: Reply, index: int = 0) -> str:
 
 def address(reply: Reply) -> str | None:
     """The address in a one-word reply, lower-case; None when missing or zero."""
-    return _address(reply.data) if reply.status == "ok" else None
+    return _hex_address(_word(reply, 0))
 
 
 @lru_cache(maxsize=65_536)
-def _address(data: bytes) -> str | None:
-    value = _word(data, 0)
+def _hex_address(data: bytes) -> str | None:
+    value = _number(data)
     return None if not value else f"0x{value:040x}"
